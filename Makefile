@@ -1,0 +1,39 @@
+# Every target sets up what it needs: a fresh machine has only Python 3.11 (or later) and make.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: demo test lint bench torture lock clean
+
+$(READY): requirements/dev.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Rowkeeper needs Python 3.11 or later: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+demo: $(READY)            ## load the real flights of 2013, twice, into the embedded ClickHouse
+	$(BIN)/python examples/demo.py
+
+test: $(READY)            ## every test that needs no more than this machine and a few minutes
+	$(BIN)/python -m pytest
+
+lint: $(READY)            ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)           ## ratios to a raw INSERT ... SELECT FROM file(), and peak memory
+	$(BIN)/python -m bench
+
+torture: $(READY)         ## the long proofs: kills, disk faults, power loss (needs root and FUSE)
+	$(BIN)/python -m tests.torture
+
+lock: $(READY)            ## pin what pyproject.toml allows
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --no-emit-find-links --python-version 3.11 --group dev pyproject.toml -o requirements/dev.lock
+
+clean:
+	rm -rf $(VENV)

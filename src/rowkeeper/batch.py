@@ -1,0 +1,199 @@
+"""What flows: a batch of rows on its way from a source to a destination, and what becomes of it.
+
+Everything here is a frozen value. Rows have an address that never changes on the way:
+
+    row id = partition ordinal in the run << 40 | row number in the partition (from 0)
+
+so that a stored row leads back to its file and line, and a run that died knows what it had staged.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Mapping
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+ROW_ID = "_rk_row"  # uint64; the row's address, carried by every accepted table from the check on
+RAW_LINE = "_rk_line"  # large_binary; the one column of a batch in JSON mode: a document per row
+ROW_BITS = 40
+ROWS_PER_PARTITION_MAX = 1 << ROW_BITS
+
+
+class InputMode(enum.StrEnum):
+    """How Pydantic is to take the raw values; fixed per source."""
+
+    PYTHON = "python"  # typed values: `model_validate`
+    STRINGS = "strings"  # text and None, as in CSV: `model_validate` in lax mode on strings
+    JSON = "json"  # a JSON document per row, null and absent kept apart: `model_validate_json`
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Partition:
+    """A part of a source that is loaded as a whole and remembered by its identity.
+
+    Attributes:
+        key: stable name within the pipeline (a file's path, a key range, a topic partition).
+        identity: what its content is known by (size and hash, etag, offsets); equal means unchanged.
+        size_bytes: for progress and planning; None where unknown.
+        detail: what the source needs to read it again; JSON values only, kept in the ledger.
+    """
+
+    key: str
+    identity: str
+    size_bytes: int | None = None
+    detail: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Malformed:
+    """A row that the source itself could not read as one: it goes to quarantine as it stands.
+
+    Attributes:
+        row: its number in the partition, from 0.
+        place: where a person finds it, such as "line 17".
+        type: a stable word for the fault, in the manner of Pydantic's error types ("csv_too_many_fields").
+        message: what is wrong with it, without its content.
+        text: the row as it stands in the source.
+    """
+
+    row: int
+    place: str
+    type: str
+    message: str
+    text: bytes
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows as the source gives them.
+
+    Attributes:
+        table: the rows; in JSON mode one column `RAW_LINE`.
+        mode: how the contract is to read the values.
+        partition: key of the partition they come from.
+        first_row: number in the partition of the first row that this batch accounts for, from 0.
+        next_row: where the following batch begins; `next_row - first_row` rows were read.
+        row_numbers: uint64 array, number in the partition of each row of `table`.
+        places: string array, where a person finds each row of `table` ("line 17", "row 16").
+        malformed: the rows that could not be read as rows.
+    """
+
+    table: pa.Table
+    mode: InputMode
+    partition: str
+    first_row: int
+    next_row: int
+    row_numbers: pa.Array
+    places: pa.Array
+    malformed: tuple[Malformed, ...] = ()
+
+    def __post_init__(self) -> None:
+        assert len(self.row_numbers) == len(self.places) == self.table.num_rows
+        assert self.rows_read == self.table.num_rows + len(self.malformed), "a row is missing from its batch"
+
+    @property
+    def rows_read(self) -> int:
+        """How many rows of the source this batch stands for."""
+        return self.next_row - self.first_row
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RejectedRow:
+    """A row that the contract refused.
+
+    Attributes:
+        index: its position in the batch's table.
+        errors: Pydantic's own error list (`ValidationError.errors(include_url=False)`), JSON-safe.
+    """
+
+    index: int
+    errors: list[dict[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the contract says of a batch; every row is in exactly one of the two.
+
+    Attributes:
+        accepted: table in the contract's Arrow schema, the values that `model_validate` would hold.
+        accepted_index: uint64 array, position in the batch's table of each accepted row.
+        rejected: the others, in the order of the batch.
+    """
+
+    accepted: pa.Table
+    accepted_index: pa.Array
+    rejected: tuple[RejectedRow, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Account:
+    """Where every row that was read has gone. A published account balances."""
+
+    read: int = 0
+    committed: int = 0
+    quarantined: int = 0
+    duplicate: int = 0
+    filtered: int = 0
+
+    def __add__(self, other: Self) -> Self:
+        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
+        return type(self)(*(a + b for a, b in pairs))
+
+    @property
+    def balanced(self) -> bool:
+        """Whether read = committed + quarantined + duplicate + filtered."""
+        return self.read == self.committed + self.quarantined + self.duplicate + self.filtered
+
+    def as_dict(self) -> dict[str, int]:
+        """The five lines by name, in the order of the equation."""
+        return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """An order-independent hash of rows: their number and the sum of their 64-bit hashes modulo 2^64.
+
+    Sums of fingerprints are fingerprints, so a table's is the sum of its runs', and taking rows away
+    is subtraction. The hash of one row is the destination's (for ClickHouse, `cityHash64` over the tuple
+    of its contract columns). It finds accidents, not an attacker who can choose rows.
+    """
+
+    rows: int = 0
+    hash_sum: int = 0
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(self.rows + other.rows, (self.hash_sum + other.hash_sum) % 2**64)
+
+    def __neg__(self) -> Self:
+        return type(self)(-self.rows, -self.hash_sum % 2**64)
+
+    def __str__(self) -> str:
+        return f"rk1-{self.rows}-{self.hash_sum:016x}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The inverse of `str`; raises ValueError for anything else."""
+        kind, rows, hash_sum = text.rsplit("-", 2)
+        if kind != "rk1":
+            raise ValueError(f"not a fingerprint: {kind}")
+        return cls(int(rows), int(hash_sum, 16))
+
+
+def row_ids(partition_ordinal: int, row_numbers: pa.Array) -> pa.Array:
+    """The addresses (uint64 array) of the rows with these numbers in the run's n-th partition."""
+    base = pa.scalar(partition_ordinal << ROW_BITS, pa.uint64())
+    return pc.add(row_numbers.cast(pa.uint64()), base)
+
+
+def partition_ordinal(row_id: int) -> int:
+    """The ordinal of the partition that a row's address points to."""
+    return row_id >> ROW_BITS
+
+
+def row_number(row_id: int) -> int:
+    """The number in its partition, from 0, that a row's address points to."""
+    return row_id & (ROWS_PER_PARTITION_MAX - 1)

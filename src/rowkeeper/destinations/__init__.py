@@ -1,0 +1,1 @@
+"""Where rows go: each destination states its guarantee."""

@@ -1,0 +1,347 @@
+"""The seams: what a source, a contract and a destination must be able to do.
+
+`runs/` knows the life of a run and nothing else of these; connectors in other packages implement the same
+protocols and are found by entry points (`rowkeeper.sources`, `rowkeeper.destinations`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import pyarrow as pa
+
+from rowkeeper.batch import Batch, Fingerprint, InputMode, Partition, Verdict
+
+
+class Guarantee(enum.StrEnum):
+    """What a source or destination promises when a run dies and is run again."""
+
+    EXACTLY_ONCE = "exactly once"
+    EXACTLY_ONCE_BY_KEY = "exactly once by idempotency key"
+    AT_LEAST_ONCE = "at least once"
+
+
+DriftPolicy = Literal["reject", "ignore", "evolve"]
+"""What a column that the contract does not name does: fail the run, be dropped, become a Nullable column."""
+
+
+# ------------------------------------------------------------------------------------------------ source
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """What a source has to offer, compared with what was loaded before.
+
+    Attributes:
+        load: partitions never loaded before, in the order in which they are to be read.
+        reload: partitions whose content is another than the one loaded, to be loaded in its place.
+        unchanged: partitions that were loaded and are the same.
+        ignored: partitions that changed and that the source's policy leaves as they are.
+    """
+
+    load: tuple[Partition, ...] = ()
+    reload: tuple[Partition, ...] = ()
+    unchanged: tuple[Partition, ...] = ()
+    ignored: tuple[Partition, ...] = ()
+
+    @property
+    def to_read(self) -> tuple[Partition, ...]:
+        """Everything that a run of this plan reads, in order."""
+        return self.load + self.reload
+
+
+class Source(Protocol):
+    """Where rows come from."""
+
+    guarantee: Guarantee
+    mode: InputMode
+
+    def describe(self) -> Mapping[str, Any]:
+        """What defines this source, as JSON values without secrets; part of the run's definition."""
+        ...
+
+    def plan(self, loaded: Mapping[str, Partition], *, whole: bool) -> Plan:
+        """Looks at what is there and compares it with what was loaded.
+
+        Args:
+            loaded: by key, the partitions that the destination holds, as they were when loaded.
+            whole: the run replaces the table: if anything is new, gone or changed, everything is to be read.
+
+        Raises:
+            SourceError: nothing is there, or a partition changed and the policy is to refuse.
+        """
+        ...
+
+    def read(
+        self, partition: Partition, *, start_row: int, batch_rows: int, columns: Columns
+    ) -> Iterator[Batch]:
+        """Reads a partition from `start_row` on, in batches of about `batch_rows`, in a fixed order.
+
+        Raises:
+            SourceError: it cannot be read to its end, or is no longer what the plan saw.
+        """
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Columns:
+    """What the contract expects of a source's columns.
+
+    Attributes:
+        known: every name under which the contract looks for a value (fields, aliases).
+        required: one group for each field that must be there: any of its names will do.
+        extra: what to do with a column that is not known.
+    """
+
+    known: frozenset[str]
+    required: tuple[frozenset[str], ...]
+    extra: DriftPolicy
+
+
+# ---------------------------------------------------------------------------------------------- contract
+
+
+class Contract(Protocol):
+    """What a good row is."""
+
+    schema: pa.Schema
+
+    def check(self, batch: Batch) -> Verdict:
+        """Splits a batch into accepted and rejected rows; every row is in exactly one of them."""
+        ...
+
+
+# ------------------------------------------------------------------------------------------- destination
+
+DuplicatePolicy = Literal["skip", "quarantine", "replace"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Site:
+    """Where a destination does its work: the state folder and what was set for it.
+
+    Attributes:
+        home: the state folder, absolute; exists, mode 0700.
+        key: 32 bytes from which the keys of everything at rest are derived.
+        ledger_id: which ledger's runs these are; written into the destination's commit record.
+        settings: limits by name, as in `Settings`.
+    """
+
+    home: Path
+    key: bytes = dataclasses.field(repr=False)
+    ledger_id: str
+    engine_idle_seconds: float = 60.0
+    engine_memory_bytes_max: int = 2 * 1024**3
+    query_seconds_max: float = 300.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CommitRecord:
+    """What a destination says of the last publish, stored in one atomic step with it.
+
+    Attributes:
+        ledger_id: the ledger that knows the run.
+        run: the run that was published last.
+        token: the fencing token under which it was published.
+        fingerprint: of the whole table after that publish, by the books.
+    """
+
+    ledger_id: str
+    run: int
+    token: int
+    fingerprint: Fingerprint
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StagedRows:
+    """The rows of one partition that are recorded as staged: all of its rows before `next_row`."""
+
+    partition_ordinal: int
+    next_row: int
+    rows: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DuplicateRow:
+    """A staged row whose key is there already, for quarantine."""
+
+    row_id: int
+    values: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Posting:
+    """One entry of the books: how publishing a run changes what is held of another (or its own) rows.
+
+    A run that only adds posts its own rows. One that replaces rows posts them with a minus sign under the run
+    that brought them. The sum over all published runs is what the table must hold, by run.
+    """
+
+    about_run: int
+    change: Fingerprint
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sealed:
+    """What the destination found when it read the staged rows back from disk.
+
+    Attributes:
+        by_partition: partition ordinal to fingerprint of what will be committed.
+        duplicates: partition ordinal to the number of staged rows that went out as duplicates.
+        postings: how publishing will change the books.
+    """
+
+    by_partition: Mapping[int, Fingerprint]
+    duplicates: Mapping[int, int]
+    postings: tuple[Posting, ...]
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """Of all that will be committed."""
+        return sum(self.by_partition.values(), Fingerprint())
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Change:
+    """What publishing does to the table besides adding the staged rows.
+
+    Attributes:
+        drop_all: the run replaces the whole table.
+        drop_rows: (run, partition ordinal) of loads that this run replaces, such as a changed file's.
+        reverse: rollback of this run: its rows go; the rows it replaced come back, where the undo is kept.
+    """
+
+    drop_all: bool = False
+    drop_rows: tuple[tuple[int, int], ...] = ()
+    reverse: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunRows:
+    """What `verify` found of one run's rows (run 0: rows that no run brought).
+
+    Attributes:
+        found: the rows that are there and are as they were published.
+        missing: rows that the books hold and the table does not.
+        added: rows that the table holds and the books do not.
+        changed: rows whose values are no longer those that were published.
+    """
+
+    run: int
+    expected: Fingerprint
+    found: Fingerprint
+    missing: int
+    added: int
+    changed: int
+
+    @property
+    def sound(self) -> bool:
+        """Whether the table holds exactly what the books say."""
+        return not (self.missing or self.added or self.changed) and self.expected == self.found
+
+
+class Destination(Protocol):
+    """Where rows go: a declaration, as it stands in a pipeline."""
+
+    guarantee: Guarantee
+    write_mode: Literal["append", "replace", "merge"]
+    target: str  # names the table for good, over all pipelines: what is leased, and what the books are of
+
+    def describe(self) -> Mapping[str, Any]:
+        """What rebuilds this declaration (`from_description`), as JSON values without secrets."""
+        ...
+
+    def connect(self, site: Site, schema: pa.Schema | None) -> DestinationSession:
+        """Opens it for one run, or for inspection where `schema` is None."""
+        ...
+
+
+class DestinationSession(Protocol):
+    """A destination while a run (or verify, rollback, recovery) works on it.
+
+    Methods that change something are named after the step of the run's life that calls them. Each can be
+    repeated after a crash at any instant. Names of temporary tables carry run and token, so a process that
+    lost its lease finds its tables gone: that is how the fencing token is enforced here.
+    """
+
+    def prepare(self, columns_before: Sequence[tuple[str, str]] | None) -> tuple[tuple[str, str], ...]:
+        """Makes the table if it is not there, adds columns that drift brought, checks the layout.
+
+        Returns the (name, type) of each contract column of the table.
+        Raises LayoutError with what differs.
+        """
+        ...
+
+    def evolve(self, schema: pa.Schema) -> tuple[tuple[str, str], ...]:
+        """Adds the columns of `schema` that the table lacks (Nullable), to the table and to open staging."""
+        ...
+
+    def commit_record(self) -> CommitRecord | None:
+        """Who published last; None for a table that no run has published to, or that is not there."""
+        ...
+
+    def stage_open(self, run: int, token: int) -> None:
+        """Makes an empty staging area for the run, dropping any of the same name."""
+        ...
+
+    def stage_resume(self, run: int, former_token: int, token: int, staged: Sequence[StagedRows]) -> bool:
+        """Takes over the staging area of a dead run, keeping exactly the rows that are recorded as staged.
+
+        Returns False, with the staging area dropped, if it does not hold them all, as they were sent.
+        """
+        ...
+
+    def stage(self, table: pa.Table) -> None:
+        """Stages accepted rows: the contract's columns and `ROW_ID`.
+
+        Raises DiskFull, EngineDied or DatabaseError; then it is unknown which of the rows are there.
+        """
+        ...
+
+    def stage_drop(self, run: int) -> None:
+        """Drops all that a run has staged, whatever its token; its former next table too."""
+        ...
+
+    def duplicate_rows(self) -> Iterator[DuplicateRow]:
+        """The staged rows that `seal` will take out as duplicates, in order of row id."""
+        ...
+
+    def seal(self, staged: Sequence[StagedRows], change: Change) -> Sealed:
+        """Takes out duplicates, reads back from disk all that is left, and compares it with what was sent.
+
+        Raises IntegrityError if a row is missing or another than it was.
+        """
+        ...
+
+    def publish(self, record: CommitRecord, change: Change) -> None:
+        """Makes the staged rows (and `change`) visible in one atomic step, durably, with its commit record.
+
+        Raises IntegrityError if the table was changed by somebody else meanwhile; nothing is published then.
+        """
+        ...
+
+    def settle(self, run: int) -> bool:
+        """After a crash in `publish`: whether the run was published. Afterwards it cannot be any more,
+        whatever process still tries, until `publish` is called again by the holder of the lease."""
+        ...
+
+    def undo_kept(self, run: int) -> bool:
+        """Whether this run is the last one published and the table as it was before is still kept."""
+        ...
+
+    def verify(self, expected: Mapping[int, Fingerprint], columns: Mapping[int, Sequence[str]]) -> list[RunRows]:
+        """Recomputes the fingerprint of each run's rows.
+
+        Args:
+            expected: run to what the books say the table holds of it.
+            columns: run to the contract columns that the table had when it was published.
+        """
+        ...
+
+    def close(self) -> None:
+        """Gives back connections; the staged rows stay."""
+        ...

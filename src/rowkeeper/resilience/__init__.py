@@ -1,0 +1,1 @@
+"""How one call survives: failpoints now; retry, breaker and deadlines in a later issue."""

@@ -1,0 +1,1 @@
+"""Keys, and the seal on everything that lies in files."""

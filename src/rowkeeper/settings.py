@@ -1,0 +1,70 @@
+"""What is configured: settings from the environment (`ROWKEEPER_*`), then from `rowkeeper.toml`.
+
+The state folder is `ROWKEEPER_HOME` (default `.rowkeeper/` in the working folder). What lives in it:
+
+    home.json        the folder's own id and the version of its layout
+    ledger.sqlite    the ledger, where no other ledger is set
+    engine/          the embedded ClickHouse: its tables, encrypted, and its socket
+    quarantine/      rejected rows, sealed, a file per batch
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, with its default."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ROWKEEPER_", toml_file="rowkeeper.toml", extra="forbid", frozen=True
+    )
+
+    home: Annotated[Path, Field(description="The state folder.")] = Path(".rowkeeper")
+    key_file: Annotated[
+        Path | None,
+        Field(description="The key of everything at rest. Default: ~/.config/rowkeeper/<home id>.key"),
+    ] = None
+    ledger_url: Annotated[
+        str | None,
+        Field(description="A SQLAlchemy URL for the ledger. Default: SQLite in the state folder."),
+    ] = None
+    batch_rows: Annotated[
+        int, Field(gt=0, le=10_000_000, description="Rows read, checked and staged at a time.")
+    ] = 131_072
+    queue_batches: Annotated[
+        int, Field(gt=0, le=64, description="Batches that may wait between two stages of a run.")
+    ] = 2
+    lease_seconds: Annotated[
+        float, Field(gt=0, description="How long a silent run keeps its destination.")
+    ] = 30.0
+    engine_idle_seconds: Annotated[
+        float, Field(gt=0, description="The embedded engine's host goes away after so long without work.")
+    ] = 60.0
+    engine_memory_bytes_max: Annotated[
+        int, Field(gt=0, description="Memory that one statement of the embedded engine may take.")
+    ] = 2 * 1024**3
+    query_seconds_max: Annotated[
+        float, Field(gt=0, description="How long one `rowkeeper query` may run.")
+    ] = 300.0
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment comes before the file: what is nearer to the command wins."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)

@@ -1,0 +1,1 @@
+"""Where rows come from: each source in a room of its own."""
