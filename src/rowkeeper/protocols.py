@@ -57,8 +57,15 @@ class Plan:
 class Source(Protocol):
     """Where rows come from."""
 
-    guarantee: Guarantee
-    mode: InputMode
+    @property
+    def guarantee(self) -> Guarantee:
+        """What it promises when a run dies and is run again."""
+        ...
+
+    @property
+    def mode(self) -> InputMode:
+        """How the contract is to read its values."""
+        ...
 
     def describe(self) -> Mapping[str, Any]:
         """What defines this source, as JSON values without secrets; part of the run's definition."""
@@ -76,9 +83,7 @@ class Source(Protocol):
         """
         ...
 
-    def read(
-        self, partition: Partition, *, start_row: int, batch_rows: int, columns: Columns
-    ) -> Iterator[Batch]:
+    def read(self, partition: Partition, *, start_row: int, batch_rows: int, columns: Columns) -> Iterator[Batch]:
         """Reads a partition from `start_row` on, in batches of about `batch_rows`, in a fixed order.
 
         Raises:
@@ -108,7 +113,10 @@ class Columns:
 class Contract(Protocol):
     """What a good row is."""
 
-    schema: pa.Schema
+    @property
+    def schema(self) -> pa.Schema:
+        """The destination's columns: names, types, nullability, and hints in the fields' metadata."""
+        ...
 
     def check(self, batch: Batch) -> Verdict:
         """Splits a batch into accepted and rejected rows; every row is in exactly one of them."""
@@ -117,6 +125,7 @@ class Contract(Protocol):
 
 # ------------------------------------------------------------------------------------------- destination
 
+WriteMode = Literal["append", "replace", "merge"]
 DuplicatePolicy = Literal["skip", "quarantine", "replace"]
 
 
@@ -247,9 +256,20 @@ class RunRows:
 class Destination(Protocol):
     """Where rows go: a declaration, as it stands in a pipeline."""
 
-    guarantee: Guarantee
-    write_mode: Literal["append", "replace", "merge"]
-    target: str  # names the table for good, over all pipelines: what is leased, and what the books are of
+    @property
+    def guarantee(self) -> Guarantee:
+        """What it promises when a run dies and is run again."""
+        ...
+
+    @property
+    def write_mode(self) -> WriteMode:
+        """Whether a run adds rows, replaces the whole table, or replaces rows of the same key."""
+        ...
+
+    @property
+    def target(self) -> str:
+        """Names the table for good, over all pipelines: what is leased, and what the books are of."""
+        ...
 
     def describe(self) -> Mapping[str, Any]:
         """What rebuilds this declaration (`from_description`), as JSON values without secrets."""

@@ -25,9 +25,7 @@ from pydantic_settings import (
 class Settings(BaseSettings):
     """Everything that can be set, with its default."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="ROWKEEPER_", toml_file="rowkeeper.toml", extra="forbid", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix="ROWKEEPER_", toml_file="rowkeeper.toml", extra="forbid", frozen=True)
 
     home: Annotated[Path, Field(description="The state folder.")] = Path(".rowkeeper")
     key_file: Annotated[
@@ -38,24 +36,20 @@ class Settings(BaseSettings):
         str | None,
         Field(description="A SQLAlchemy URL for the ledger. Default: SQLite in the state folder."),
     ] = None
-    batch_rows: Annotated[
-        int, Field(gt=0, le=10_000_000, description="Rows read, checked and staged at a time.")
-    ] = 131_072
+    batch_rows: Annotated[int, Field(gt=0, le=10_000_000, description="Rows read, checked and staged at a time.")] = (
+        131_072
+    )
     queue_batches: Annotated[
         int, Field(gt=0, le=64, description="Batches that may wait between two stages of a run.")
     ] = 2
-    lease_seconds: Annotated[
-        float, Field(gt=0, description="How long a silent run keeps its destination.")
-    ] = 30.0
+    lease_seconds: Annotated[float, Field(gt=0, description="How long a silent run keeps its destination.")] = 30.0
     engine_idle_seconds: Annotated[
         float, Field(gt=0, description="The embedded engine's host goes away after so long without work.")
     ] = 60.0
     engine_memory_bytes_max: Annotated[
         int, Field(gt=0, description="Memory that one statement of the embedded engine may take.")
     ] = 2 * 1024**3
-    query_seconds_max: Annotated[
-        float, Field(gt=0, description="How long one `rowkeeper query` may run.")
-    ] = 300.0
+    query_seconds_max: Annotated[float, Field(gt=0, description="How long one `rowkeeper query` may run.")] = 300.0
 
     @classmethod
     def settings_customise_sources(

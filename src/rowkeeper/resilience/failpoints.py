@@ -1,7 +1,7 @@
 """Named points at which a test may kill, stop or fail the process.
 
-A failpoint stands at every change of state: `failpoint("publish.after_exchange")`. In production each costs one
-look-up in an empty dictionary. Tests set `ROWKEEPER_FAILPOINTS`:
+A failpoint stands at every change of state: `failpoint("publish.after_exchange")`. In production each costs
+one look-up in an empty dictionary. Tests set `ROWKEEPER_FAILPOINTS`:
 
     publish.after_exchange=kill          SIGKILL at the first pass
     stage.after_insert=kill@3            at the third pass
@@ -36,6 +36,13 @@ def _parse(text: str) -> dict[str, tuple[str, int]]:
 
 _armed = _parse(os.environ.get(VARIABLE, ""))
 _passes: Counter[str] = Counter()
+
+
+def arm(text: str) -> None:
+    """Arms failpoints in a process that has imported this module already, forgetting former passes."""
+    _armed.clear()
+    _armed.update(_parse(text))
+    _passes.clear()
 
 
 def failpoint(name: str) -> None:

@@ -1,0 +1,80 @@
+"""Prints the table of ratios. Times of one machine on one day mean little; the ratios are of the same minute.
+
+make bench                       2 million rows in three formats, then 1 and 10 million rows of Parquet
+.venv/bin/python -m bench --rows 200000 --large 0     a quick look
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.generate import FORMATS, files
+from bench.one import DATA
+
+REPEATS = 3
+
+
+def measured(what: str, kind: str, rows: int) -> dict[str, Any]:
+    """One load in a fresh process."""
+    argv = [sys.executable, "-m", "bench.one", what, kind, str(rows)]
+    done = subprocess.run(argv, check=True, capture_output=True, text=True, cwd=Path(__file__).parent.parent)
+    document: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return document
+
+
+def best(what: str, kind: str, rows: int) -> dict[str, Any]:
+    """The quickest of a few: what is slower had something else to wait for."""
+    runs = [measured(what, kind, rows) for _ in range(REPEATS)]
+    return min(runs, key=lambda run: float(run["seconds"]))
+
+
+def main() -> None:
+    """Parses the two options and prints the two tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=2_000_000)
+    parser.add_argument("--large", type=int, default=10_000_000, help="rows of the memory and publish section")
+    options = parser.parse_args()
+    console = Console()
+    table = Table("format", "rows", "raw s", "Rowkeeper s", "speed, raw = 1", "raw MB", "Rowkeeper MB")
+    for kind in FORMATS:
+        files(DATA, options.rows, kind)
+        raw, load = best("raw", kind, options.rows), best("load", kind, options.rows)
+        table.add_row(
+            kind,
+            f"{options.rows:,}",
+            f"{raw['seconds']:.2f}",
+            f"{load['seconds']:.2f}",
+            f"{raw['seconds'] / load['seconds']:.2f}",
+            f"{raw['megabytes_peak']:.0f}",
+            f"{load['megabytes_peak']:.0f}",
+        )
+    console.print("A whole run against a raw INSERT ... SELECT FROM file()", table)
+    if options.large:
+        _large(console, options.large)
+
+
+def _large(console: Console, rows: int) -> None:
+    table = Table("rows", "Rowkeeper s", "of which publish s", "seal (read back) s", "peak MB, both processes")
+    for count in (rows // 10, rows):
+        files(DATA, count, "parquet")
+        load = measured("load", "parquet", count)
+        table.add_row(
+            f"{count:,}",
+            f"{load['seconds']:.1f}",
+            f"{load['seconds_publish']:.3f}",
+            f"{load['seconds_seal']:.2f}",
+            f"{load['megabytes_peak']:.0f}",
+        )
+    console.print("Publish time and memory by rows (Parquet)", table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""The main door: parse, call, render; no logic of its own."""
+
+from rowkeeper.cli.commands import main
+
+__all__ = ["main"]

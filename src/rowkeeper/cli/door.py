@@ -1,0 +1,124 @@
+"""What every command shares: settings, the workspace, errors and the exit status.
+
+Exit status: 0 done; 1 the run or command failed and nothing was changed by it; 2 wrong usage or configuration.
+Standard output holds the answer (one JSON document with `--json`), standard error everything else.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from pydantic import ValidationError as PydanticValidationError
+from rich.console import Console
+from rich.markup import escape
+
+from rowkeeper.errors import Category, ConfigurationError, FrameworkError
+from rowkeeper.runs.workspace import Workspace
+from rowkeeper.settings import Settings
+
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+DONE, FAILED, WRONG_USAGE = 0, 1, 2
+
+
+def exit_status(error: FrameworkError) -> int:
+    """2 for what the person who configured must mend, otherwise 1."""
+    return WRONG_USAGE if error.category is Category.CONFIGURATION else FAILED
+
+
+def error_document(error: FrameworkError) -> dict[str, Any]:
+    """An error as JSON."""
+    return {
+        "type": type(error).__name__,
+        "category": error.category.value,
+        "retryable": error.retryable,
+        "what": error.what,
+        "hint": error.hint,
+    }
+
+
+def tell_error(error: FrameworkError) -> None:
+    """What happened, and the next step."""
+    err.print(f"[bold red]error:[/] {escape(error.what)}")
+    if error.hint:
+        err.print(f"[bold]next:[/]  {escape(error.hint)}")
+
+
+def print_json(document: Any) -> None:
+    """The one document of a `--json` command."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+
+
+def load_settings() -> Settings:
+    """Settings from the environment and `rowkeeper.toml`; one clear error for a wrong one, without its value."""
+    try:
+        return Settings()
+    except PydanticValidationError as error:
+        faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_input=False)]
+        raise ConfigurationError(
+            f"a setting is wrong: {'; '.join(faults)}",
+            hint="settings come from ROWKEEPER_* in the environment and from rowkeeper.toml",
+        ) from error
+
+
+@contextmanager
+def workspace() -> Iterator[Workspace]:
+    """The workspace of this command; tells of a key that was made just now."""
+    with Workspace.open(load_settings()) as opened:
+        if opened.folder.key_made:
+            err.print(
+                f"[bold]a key was made:[/] {escape(str(opened.folder.key_path))} opens everything in "
+                f"{escape(str(opened.folder.path))}. Keep a copy of it elsewhere: without it the tables cannot be read."
+            )
+        yield opened
+
+
+class Door(click.Group):
+    """The command group: wrong words get a suggestion, errors get one sentence and an exit status."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs a command and ends the process with its exit status."""
+        kwargs["standalone_mode"] = False
+        debug = "--debug" in sys.argv[1:]
+        try:
+            status = super().main(*args, **kwargs)
+        except click.exceptions.Exit as leave:
+            status = leave.exit_code
+        except click.ClickException as error:
+            error.show()
+            status = WRONG_USAGE
+        except (click.Abort, KeyboardInterrupt):
+            err.print("stopped")
+            status = FAILED
+        except FrameworkError as error:
+            status = self._failed(error, debug)
+        except Exception as error:  # noqa: BLE001 - the last door: nobody but a developer wants the traceback
+            status = self._failed(
+                FrameworkError(
+                    f"an error that Rowkeeper does not know: {type(error).__name__}",
+                    hint="run it again with --debug for the traceback, and report it",
+                ),
+                debug,
+            )
+        sys.exit(status if isinstance(status, int) else DONE)
+
+    @staticmethod
+    def _failed(error: FrameworkError, debug: bool) -> int:
+        if debug:
+            traceback.print_exc()
+        if "--json" in sys.argv[1:]:
+            print_json({"status": "failed", "error": error_document(error)})
+        tell_error(error)
+        return exit_status(error)
+
+
+def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--json`: one JSON document on standard output, for programs."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")(function)

@@ -1,0 +1,107 @@
+"""Answers for people: accounts, lists and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from rowkeeper.cli.door import out
+from rowkeeper.ledger import RunRecord
+from rowkeeper.runs.report import RunReport
+from rowkeeper.runs.verifying import VerifyReport
+
+REASONS_SHOWN = 8
+COLOURS = {
+    "published": "green",
+    "unchanged": "cyan",
+    "failed": "red",
+    "interrupted": "yellow",
+    "staging": "yellow",
+    "prepared": "yellow",
+    "rolled_back": "magenta",
+}
+
+
+def show_report(report: RunReport) -> None:
+    """The account of a run that has just ended."""
+    status = f"[{COLOURS.get(report.status, 'white')}]{report.status}[/]"
+    speed = f" ({report.rows_per_second:,.0f} rows/s)" if report.account.read else ""
+    out.print(f"[bold]{escape(report.pipeline)}[/]  {status}  run {report.run}, {report.seconds:.1f} s{speed}")
+    if report.status != "unchanged":
+        show_account(report.account.as_dict(), report.reasons)
+    for note in report.notes:
+        out.print(f"  [dim]{escape(note)}[/]")
+
+
+def show_account(account: Mapping[str, int], reasons: Mapping[str, int] | None = None) -> None:
+    """The five lines of the equation, and why rows were quarantined."""
+    width = max(len(f"{count:,}") for count in account.values())
+    for line, count in account.items():
+        sign = " " if line == "read" else ("=" if line == "committed" else "+")
+        out.print(f"  {sign} {line:<12}{count:>{width},}")
+    shown = list((reasons or {}).items())
+    for reason, count in shown[:REASONS_SHOWN]:
+        out.print(f"      {count:,} x {escape(reason)}", style="dim")
+    if len(shown) > REASONS_SHOWN:
+        out.print(f"      and {len(shown) - REASONS_SHOWN} reasons more: rowkeeper quarantine show", style="dim")
+
+
+def show_runs(runs: Sequence[RunRecord]) -> None:
+    """A line per run, newest first."""
+    if not runs:
+        out.print("no run yet: rowkeeper run FILE makes the first one")
+        return
+    table = grid("run", "pipeline", "kind", "status", "read", "committed", "quarantined", "started", "seconds")
+    for run in runs:
+        table.add_row(
+            str(run.run),
+            escape(run.pipeline),
+            run.kind.value,
+            f"[{COLOURS.get(run.status.value, 'white')}]{run.status.value}[/]",
+            f"{run.account.read:,}",
+            f"{run.account.committed:,}",
+            f"{run.account.quarantined:,}",
+            f"{run.started_at:%Y-%m-%d %H:%M:%S}",
+            "" if run.seconds is None else f"{run.seconds:.1f}",
+        )
+    out.print(table)
+
+
+def show_verify(report: VerifyReport) -> None:
+    """Whether the table is as the books say, and if not, which runs' rows are not."""
+    if report.sound:
+        out.print(
+            f"[bold]{escape(report.pipeline)}[/]  [green]sound[/]  {report.expected.rows:,} rows, {report.expected}"
+        )
+        return
+    out.print(f"[bold]{escape(report.pipeline)}[/]  [red]not as published[/]  {escape(report.target)}")
+    table = grid("run", "expected", "missing", "added", "changed")
+    for each in report.runs:
+        if not each.sound:
+            name = str(each.run) if each.run else "none (rows that no run brought)"
+            counts = (each.expected.rows, each.missing, each.added, each.changed)
+            table.add_row(name, *(f"{count:,}" for count in counts))
+    out.print(table)
+
+
+def show_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """The result of a query."""
+    table = grid(*columns)
+    for row in rows:
+        table.add_row(*("[dim]NULL[/]" if value is None else escape(str(value)) for value in row))
+    out.print(table)
+    out.print(f"{table.row_count:,} row{'' if table.row_count == 1 else 's'}", style="dim")
+
+
+def grid(*columns: str) -> Table:
+    """A plain table in the house's manner."""
+    table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
+    for column in columns:
+        table.add_column(column, justify="right" if column in NUMBERS else "left", overflow="fold")
+    return table
+
+
+NUMBERS = {"run", "read", "committed", "quarantined", "seconds", "expected", "missing", "added", "changed", "rows"}

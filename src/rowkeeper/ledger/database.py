@@ -1,0 +1,166 @@
+"""The ledger's database: opened, migrated, and its failures put in our words."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from rowkeeper.errors import ConfigurationError, DatabaseError, DiskFull, FrameworkError, IntegrityError, StateError
+from rowkeeper.resilience.failpoints import failpoint
+
+BUSY_SECONDS = 30
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def connect(url: str | None, home: Path) -> Engine:
+    """An engine for the ledger: SQLite in the state folder unless a URL says otherwise."""
+    if url is not None and not url.startswith("sqlite"):
+        with explained("opened"):
+            try:
+                return create_engine(url, pool_pre_ping=True)
+            except (ImportError, SQLAlchemyError) as error:
+                raise ConfigurationError(
+                    f"the ledger's URL cannot be used: {type(error).__name__}",
+                    hint="ROWKEEPER_LEDGER_URL is a SQLAlchemy URL; its driver must be installed",
+                ) from error
+    path = home / "ledger.sqlite"
+    engine = create_engine(
+        url or f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}
+    )
+    event.listen(engine, "connect", _tune)
+    event.listen(engine, "begin", _begin_immediate)
+    if url is None:
+        _make_private(path)
+    return engine
+
+
+def _make_private(path: Path) -> None:
+    """0600 before SQLite writes a byte; the files beside it (-wal, -shm) take over its mode."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        path.chmod(0o600)
+    except OSError as error:
+        raise StateError(
+            f"the ledger {path} cannot be written: {error.strerror}",
+            hint="run as the user who owns the state folder, or free some space",
+        ) from error
+
+
+def _tune(connection: sqlite3.Connection, _record: object) -> None:
+    """An acknowledged commit survives a power cut: WAL with NORMAL keeps none of 100, with FULL all of them."""
+    connection.isolation_level = None  # BEGIN is ours to say
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    """Takes the write lock at the start: a transaction that reads and then writes cannot fail in the middle."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.info.get("writes") else "BEGIN")
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection that sees one state of the ledger."""
+    with explained("read"), engine.connect() as connection:
+        connection.info["writes"] = False
+        with connection.begin():
+            yield connection
+
+
+@contextmanager
+def writing(engine: Engine, step: str) -> Iterator[Connection]:
+    """One transaction: all of it or nothing. `step` names its failpoints."""
+    with explained("written"), engine.connect() as connection:
+        connection.info["writes"] = True
+        with connection.begin():
+            yield connection
+            failpoint(f"ledger.before_commit:{step}")
+    failpoint(f"ledger.after_commit:{step}")
+
+
+@contextmanager
+def explained(done: str) -> Iterator[None]:
+    """Puts what the database says in our words: never its SQL, never its parameters."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise _explain(error, done) from error
+    except SQLAlchemyError as error:
+        raise DatabaseError(
+            f"the ledger could not be {done}: {type(error).__name__}", hint="rowkeeper doctor says what is wrong"
+        ) from error
+
+
+def _explain(error: DBAPIError, done: str) -> FrameworkError:
+    text = str(error.orig).lower()
+    context = {"driver_error": type(error.orig).__name__}
+    if "full" in text or "no space" in text:
+        return DiskFull(
+            "no room left on the disk for the ledger", hint="free some space and run again", context=context
+        )
+    if "readonly" in text or "permission" in text or "unable to open" in text:
+        return StateError(
+            f"the ledger could not be {done}: no permission",
+            hint="run as the user who owns the state folder",
+            context=context,
+        )
+    if "malformed" in text or "not a database" in text:
+        return IntegrityError("the ledger is damaged", hint="restore it from a backup", context=context)
+    if "locked" in text:
+        return DatabaseError(
+            f"the ledger was locked by another process for {BUSY_SECONDS} s", hint="try again", context=context
+        )
+    return DatabaseError(
+        f"the ledger could not be {done}: {type(error.orig).__name__}",
+        hint="rowkeeper doctor says what is wrong",
+        context=context,
+    )
+
+
+def migrate(engine: Engine) -> None:
+    """Brings the ledger to this version's schema, each step in the transaction that notes it.
+
+    Raises StateError if a newer version of Rowkeeper has been here.
+    """
+    scripts = ScriptDirectory(str(MIGRATIONS))
+    steps = list(reversed(list(scripts.walk_revisions())))
+    with reading(engine) as connection:
+        if MigrationContext.configure(connection).get_current_revision() == steps[-1].revision:
+            return
+    with writing(engine, "migrate") as connection:
+        context = MigrationContext.configure(connection)
+        current = context.get_current_revision()
+        known = [step.revision for step in steps]
+        if current is not None and current not in known:
+            raise StateError(
+                f"the ledger was made by a newer version of Rowkeeper (schema {current})",
+                hint="upgrade: pip install --upgrade rowkeeper",
+            )
+        context._ensure_version_table()
+        with Operations.context(context):
+            for step in steps[known.index(current) + 1 if current else 0 :]:
+                step.module.upgrade()
+        context.stamp(scripts, steps[-1].revision)
+
+
+def faults(engine: Engine) -> list[str]:
+    """What the database says of its own health; empty if it is sound."""
+    if engine.dialect.name != "sqlite":
+        return []
+    with reading(engine) as connection:
+        answers: list[Any] = list(connection.exec_driver_sql("PRAGMA integrity_check").scalars())
+        broken = list(connection.exec_driver_sql("PRAGMA foreign_key_check"))
+    return [str(answer) for answer in answers if answer != "ok"] + [f"{len(broken)} dangling rows"] * bool(broken)

@@ -1,0 +1,101 @@
+"""Leases with fencing tokens: who may change a destination, and how those who may no longer are kept out."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import psutil
+from sqlalchemy import Connection, Engine, Row, insert, select, update
+
+from rowkeeper.errors import LeaseError
+from rowkeeper.ledger.database import writing
+from rowkeeper.ledger.records import Lease
+from rowkeeper.ledger.schema import leases
+
+Clock = Callable[[], datetime]
+
+
+def host_name() -> str:
+    """This machine since it was started: after a reboot the same pid is another process."""
+    boot_id = Path("/proc/sys/kernel/random/boot_id")
+    suffix = boot_id.read_text().strip()[:8] if boot_id.exists() else f"{psutil.boot_time():.0f}"
+    return f"{socket.gethostname()}:{suffix}"
+
+
+def acquire(engine: Engine, clock: Clock, name: str, ttl_seconds: float) -> Lease:
+    """Takes a lease that is free, expired, or held by a process of this machine that is dead.
+
+    Raises LeaseError if it is held.
+    """
+    with writing(engine, "acquire_lease") as connection:
+        now = clock()
+        held = connection.execute(select(leases).where(leases.c.name == name)).one_or_none()
+        if held is not None and held.expires_at is not None and held.expires_at > now and not _dead(held):
+            raise _held(name, held, now)
+        values = {
+            "token": held.token + 1 if held is not None else 1,
+            "host": host_name(),
+            "pid": os.getpid(),
+            "process_started": psutil.Process().create_time(),
+            "acquired_at": now,
+            "expires_at": now + timedelta(seconds=ttl_seconds),
+        }
+        if held is None:
+            connection.execute(insert(leases).values(name=name, **values))
+        else:
+            connection.execute(update(leases).where(leases.c.name == name).values(**values))
+        return Lease(name, int(str(values["token"])), now + timedelta(seconds=ttl_seconds))
+
+
+def renew(engine: Engine, clock: Clock, lease: Lease, ttl_seconds: float) -> Lease:
+    """Holds on to a lease. Raises LeaseError if it was taken over."""
+    with writing(engine, "renew_lease") as connection:
+        check(connection, lease)
+        expires = clock() + timedelta(seconds=ttl_seconds)
+        connection.execute(update(leases).where(leases.c.name == lease.name).values(expires_at=expires))
+    return Lease(lease.name, lease.token, expires)
+
+
+def release(engine: Engine, lease: Lease) -> None:
+    """Gives a lease back; does nothing if it was taken over meanwhile."""
+    mine = (leases.c.name == lease.name) & (leases.c.token == lease.token)
+    with writing(engine, "release_lease") as connection:
+        connection.execute(update(leases).where(mine).values(expires_at=None))
+
+
+def check(connection: Connection, lease: Lease) -> None:
+    """Refuses a write under a token that is no longer the newest. Part of every transaction that writes."""
+    held = connection.execute(
+        select(leases.c.token, leases.c.expires_at).where(leases.c.name == lease.name)
+    ).one_or_none()
+    if held is None or held.token != lease.token or held.expires_at is None:
+        raise LeaseError(
+            f"the lease on {lease.name} was lost: another process took over after this one had been silent",
+            hint="nothing was changed by this process since; rowkeeper runs shows what the other did",
+        )
+
+
+def _dead(held: Row[tuple[object, ...]]) -> bool:
+    """Whether the holder was a process of this machine that is no more. Of other machines only time can tell."""
+    if held.host != host_name():
+        return False
+    try:
+        return bool(abs(psutil.Process(held.pid).create_time() - held.process_started) > 1)
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.AccessDenied:
+        return False
+
+
+def _held(name: str, held: Row[tuple[object, ...]], now: datetime) -> LeaseError:
+    host = str(held.host).split(":")[0]
+    left = (held.expires_at - now).total_seconds()
+    return LeaseError(
+        f"{name} is held by another run (process {held.pid} on {host}, since {held.acquired_at:%H:%M:%S} UTC)",
+        hint=f"wait until it ends; if that process is gone, its lease ends by itself in {left:.0f} s",
+        context={"pid": held.pid, "host": host},
+    )

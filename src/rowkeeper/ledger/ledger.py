@@ -1,0 +1,86 @@
+"""The ledger as the rest of the house sees it: opened once, then asked and written to."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+from sqlalchemy import Engine, insert, select
+
+from rowkeeper.ledger import leases
+from rowkeeper.ledger.database import connect, faults, migrate, reading, writing
+from rowkeeper.ledger.leases import Clock
+from rowkeeper.ledger.reading import Reader
+from rowkeeper.ledger.records import Lease
+from rowkeeper.ledger.schema import ledger as ledger_table
+from rowkeeper.ledger.writing import Scribe
+
+
+def utc_now() -> datetime:
+    """The clock of the ledger unless a test brings its own."""
+    return datetime.now(UTC)
+
+
+class Ledger(Reader, Scribe):
+    """What happened, for good: runs, accounts, leases, the quarantine index.
+
+    Attributes:
+        id: 32 hex digits, given at its making; part of each commit record.
+    """
+
+    def __init__(self, engine: Engine, clock: Clock = utc_now) -> None:
+        Reader.__init__(self, engine)
+        Scribe.__init__(self, engine, clock)
+        self.id = _identity(engine, clock)
+
+    @classmethod
+    @contextmanager
+    def open(cls, url: str | None, home: Path, clock: Clock = utc_now) -> Iterator[Self]:
+        """Opens the ledger, making or migrating it first.
+
+        Args:
+            url: a SQLAlchemy URL; None is SQLite in the state folder.
+
+        Raises:
+            StateError: it cannot be written, or was made by a newer version.
+            DatabaseError: the database refused.
+        """
+        engine = connect(url, home)
+        try:
+            migrate(engine)
+            yield cls(engine, clock)
+        finally:
+            engine.dispose()
+
+    def acquire_lease(self, name: str, ttl_seconds: float) -> Lease:
+        """Takes the lease on a destination. Raises LeaseError if somebody who may be alive holds it."""
+        return leases.acquire(self._engine, self._clock, name, ttl_seconds)
+
+    def renew_lease(self, lease: Lease, ttl_seconds: float) -> Lease:
+        """Holds on to it for so long again. Raises LeaseError if it was taken over."""
+        return leases.renew(self._engine, self._clock, lease, ttl_seconds)
+
+    def release_lease(self, lease: Lease) -> None:
+        """Gives it back, if it was not taken over."""
+        leases.release(self._engine, lease)
+
+    def check(self) -> list[str]:
+        """What is wrong with the database file; empty if it is sound."""
+        return faults(self._engine)
+
+
+def _identity(engine: Engine, clock: Clock) -> str:
+    with reading(engine) as connection:
+        found = connection.execute(select(ledger_table.c.id)).scalar_one_or_none()
+    if found is not None:
+        return str(found)
+    with writing(engine, "found_ledger") as connection:
+        found = connection.execute(select(ledger_table.c.id)).scalar_one_or_none()
+        if found is None:
+            found = uuid.uuid4().hex
+            connection.execute(insert(ledger_table).values(id=found, created_at=clock()))
+        return str(found)

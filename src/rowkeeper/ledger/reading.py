@@ -1,0 +1,250 @@
+"""The questions that the ledger answers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, func, select
+
+from rowkeeper.batch import Account, Fingerprint, Partition
+from rowkeeper.errors import ConfigurationError
+from rowkeeper.ledger.database import reading
+from rowkeeper.ledger.records import (
+    BatchRecord,
+    LoadedPartition,
+    QuarantineSummary,
+    RunKind,
+    RunPartition,
+    RunRecord,
+    RunStatus,
+    SchemaVersion,
+)
+from rowkeeper.ledger.schema import batches, postings, run_partitions, runs, schema_versions
+from rowkeeper.protocols import Posting
+
+UNFINISHED = (RunStatus.STAGING, RunStatus.PREPARED, RunStatus.INTERRUPTED)
+IN_THE_BOOKS = (RunStatus.PUBLISHED, RunStatus.ROLLED_BACK)  # a run taken back stays, beside its reversing entry
+REPLAY_KEY = "quarantine:"
+
+
+class Reader:
+    """Reads the ledger; each call sees one state of it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def run(self, number: int) -> RunRecord:
+        """One run. Raises ConfigurationError if there is none of this number."""
+        with reading(self._engine) as connection:
+            return one_run(connection, number)
+
+    def runs(self, *, limit: int = 50, pipeline: str | None = None, target: str | None = None) -> list[RunRecord]:
+        """Runs, newest first."""
+        query = select(runs).order_by(runs.c.run.desc()).limit(limit)
+        if pipeline is not None:
+            query = query.where(runs.c.pipeline == pipeline)
+        if target is not None:
+            query = query.where(runs.c.target == target)
+        with reading(self._engine) as connection:
+            return [run_of(row) for row in connection.execute(query)]
+
+    def partitions(self, run: int) -> list[RunPartition]:
+        """A run's partitions, in the order in which they are read."""
+        query = select(run_partitions).where(run_partitions.c.run == run).order_by(run_partitions.c.ordinal)
+        with reading(self._engine) as connection:
+            return [_partition_of(row) for row in connection.execute(query)]
+
+    def batches(self, run: int) -> list[BatchRecord]:
+        """What a run has staged, in order; without what the seal has set aside as duplicates."""
+        query = select(batches).where(batches.c.run == run, batches.c.of_duplicates.is_(False)).order_by(batches.c.id)
+        with reading(self._engine) as connection:
+            return [_batch_of(row) for row in connection.execute(query)]
+
+    def quarantine(self, run: int) -> list[BatchRecord]:
+        """The batches of a run that have rejected rows, its duplicates included where they were quarantined."""
+        query = select(batches).where(batches.c.run == run, batches.c.quarantined > 0).order_by(batches.c.id)
+        with reading(self._engine) as connection:
+            return [_batch_of(row) for row in connection.execute(query)]
+
+    def quarantine_summary(self) -> list[QuarantineSummary]:
+        """What each published run has rejected, newest first."""
+        query = (
+            select(batches.c.run, runs.c.pipeline, batches.c.quarantined, batches.c.reasons)
+            .join(runs, runs.c.run == batches.c.run)
+            .where(batches.c.quarantined > 0, runs.c.status == RunStatus.PUBLISHED.value)
+            .order_by(batches.c.run.desc(), batches.c.id)
+        )
+        replays = (
+            select(run_partitions.c.key)
+            .join(runs, runs.c.run == run_partitions.c.run)
+            .where(runs.c.kind == RunKind.REPLAY.value, runs.c.status == RunStatus.PUBLISHED.value)
+        )
+        found: dict[tuple[int, str], tuple[int, Counter[str]]] = {}
+        with reading(self._engine) as connection:
+            replayed = {str(key).split(":")[1] for key in connection.execute(replays).scalars()}
+            for row in connection.execute(query):
+                rows, reasons = found.get((row.run, row.pipeline), (0, Counter()))
+                found[row.run, row.pipeline] = (rows + row.quarantined, reasons + Counter(row.reasons))
+        return [
+            QuarantineSummary(run, pipeline, rows, dict(reasons.most_common()), str(run) in replayed)
+            for (run, pipeline), (rows, reasons) in found.items()
+        ]
+
+    def postings(self, run: int) -> list[Posting]:
+        """How publishing this run changes the books."""
+        query = select(postings).where(postings.c.run == run).order_by(postings.c.id)
+        with reading(self._engine) as connection:
+            return [Posting(row.about_run, row.change) for row in connection.execute(query)]
+
+    def unfinished(self, target: str) -> list[RunRecord]:
+        """Runs of a destination that were begun and are neither published nor closed, oldest first."""
+        query = (
+            select(runs)
+            .where(runs.c.target == target, runs.c.status.in_([status.value for status in UNFINISHED]))
+            .order_by(runs.c.run)
+        )
+        with reading(self._engine) as connection:
+            return [run_of(row) for row in connection.execute(query)]
+
+    def targets(self, *, unfinished: bool = False) -> list[str]:
+        """The destinations that runs went to; or only those with unfinished runs."""
+        query = select(runs.c.target).distinct().order_by(runs.c.target)
+        if unfinished:
+            query = query.where(runs.c.status.in_([status.value for status in UNFINISHED]))
+        with reading(self._engine) as connection:
+            return list(connection.execute(query).scalars())
+
+    def loaded(self, pipeline: str, target: str) -> Mapping[str, LoadedPartition]:
+        """What a pipeline has brought to a destination and is still there, by partition key.
+
+        Derived from the published runs, so taking one back makes its input count as not loaded.
+        """
+        published = runs.c.status == RunStatus.PUBLISHED.value
+        whole = (
+            select(func.coalesce(func.max(runs.c.publish_order), 0))
+            .where(runs.c.target == target, published, runs.c.replaces_all.is_(True))
+            .scalar_subquery()
+        )
+        query = (
+            select(run_partitions, runs.c.publish_order)
+            .join(runs, runs.c.run == run_partitions.c.run)
+            .where(runs.c.pipeline == pipeline, runs.c.target == target, published, runs.c.publish_order >= whole)
+            .order_by(runs.c.publish_order)
+        )
+        with reading(self._engine) as connection:
+            parts = [_partition_of(row) for row in connection.execute(query)]
+        return {part.partition.key: LoadedPartition(part.partition, part.run, part.ordinal) for part in parts}
+
+    def balance(self, target: str) -> dict[int, Fingerprint]:
+        """What the books say the destination holds, by the run that brought it; runs with nothing left are absent."""
+        query = (
+            select(postings)
+            .join(runs, runs.c.run == postings.c.run)
+            .where(runs.c.target == target, runs.c.status.in_([status.value for status in IN_THE_BOOKS]))
+        )
+        books: dict[int, Fingerprint] = {}
+        with reading(self._engine) as connection:
+            for row in connection.execute(query):
+                books[row.about_run] = books.get(row.about_run, Fingerprint()) + row.change
+        return {run: held for run, held in sorted(books.items()) if held != Fingerprint()}
+
+    def columns_of(self, target: str) -> Mapping[int, Sequence[str]]:
+        """By run, the contract columns that the table had when the run was published."""
+        query = select(runs.c.run, runs.c.columns).where(runs.c.target == target, runs.c.publish_order.is_not(None))
+        with reading(self._engine) as connection:
+            return {row.run: tuple(name for name, _ in row.columns) for row in connection.execute(query)}
+
+    def last_published(self, target: str) -> RunRecord | None:
+        """The run whose publish was the last, a rollback included; what the destination's commit record must name."""
+        query = (
+            select(runs)
+            .where(runs.c.target == target, runs.c.publish_order.is_not(None))
+            .order_by(runs.c.publish_order.desc())
+            .limit(1)
+        )
+        with reading(self._engine) as connection:
+            row = connection.execute(query).one_or_none()
+            return None if row is None else run_of(row)
+
+    def schema_versions(self, target: str) -> list[SchemaVersion]:
+        """The columns that a table has had, oldest first."""
+        query = select(schema_versions).where(schema_versions.c.target == target).order_by(schema_versions.c.version)
+        with reading(self._engine) as connection:
+            return [SchemaVersion(row.version, _pairs(row.columns), row.run) for row in connection.execute(query)]
+
+
+def one_run(connection: Connection, number: int) -> RunRecord:
+    """A run by its number, inside a transaction that is open."""
+    row = connection.execute(select(runs).where(runs.c.run == number)).one_or_none()
+    if row is None:
+        newest = connection.execute(select(func.max(runs.c.run))).scalar_one()
+        known = f"the newest is {newest}" if newest else "there is none yet"
+        raise ConfigurationError(f"there is no run {number}; {known}", hint="rowkeeper runs lists them")
+    return run_of(row)
+
+
+def run_of(row: Row[Any]) -> RunRecord:
+    """A row of `runs` as a record."""
+    return RunRecord(
+        run=row.run,
+        pipeline=row.pipeline,
+        target=row.target,
+        kind=RunKind(row.kind),
+        status=RunStatus(row.status),
+        definition=row.definition,
+        source=row.source,
+        destination=row.destination,
+        token=row.token,
+        host=row.host,
+        pid=row.pid,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        seconds=row.seconds,
+        account=_account_of(row),
+        fingerprint=row.fingerprint,
+        columns=None if row.columns is None else _pairs(row.columns),
+        replaces_all=row.replaces_all,
+        drop_rows=tuple((run, ordinal) for run, ordinal in row.drop_rows),
+        reverses=row.reverses,
+        error=row.error,
+        note=row.note,
+    )
+
+
+def _account_of(row: Row[Any]) -> Account:
+    return Account(row.rows_read, row.rows_committed, row.rows_quarantined, row.rows_duplicate, row.rows_filtered)
+
+
+def _pairs(columns: Sequence[Sequence[str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, kind) for name, kind in columns)
+
+
+def _partition_of(row: Row[Any]) -> RunPartition:
+    return RunPartition(
+        run=row.run,
+        ordinal=row.ordinal,
+        partition=Partition(row.key, row.identity, row.size_bytes, row.detail),
+        reload=row.reload,
+        complete=row.complete,
+        next_row=row.next_row,
+        account=_account_of(row),
+        fingerprint=row.fingerprint,
+    )
+
+
+def _batch_of(row: Row[Any]) -> BatchRecord:
+    return BatchRecord(
+        run=row.run,
+        partition_ordinal=row.partition_ordinal,
+        first_row=row.first_row,
+        next_row=row.next_row,
+        staged=row.staged,
+        quarantined=row.quarantined,
+        filtered=row.filtered,
+        quarantine_file=row.quarantine_file,
+        quarantine_sha256=row.quarantine_sha256,
+        reasons=row.reasons,
+        staged_at=row.staged_at,
+    )

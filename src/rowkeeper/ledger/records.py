@@ -1,0 +1,159 @@
+"""What the ledger gives back: frozen values, one class for each kind of entry."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from rowkeeper.batch import Account, Fingerprint, Partition
+
+
+class RunKind(enum.StrEnum):
+    """What a run does."""
+
+    LOAD = "load"
+    REPLAY = "replay"  # of quarantined rows
+    ROLLBACK = "rollback"  # the reversing entry of another run
+
+
+class RunStatus(enum.StrEnum):
+    """Where a run stands."""
+
+    STAGING = "staging"  # batches are being staged
+    PREPARED = "prepared"  # all staged and read back, the account is fixed; the publish may have happened
+    PUBLISHED = "published"
+    UNCHANGED = "unchanged"  # there was nothing new
+    INTERRUPTED = "interrupted"  # stopped or died while staging; its staging is kept, it can go on
+    FAILED = "failed"  # nothing published, nothing kept
+    ROLLED_BACK = "rolled_back"  # was published, then taken back by a later run
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to change a destination, until it expires or somebody takes it over.
+
+    Attributes:
+        token: the fencing token: greater than any given out for this name before.
+    """
+
+    name: str
+    token: int
+    expires_at: datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run.
+
+    Attributes:
+        definition: hash of the pipeline it is a run of.
+        token: the fencing token under which it works, or worked last.
+        account: of what was read; fixed when the run is prepared.
+        fingerprint: of the rows that it committed.
+        columns: name and type of the destination's contract columns when it was published.
+        replaces_all: publishing it replaces the whole table.
+        drop_rows: (run, partition ordinal) of former loads that it replaces.
+        reverses: the run that it takes back.
+        error: type, what and hint, where it failed.
+    """
+
+    run: int
+    pipeline: str
+    target: str
+    kind: RunKind
+    status: RunStatus
+    definition: str
+    source: Mapping[str, Any]
+    destination: Mapping[str, Any]
+    token: int
+    host: str
+    pid: int
+    started_at: datetime
+    finished_at: datetime | None
+    seconds: float | None
+    account: Account
+    fingerprint: Fingerprint | None
+    columns: tuple[tuple[str, str], ...] | None
+    replaces_all: bool
+    drop_rows: tuple[tuple[int, int], ...]
+    reverses: int | None
+    error: Mapping[str, Any] | None
+    note: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunPartition:
+    """A partition as one run reads it.
+
+    Attributes:
+        reload: it replaces rows of a former load.
+        complete: it was read to its end.
+        next_row: how many of its rows were read so far.
+    """
+
+    run: int
+    ordinal: int
+    partition: Partition
+    reload: bool
+    complete: bool
+    next_row: int
+    account: Account
+    fingerprint: Fingerprint | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BatchRecord:
+    """A batch that was staged: its rows are in the staging area, its rejects in a sealed file.
+
+    Attributes:
+        quarantine_file: name below the quarantine folder.
+        reasons: "field: error type" to how often.
+    """
+
+    run: int
+    partition_ordinal: int
+    first_row: int
+    next_row: int
+    staged: int
+    quarantined: int
+    filtered: int
+    quarantine_file: str | None
+    quarantine_sha256: str | None
+    reasons: Mapping[str, int]
+    staged_at: datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LoadedPartition:
+    """A partition that the destination holds, and the run that brought it."""
+
+    partition: Partition
+    run: int
+    ordinal: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SchemaVersion:
+    """The contract columns of a table, from one run on."""
+
+    version: int
+    columns: tuple[tuple[str, str], ...]
+    run: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class QuarantineSummary:
+    """What one run rejected.
+
+    Attributes:
+        replayed: a replay of these rows was published.
+    """
+
+    run: int
+    pipeline: str
+    rows: int
+    reasons: Mapping[str, int]
+    replayed: bool

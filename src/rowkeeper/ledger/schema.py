@@ -1,0 +1,185 @@
+"""The ledger's tables, in portable types: SQLite here, PostgreSQL by another URL."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+from rowkeeper.batch import Fingerprint
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware times, kept as UTC; SQLite itself knows no time zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To UTC."""
+        del dialect
+        return value.astimezone(UTC) if value is not None else None
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        """Aware again."""
+        del dialect
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class FingerprintText(TypeDecorator[Fingerprint]):
+    """`rows:hash_sum in 16 hex digits`: the sum is an unsigned 64-bit number, which no column type holds everywhere."""
+
+    impl = String(40)
+    cache_ok = True
+
+    def process_bind_param(self, value: Fingerprint | None, dialect: Dialect) -> str | None:
+        """To text."""
+        del dialect
+        return None if value is None else f"{value.rows}:{value.hash_sum:016x}"
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> Fingerprint | None:
+        """From text."""
+        del dialect
+        if value is None:
+            return None
+        rows, hash_sum = str(value).split(":")
+        return Fingerprint(int(rows), int(hash_sum, 16))
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _account() -> tuple[Column[Any], ...]:
+    names = ("read", "committed", "quarantined", "duplicate", "filtered")
+    return tuple(Column(f"rows_{name}", BigInteger, nullable=False, server_default="0") for name in names)
+
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(512), primary_key=True),
+    Column("token", BigInteger, nullable=False),
+    Column("host", String(255), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("process_started", Float, nullable=False),
+    Column("acquired_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=True),  # null: given back
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("run", Integer, primary_key=True, autoincrement=True),
+    Column("pipeline", String(100), nullable=False),
+    Column("target", String(512), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("definition", String(160), nullable=False),
+    Column("source", JSON, nullable=False),
+    Column("destination", JSON, nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("host", String(255), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime, nullable=True),
+    Column("seconds", Float, nullable=True),
+    Column("publish_order", Integer, nullable=True, unique=True),  # runs are published in another order than begun
+    *_account(),
+    Column("fingerprint", FingerprintText, nullable=True),
+    Column("columns", JSON, nullable=True),
+    Column("replaces_all", Boolean, nullable=False),
+    Column("drop_rows", JSON, nullable=False),
+    Column("reverses", Integer, ForeignKey("runs.run"), nullable=True),
+    Column("error", JSON, nullable=True),
+    Column("note", Text, nullable=True),
+    Index("ix_runs_target_status", "target", "status"),
+    Index("ix_runs_pipeline", "pipeline"),
+    sqlite_autoincrement=True,  # a run's number is never given out again
+)
+
+run_partitions = Table(
+    "run_partitions",
+    metadata,
+    Column("run", Integer, ForeignKey("runs.run"), primary_key=True),
+    Column("ordinal", Integer, primary_key=True, autoincrement=False),
+    Column("key", String(4096), nullable=False),
+    Column("identity", String(512), nullable=False),
+    Column("size_bytes", BigInteger, nullable=True),
+    Column("detail", JSON, nullable=False),
+    Column("reload", Boolean, nullable=False),
+    Column("complete", Boolean, nullable=False),
+    Column("next_row", BigInteger, nullable=False),
+    *_account(),
+    Column("fingerprint", FingerprintText, nullable=True),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("run", Integer, ForeignKey("runs.run"), nullable=False),
+    Column("partition_ordinal", Integer, nullable=False),
+    Column("first_row", BigInteger, nullable=False),
+    Column("next_row", BigInteger, nullable=False),
+    Column("staged", BigInteger, nullable=False),
+    Column("quarantined", BigInteger, nullable=False),
+    Column("filtered", BigInteger, nullable=False),
+    Column("quarantine_file", String(255), nullable=True),
+    Column("quarantine_sha256", String(64), nullable=True),
+    Column("reasons", JSON, nullable=False),
+    Column("staged_at", UtcDateTime, nullable=False),
+    Column("of_duplicates", Boolean, nullable=False),  # set aside by the seal, not by the contract
+    Index("ix_batches_run_partition_ordinal", "run", "partition_ordinal"),
+)
+
+postings = Table(
+    "postings",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("run", Integer, ForeignKey("runs.run"), nullable=False),
+    Column("about_run", Integer, nullable=False),
+    Column("change", FingerprintText, nullable=False),
+    Index("ix_postings_run", "run"),
+)
+
+schema_versions = Table(
+    "schema_versions",
+    metadata,
+    Column("target", String(512), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("columns", JSON, nullable=False),
+    Column("run", Integer, ForeignKey("runs.run"), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)

@@ -1,0 +1,298 @@
+"""The steps of a run, as the ledger takes them down: each is one transaction, and each checks the lease."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+
+from rowkeeper.batch import Account, Fingerprint, Partition
+from rowkeeper.errors import IntegrityError
+from rowkeeper.ledger import leases
+from rowkeeper.ledger.database import writing
+from rowkeeper.ledger.leases import Clock
+from rowkeeper.ledger.reading import one_run
+from rowkeeper.ledger.records import BatchRecord, Lease, RunKind, RunRecord, RunStatus
+from rowkeeper.ledger.schema import batches, postings, run_partitions, runs, schema_versions
+from rowkeeper.protocols import Posting
+
+OPEN = (RunStatus.STAGING, RunStatus.INTERRUPTED)
+
+
+class Scribe:
+    """Writes the ledger. One per process; its methods may be called from any thread."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    def start_run(
+        self,
+        lease: Lease,
+        *,
+        pipeline: str,
+        target: str,
+        kind: RunKind,
+        definition: str,
+        source: Mapping[str, Any],
+        destination: Mapping[str, Any],
+        partitions: Sequence[tuple[Partition, bool]],
+        replaces_all: bool,
+        drop_rows: Sequence[tuple[int, int]],
+        reverses: int | None = None,
+    ) -> RunRecord:
+        """Opens a run over these partitions; the flag marks those that replace rows of a former load."""
+        with writing(self._engine, "start_run") as connection:
+            leases.check(connection, lease)
+            number = self._insert_run(
+                connection,
+                lease,
+                pipeline=pipeline,
+                target=target,
+                kind=kind.value,
+                status=RunStatus.STAGING.value,
+                definition=definition,
+                source=dict(source),
+                destination=dict(destination),
+                replaces_all=replaces_all,
+                drop_rows=[list(each) for each in drop_rows],
+                reverses=reverses,
+            )
+            for ordinal, (partition, reload) in enumerate(partitions):
+                connection.execute(insert(run_partitions).values(_partition_row(number, ordinal, partition, reload)))
+            return one_run(connection, number)
+
+    def record_unchanged(
+        self,
+        lease: Lease,
+        *,
+        pipeline: str,
+        target: str,
+        definition: str,
+        source: Mapping[str, Any],
+        destination: Mapping[str, Any],
+        note: str,
+    ) -> RunRecord:
+        """Notes a run that found nothing new."""
+        with writing(self._engine, "record_unchanged") as connection:
+            leases.check(connection, lease)
+            number = self._insert_run(
+                connection,
+                lease,
+                pipeline=pipeline,
+                target=target,
+                kind=RunKind.LOAD.value,
+                status=RunStatus.UNCHANGED.value,
+                definition=definition,
+                source=dict(source),
+                destination=dict(destination),
+                replaces_all=False,
+                drop_rows=[],
+                note=note,
+                finished_at=self._clock(),
+                seconds=0.0,
+            )
+            return one_run(connection, number)
+
+    def _insert_run(self, connection: Connection, lease: Lease, **values: Any) -> int:
+        result = connection.execute(
+            insert(runs).values(
+                token=lease.token, host=leases.host_name(), pid=os.getpid(), started_at=self._clock(), **values
+            )
+        )
+        number = result.inserted_primary_key
+        assert number is not None
+        return int(number[0])
+
+    def resume_run(self, lease: Lease, run: int) -> RunRecord:
+        """Makes a run that died this process's own."""
+        with self._step(lease, "resume_run", run, OPEN) as (connection, _):
+            _set(
+                connection,
+                run,
+                status=RunStatus.STAGING.value,
+                token=lease.token,
+                host=leases.host_name(),
+                pid=os.getpid(),
+                error=None,
+            )
+            return one_run(connection, run)
+
+    def note_batch(self, lease: Lease, batch: BatchRecord, *, partition_complete: bool) -> None:
+        """Notes that a batch is staged and its rejects are sealed. Raises IntegrityError if it was noted before."""
+        with self._step(lease, "note_batch", batch.run, (RunStatus.STAGING,)) as (connection, _):
+            noted = connection.execute(
+                update(run_partitions)
+                .where(
+                    run_partitions.c.run == batch.run,
+                    run_partitions.c.ordinal == batch.partition_ordinal,
+                    run_partitions.c.next_row == batch.first_row,
+                    run_partitions.c.complete.is_(False),
+                )
+                .values(next_row=batch.next_row, complete=partition_complete)
+            )
+            if noted.rowcount != 1 or batch.next_row <= batch.first_row:
+                raise IntegrityError(
+                    f"run {batch.run}: a batch from row {batch.first_row} of partition {batch.partition_ordinal} "
+                    "does not follow what was noted before",
+                    hint="nothing was published; run the pipeline again",
+                )
+            connection.execute(insert(batches).values(**dataclasses.asdict(batch), of_duplicates=False))
+
+    def note_partition_complete(self, lease: Lease, run: int, ordinal: int) -> None:
+        """Notes that a partition was read to its end."""
+        with self._step(lease, "note_partition_complete", run, (RunStatus.STAGING,)) as (connection, _):
+            connection.execute(
+                update(run_partitions)
+                .where(run_partitions.c.run == run, run_partitions.c.ordinal == ordinal)
+                .values(complete=True)
+            )
+
+    def prepare_run(
+        self,
+        lease: Lease,
+        run: int,
+        *,
+        accounts: Mapping[int, Account],
+        fingerprints: Mapping[int, Fingerprint],
+        postings: Sequence[Posting],
+        columns: Sequence[tuple[str, str]],
+        duplicates: Sequence[BatchRecord] = (),
+    ) -> RunRecord:
+        """Fixes the account and the postings: from here on the run can be finished by anybody.
+
+        Raises IntegrityError for an account that does not balance or is not of what was read.
+        """
+        with self._step(lease, "prepare_run", run, (RunStatus.STAGING,)) as (connection, record):
+            self._check_accounts(connection, run, accounts)
+            for ordinal, account in accounts.items():
+                connection.execute(
+                    update(run_partitions)
+                    .where(run_partitions.c.run == run, run_partitions.c.ordinal == ordinal)
+                    .values(**_account_columns(account), fingerprint=fingerprints.get(ordinal, Fingerprint()))
+                )
+            for batch in duplicates:
+                connection.execute(insert(batches).values(**dataclasses.asdict(batch), of_duplicates=True))
+            self._post(connection, run, postings)
+            self._note_schema(connection, record.target, columns, run)
+            _set(
+                connection,
+                run,
+                status=RunStatus.PREPARED.value,
+                columns=[list(column) for column in columns],
+                fingerprint=sum(fingerprints.values(), Fingerprint()),
+                **_account_columns(sum(accounts.values(), Account())),
+            )
+            return one_run(connection, run)
+
+    @staticmethod
+    def _check_accounts(connection: Connection, run: int, accounts: Mapping[int, Account]) -> None:
+        rows = connection.execute(select(run_partitions).where(run_partitions.c.run == run)).all()
+        expected = {row.ordinal: row.next_row for row in rows if row.complete}
+        found = {ordinal: account.read for ordinal, account in accounts.items() if account.balanced}
+        if len(expected) != len(rows) or found != expected:
+            raise IntegrityError(
+                f"run {run}: its account does not balance, or is not of all that was read",
+                hint="nothing was published; run the pipeline again, and report it if that does not help",
+            )
+
+    @staticmethod
+    def _post(connection: Connection, run: int, entries: Sequence[Posting]) -> None:
+        for posting in entries:
+            connection.execute(insert(postings).values(run=run, about_run=posting.about_run, change=posting.change))
+
+    def _note_schema(self, connection: Connection, target: str, columns: Sequence[tuple[str, str]], run: int) -> None:
+        """A new version only where the columns are others than before."""
+        mine = schema_versions.c.target == target
+        newest = connection.execute(
+            select(schema_versions).where(mine).order_by(schema_versions.c.version.desc()).limit(1)
+        ).one_or_none()
+        listed = [list(column) for column in columns]
+        if newest is None or newest.columns != listed:
+            version = newest.version + 1 if newest is not None else 1
+            connection.execute(
+                insert(schema_versions).values(
+                    target=target, version=version, columns=listed, run=run, created_at=self._clock()
+                )
+            )
+
+    def reopen_run(self, lease: Lease, run: int) -> RunRecord:
+        """Takes back what `prepare_run` wrote: the run was found not to be published, and can go on."""
+        with self._step(lease, "reopen_run", run, (RunStatus.PREPARED,)) as (connection, _):
+            connection.execute(delete(postings).where(postings.c.run == run))
+            connection.execute(delete(batches).where(batches.c.run == run, batches.c.of_duplicates.is_(True)))
+            connection.execute(delete(schema_versions).where(schema_versions.c.run == run))
+            blank = {**_account_columns(Account()), "fingerprint": None}
+            connection.execute(update(run_partitions).where(run_partitions.c.run == run).values(**blank))
+            _set(connection, run, status=RunStatus.INTERRUPTED.value, columns=None, **blank)
+            return one_run(connection, run)
+
+    def record_published(self, lease: Lease, run: int, *, seconds: float) -> RunRecord:
+        """Notes that the destination has published a prepared run; once more does nothing."""
+        allowed = (RunStatus.PREPARED, RunStatus.PUBLISHED)
+        with self._step(lease, "record_published", run, allowed) as (connection, record):
+            if record.status is RunStatus.PREPARED:
+                order = connection.execute(select(func.coalesce(func.max(runs.c.publish_order), 0) + 1)).scalar_one()
+                _set(
+                    connection,
+                    run,
+                    status=RunStatus.PUBLISHED.value,
+                    publish_order=order,
+                    finished_at=self._clock(),
+                    seconds=seconds,
+                )
+                if record.reverses is not None:
+                    _set(connection, record.reverses, status=RunStatus.ROLLED_BACK.value)
+            return one_run(connection, run)
+
+    def interrupt_run(self, lease: Lease, run: int, error: Mapping[str, Any]) -> None:
+        """Notes that a run stopped while staging; what it staged is kept."""
+        with self._step(lease, "interrupt_run", run, OPEN) as (connection, _):
+            _set(connection, run, status=RunStatus.INTERRUPTED.value, error=dict(error))
+
+    def fail_run(self, lease: Lease, run: int, error: Mapping[str, Any]) -> None:
+        """Closes a run that published nothing. Of a prepared one (a rollback called off) the postings go, too."""
+        with self._step(lease, "fail_run", run, (*OPEN, RunStatus.PREPARED)) as (connection, _):
+            connection.execute(delete(postings).where(postings.c.run == run))
+            _set(connection, run, status=RunStatus.FAILED.value, error=dict(error), finished_at=self._clock())
+
+    @contextmanager
+    def _step(
+        self, lease: Lease, step: str, run: int, allowed: Collection[RunStatus]
+    ) -> Iterator[tuple[Connection, RunRecord]]:
+        """A transaction on one run: the lease is checked, and that the run stands where this step begins."""
+        with writing(self._engine, step) as connection:
+            leases.check(connection, lease)
+            record = one_run(connection, run)
+            if record.status not in allowed:
+                raise IntegrityError(
+                    f"run {run} is {record.status.value}: {step.replace('_', ' ')} cannot follow",
+                    hint="rowkeeper show tells what became of it",
+                )
+            yield connection, record
+
+
+def _set(connection: Connection, run: int, **values: Any) -> None:
+    connection.execute(update(runs).where(runs.c.run == run).values(**values))
+
+
+def _account_columns(account: Account) -> dict[str, int]:
+    return {f"rows_{name}": count for name, count in account.as_dict().items()}
+
+
+def _partition_row(run: int, ordinal: int, partition: Partition, reload: bool) -> dict[str, Any]:
+    return {
+        "run": run,
+        "ordinal": ordinal,
+        "key": partition.key,
+        "identity": partition.identity,
+        "size_bytes": partition.size_bytes,
+        "detail": dict(partition.detail),
+        "reload": reload,
+        "complete": False,
+        "next_row": 0,
+    }

@@ -1,0 +1,1 @@
+"""Keeping it running: the doctor, and the file to start from."""

@@ -1,0 +1,79 @@
+"""`rowkeeper init`: a pipeline file to start from, its contract inferred from a sample file."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from pathlib import Path
+
+from rowkeeper.contracts import infer_contract
+from rowkeeper.errors import ConfigurationError
+from rowkeeper.sources import sample
+
+TEMPLATE = '''"""Loads {file_name} into ClickHouse; written by `rowkeeper init`. Tighten the contract: it was inferred."""
+
+{imports}
+
+import rowkeeper as rk
+
+
+{contract}
+
+{name} = rk.Pipeline(
+    "{name}",
+    source={source},
+    contract={model},
+    destination=rk.destinations.clickhouse("{name}", order_by={order_by}),
+)
+'''
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Scaffold:
+    """What was written, and where."""
+
+    path: Path
+    pipeline: str
+    fields: int
+
+
+def scaffold(path: Path, output: Path | None, *, force: bool = False) -> Scaffold:
+    """Writes a pipeline file that loads this sample as it stands.
+
+    Raises:
+        SourceError: the sample cannot be read.
+        ConfigurationError: there is a file of that name already, or no room for one.
+    """
+    seen = sample(path)
+    name = _name_of(path)
+    model = "".join(part.capitalize() for part in name.split("_"))
+    inferred = infer_contract(seen.table, seen.mode, model)
+    output = output or Path(f"{name}.py")
+    text = TEMPLATE.format(
+        file_name=path.name,
+        imports="\n".join(inferred.imports),
+        contract=inferred.source.rstrip() + "\n",
+        name=name,
+        model=model,
+        source=seen.declaration(os.path.relpath(path, output.absolute().parent)),
+        order_by=list(inferred.required[:2]),
+    )
+    try:
+        with output.open("w" if force else "x") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise ConfigurationError(
+            f"{output} is there already", hint="--output NAME.py writes another file, --force writes over it"
+        ) from error
+    except OSError as error:
+        raise ConfigurationError(
+            f"{output} cannot be written: {error.strerror}", hint="--output NAME.py writes elsewhere"
+        ) from error
+    return Scaffold(output, name, inferred.fields)
+
+
+def _name_of(path: Path) -> str:
+    """A name that is an identifier in Python and ClickHouse alike: flights.csv.zip is flights."""
+    name = re.sub(r"\W+", "_", path.name.split(".")[0], flags=re.ASCII).strip("_").lower()
+    return name if name[:1].isalpha() else f"table_{name}".rstrip("_")

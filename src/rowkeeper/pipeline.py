@@ -1,0 +1,174 @@
+"""Pipeline: the declaration that a user writes, and the loading of the file it stands in."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib.util
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+from pydantic import BaseModel
+
+from rowkeeper.contracts import Contract
+from rowkeeper.errors import ConfigurationError, FrameworkError
+from rowkeeper.protocols import Destination, DriftPolicy, Source
+
+Transform = Callable[[pa.Table], "pa.Table | pl.DataFrame"] | Callable[[pl.DataFrame], "pa.Table | pl.DataFrame"]
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Pipeline:
+    """What is loaded, what a good row is, and where it goes.
+
+    Args:
+        name: names the pipeline in the ledger for good; letters, digits, `_`, `.`, `-`.
+        source: where rows come from, such as `rk.sources.files("data/*.csv")`.
+        contract: any Pydantic v2 model; its fields are the destination's columns.
+        destination: where rows go, such as `rk.destinations.clickhouse("flights", order_by=["carrier"])`.
+        transform: an optional function on the accepted rows of a batch, as a Polars frame if its first
+            parameter is annotated `pl.DataFrame`, otherwise as an Arrow table. The rows it drops count as
+            filtered; it must not make rows, and what it returns must fit the contract's columns. Keep the
+            column `_rk_row` where there is a choice: it is the row's address, and leads from the table back
+            to the file and line.
+        drift: what happens to a column of the source that the contract does not name: `reject` fails the run,
+            `ignore` drops it, `evolve` adds it to the table as a Nullable column.
+
+    Raises:
+        ConfigurationError: the declaration cannot work; no row has been touched.
+    """
+
+    name: str
+    _: dataclasses.KW_ONLY
+    source: Source
+    contract: type[BaseModel]
+    destination: Destination
+    transform: Transform | None = None
+    drift: DriftPolicy = "reject"
+    file: Path | None = dataclasses.field(default=None, compare=False, repr=False)  # where it was declared
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
+            raise ConfigurationError(
+                f"{self.name!r} cannot name a pipeline",
+                hint="a letter, then up to 99 letters, digits, '_', '.' or '-'",
+            )
+        if self.drift not in ("reject", "ignore", "evolve"):
+            raise ConfigurationError(
+                f"pipeline {self.name}: drift={self.drift!r} is no policy",
+                hint="one of reject, ignore, evolve",
+            )
+        if self.transform is not None and not callable(self.transform):
+            raise ConfigurationError(
+                f"pipeline {self.name}: the transform cannot be called",
+                hint="pass a function of one argument",
+            )
+
+    @cached_property
+    def rules(self) -> Contract:
+        """The contract, ready to check batches. Raises ContractError if it cannot be turned into columns."""
+        return Contract(self.contract, drift=self.drift)
+
+
+def load_file(path: Path) -> dict[str, Pipeline]:
+    """Runs a pipeline file and returns its pipelines by name, in the order in which it declares them.
+
+    Raises:
+        ConfigurationError: there is no such file, it raises, or it declares no pipeline.
+    """
+    if not path.is_file():
+        raise ConfigurationError(
+            f"there is no pipeline file {path}", hint="rowkeeper init FILE makes one from a sample"
+        )
+    module = _execute(path.absolute())
+    found: dict[str, Pipeline] = {}
+    for value in vars(module).values():
+        if isinstance(value, Pipeline):
+            if found.get(value.name, value) is not value:
+                raise ConfigurationError(
+                    f"{path} declares two pipelines of the name {value.name}",
+                    hint="give each a name of its own",
+                )
+            found[value.name] = _located(value, path.absolute())
+    if not found:
+        raise ConfigurationError(
+            f"{path} declares no pipeline",
+            hint='assign one at its top level: flights = rk.Pipeline("flights", ...)',
+        )
+    return found
+
+
+def select(path: Path, name: str | None) -> list[Pipeline]:
+    """The pipelines of a file, or the one of this name."""
+    found = load_file(path)
+    if name is None:
+        return list(found.values())
+    if name not in found:
+        near = difflib.get_close_matches(name, found, n=1)
+        raise ConfigurationError(
+            f"{path} declares no pipeline {name}",
+            hint=f"did you mean {near[0]}?" if near else "it declares " + ", ".join(found),
+        )
+    return [found[name]]
+
+
+def _located(pipeline: Pipeline, path: Path) -> Pipeline:
+    """Relative paths in a pipeline file are relative to the file, wherever the command is typed."""
+    located = getattr(pipeline.source, "located", None)
+    source = located(path.parent) if located else pipeline.source
+    return dataclasses.replace(pipeline, source=source, file=path)
+
+
+def _execute(path: Path) -> ModuleType:
+    """Imports the file as a module of its own, with its folder importable, as `python FILE` would."""
+    spec = importlib.util.spec_from_file_location("rowkeeper_pipeline_" + re.sub(r"\W", "_", path.stem), path)
+    if spec is None or spec.loader is None:
+        raise ConfigurationError(f"{path} is not a Python file", hint="a pipeline file ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    except FrameworkError as error:
+        line = _line_in(error, path)
+        raise type(error)(f"{path}{line}: {error.what}", hint=error.hint, context=error.context) from error
+    except SyntaxError as error:
+        raise ConfigurationError(
+            f"{error.filename}, line {error.lineno}: {error.msg}", hint="correct the pipeline file"
+        ) from error
+    except (Exception, SystemExit) as error:  # the user's own code may raise anything at all
+        raise ConfigurationError(
+            f"{path}{_line_in(error, path)}: the pipeline file raised {type(error).__name__}: {error}",
+            hint=_hint_for(error),
+        ) from error
+    return module
+
+
+def _line_in(error: BaseException, path: Path) -> str:
+    """The last line of the user's file that was running, as ', line 7'."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return f", line {lines[-1]}" if lines else ""
+
+
+def _hint_for(error: BaseException) -> str:
+    if isinstance(error, ImportError):
+        return "install what it imports where rowkeeper is installed, or put it beside the pipeline file"
+    return "correct the pipeline file; python FILE shows the whole traceback"
+
+
+def transform_takes_polars(transform: Callable[..., Any]) -> bool:
+    """Whether the transform's first parameter is annotated as a Polars frame."""
+    annotations = [value for name, value in getattr(transform, "__annotations__", {}).items() if name != "return"]
+    first = annotations[0] if annotations else None
+    return first is pl.DataFrame or first in ("pl.DataFrame", "polars.DataFrame", "DataFrame")

@@ -1,0 +1,82 @@
+"""Reading, checking and staging overlap: an iterator that is run ahead in a thread, with a bounded queue."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+class _Ahead(threading.Thread, Generic[Item]):
+    """Pulls an iterable in a thread and keeps at most `depth` items waiting."""
+
+    def __init__(self, items: Iterable[Item], depth: int, name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        self._items = items
+        self._depth = depth
+        self._waiting: deque[Item] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._ended = False
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            for item in self._items:
+                if not self._put(item):
+                    break
+        except BaseException as error:  # noqa: BLE001 - handed over whole to the thread that consumes
+            self._error = error
+        finally:
+            if isinstance(self._items, Generator):
+                self._items.close()
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
+
+    def _put(self, item: Item) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or len(self._waiting) < self._depth)
+            if self._closed:
+                return False
+            self._waiting.append(item)
+            self._changed.notify_all()
+            return True
+
+    def __iter__(self) -> Iterator[Item]:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._ended)
+                if not self._waiting:
+                    break
+                item = self._waiting.popleft()
+                self._changed.notify_all()
+            yield item
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """Lets the thread end after the item it is at, and waits for that."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self.join()
+
+
+@contextmanager
+def ahead(items: Iterable[Item], depth: int, name: str) -> Iterator[Iterator[Item]]:
+    """Runs `items` in a thread of this name, at most `depth` items ahead of whoever consumes them.
+
+    What the iterable raises is raised by the iterator, after the items that came before it. When the block is
+    left, for whatever reason, the thread has ended and a generator behind it is closed.
+    """
+    thread = _Ahead(items, depth, name)
+    thread.start()
+    try:
+        yield iter(thread)
+    finally:
+        thread.close()

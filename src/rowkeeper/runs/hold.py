@@ -1,0 +1,95 @@
+"""A destination held: its lease, renewed while the work lasts, and a session with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyarrow as pa
+
+from rowkeeper.errors import FrameworkError
+from rowkeeper.ledger import Lease, Ledger
+from rowkeeper.protocols import Destination, DestinationSession
+from rowkeeper.runs.report import Observer, Progress, unobserved
+from rowkeeper.runs.workspace import Workspace
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Hold:
+    """What every step of a run works with.
+
+    Attributes:
+        lease: on the destination; its fencing token is checked by each write to the ledger.
+        started: reading of the monotonic clock, in seconds, when the work began.
+    """
+
+    workspace: Workspace
+    target: str
+    lease: Lease
+    session: DestinationSession
+    observe: Observer
+    started: float
+
+    @property
+    def ledger(self) -> Ledger:
+        """The workspace's."""
+        return self.workspace.ledger
+
+    @property
+    def seconds(self) -> float:
+        """Since the work began."""
+        return time.monotonic() - self.started
+
+    def tell(self, pipeline: str, step: str) -> None:
+        """Lets whoever looks on know of the next step."""
+        self.observe(Progress(pipeline, step))
+
+
+@contextmanager
+def hold(
+    workspace: Workspace,
+    destination: Destination,
+    schema: pa.Schema | None = None,
+    observe: Observer = unobserved,
+) -> Iterator[Hold]:
+    """Takes the lease on a destination, connects to it, and gives both back when the block is left.
+
+    Raises LeaseError if another run holds it.
+    """
+    started = time.monotonic()
+    with _leased(workspace.ledger, destination.target, workspace.settings.lease_seconds) as lease:
+        session = destination.connect(workspace.site, schema)
+        try:
+            yield Hold(workspace, destination.target, lease, session, observe, started)
+        finally:
+            session.close()
+
+
+@contextmanager
+def _leased(ledger: Ledger, target: str, ttl_seconds: float) -> Iterator[Lease]:
+    """Renews the lease in a thread.
+
+    The thread needs to report nothing: a lease that could not be renewed is found lost by the next write to the
+    ledger, which checks the fencing token in its own transaction.
+    """
+    lease = ledger.acquire_lease(target, ttl_seconds)
+    done = threading.Event()
+
+    def renew() -> None:
+        while not done.wait(ttl_seconds / 3):
+            try:
+                ledger.renew_lease(lease, ttl_seconds)
+            except FrameworkError:
+                return
+
+    renewer = threading.Thread(target=renew, name="rowkeeper-lease", daemon=True)
+    renewer.start()
+    try:
+        yield lease
+    finally:
+        done.set()
+        renewer.join()
+        ledger.release_lease(lease)

@@ -1,0 +1,252 @@
+"""`rowkeeper run`: open, plan, load, and the end that all runs share."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rowkeeper.batch import Partition
+from rowkeeper.errors import DatabaseError, FrameworkError, RunInterrupted
+from rowkeeper.ledger import LoadedPartition, RunKind, RunRecord, RunStatus
+from rowkeeper.pipeline import Pipeline
+from rowkeeper.protocols import Plan
+from rowkeeper.resilience.failpoints import failpoint
+from rowkeeper.runs.definition import definition_of
+from rowkeeper.runs.hold import Hold, hold
+from rowkeeper.runs.publishing import finish_load
+from rowkeeper.runs.reconciling import check_commit, discard_run, reconcile, take_over
+from rowkeeper.runs.rejects import QuarantineSource
+from rowkeeper.runs.report import Observer, Progress, RunReport, unobserved
+from rowkeeper.runs.staging import Material, Stager
+from rowkeeper.runs.workspace import Workspace
+
+REPLAYED = "quarantine:"
+
+
+def run_pipeline(pipeline: Pipeline, workspace: Workspace, observe: Observer = unobserved) -> RunReport:
+    """Runs a pipeline once.
+
+    Returns the report of a run that was published, or that found nothing new ("unchanged").
+
+    Raises:
+        FrameworkError: nothing was published by this call, unless the error says that this is unknown.
+    """
+    material = Material(pipeline.name, pipeline.source, pipeline.rules, pipeline.rules.columns(), pipeline.transform)
+    return _Load(pipeline, workspace, observe, material, definition_of(pipeline), RunKind.LOAD).run()
+
+
+def replay_run(pipeline: Pipeline, workspace: Workspace, source: QuarantineSource, observe: Observer) -> RunReport:
+    """Runs a run's rejected rows through the pipeline as it is now."""
+    material = Material(pipeline.name, source, pipeline.rules, pipeline.rules.columns(), pipeline.transform)
+    definition = f"{definition_of(pipeline)}:{source.run}"
+    return _Load(pipeline, workspace, observe, material, definition, RunKind.REPLAY).run()
+
+
+@dataclasses.dataclass
+class _Load:
+    """One load or replay, from open to record. Lives as long as the call."""
+
+    pipeline: Pipeline
+    workspace: Workspace
+    observe: Observer
+    material: Material
+    definition: str
+    kind: RunKind
+    notes: list[str] = dataclasses.field(default_factory=list)
+    started: float = dataclasses.field(default_factory=time.monotonic)
+
+    def run(self) -> RunReport:
+        self.observe(Progress(self.pipeline.name, "open"))
+        schema = self.material.contract.schema
+        with hold(self.workspace, self.pipeline.destination, schema, self.observe) as held:
+            return self._run(held)
+
+    def _run(self, held: Hold) -> RunReport:
+        self.notes += [finding.note for finding in reconcile(held)]
+        schemas = held.ledger.schema_versions(held.target)
+        columns = held.session.prepare(schemas[-1].columns if schemas else None)
+        check_commit(held.ledger, held.session, held.target)
+        held.tell(self.pipeline.name, "plan")
+        loaded = self._loaded()
+        plan = self.material.source.plan(
+            {key: each.partition for key, each in loaded.items()}, whole=self._replaces_all
+        )
+        waiting = self._waiting(held, plan)
+        if not plan.to_read:
+            return self._unchanged(held, plan, loaded)
+        run = waiting or self._start(held, plan, loaded)
+        failpoint("run.after_start")
+        try:
+            return self._report(self._load(held, run, columns))
+        except KeyboardInterrupt as interrupt:
+            raise self._interrupted(held, run) from interrupt
+        except FrameworkError as error:
+            settled = self._after_error(held, run, error)
+            if settled is None:
+                raise
+            return settled
+
+    def _load(self, held: Hold, run: RunRecord, columns: Sequence[tuple[str, str]]) -> RunRecord:
+        stager = Stager(held, run, self.material, held.ledger.partitions(run.run))
+        stager.stage_all()
+        return finish_load(held, run, stager.columns or columns)
+
+    # ------------------------------------------------------------------ what there is to do
+
+    @property
+    def _replaces_all(self) -> bool:
+        return self.pipeline.destination.write_mode == "replace" and self.kind is RunKind.LOAD
+
+    def _loaded(self) -> dict[str, LoadedPartition]:
+        """What was loaded before by runs of this kind: files for a load, quarantine files for a replay."""
+        loaded = self.workspace.ledger.loaded(self.pipeline.name, self.pipeline.destination.target)
+        wanted = self.kind is RunKind.REPLAY
+        return {key: each for key, each in loaded.items() if key.startswith(REPLAYED) == wanted}
+
+    def _start(self, held: Hold, plan: Plan, loaded: Mapping[str, LoadedPartition]) -> RunRecord:
+        run = held.ledger.start_run(
+            held.lease,
+            pipeline=self.pipeline.name,
+            target=self.pipeline.destination.target,
+            kind=self.kind,
+            definition=self.definition,
+            source=self._source_document(),
+            destination=self.pipeline.destination.describe(),
+            partitions=_marked(plan),
+            replaces_all=self._replaces_all,
+            drop_rows=self._rows_to_drop(plan, loaded),
+        )
+        held.session.stage_open(run.run, held.lease.token)
+        return run
+
+    def _rows_to_drop(self, plan: Plan, loaded: Mapping[str, LoadedPartition]) -> tuple[tuple[int, int], ...]:
+        """Where the former rows of changed partitions lie, those replayed from their quarantine included.
+
+        A merge finds former rows by key, and a replace drops them all.
+        """
+        if self.pipeline.destination.write_mode != "append":
+            return ()
+        everything = self.workspace.ledger.loaded(self.pipeline.name, self.pipeline.destination.target)
+        drop = []
+        for partition in plan.reload:
+            former = loaded[partition.key]
+            drop.append((former.run, former.ordinal))
+            replayed = f"{REPLAYED}{former.run}:{former.run}/{former.ordinal}-"
+            drop += [(each.run, each.ordinal) for key, each in everything.items() if key.startswith(replayed)]
+        return tuple(drop)
+
+    def _waiting(self, held: Hold, plan: Plan) -> RunRecord | None:
+        """The run of this pipeline that died and can go on, its staging taken over.
+
+        It goes on only if it is a run of the same definition over the same partitions; others are discarded.
+        """
+        resumed: RunRecord | None = None
+        for run in held.ledger.unfinished(held.target):
+            if run.pipeline != self.pipeline.name:
+                continue
+            partitions = held.ledger.partitions(run.run)
+            before = [(each.partition, each.reload) for each in partitions]
+            same = run.definition == self.definition and _same_work(before, _marked(plan))
+            if same and resumed is None:
+                resumed = take_over(held, run)
+                if resumed is not None:
+                    rows = sum(each.next_row for each in partitions)
+                    self.notes.append(f"run {run.run} goes on: {rows:,} rows had been read before it stopped")
+                    continue
+            why = "its staging area was damaged" if same else "the pipeline or its input changed since"
+            self.notes.append(discard_run(held, run, why).note)
+        return resumed
+
+    def _source_document(self) -> dict[str, Any]:
+        """The source, and the pipeline file for commands that are given the run alone."""
+        return {**self.material.source.describe(), "pipeline_file": str(self.pipeline.file or "")}
+
+    # ------------------------------------------------------------------ how it ends
+
+    def _unchanged(self, held: Hold, plan: Plan, loaded: Mapping[str, LoadedPartition]) -> RunReport:
+        runs = sorted({loaded[each.key].run for each in plan.unchanged + plan.ignored if each.key in loaded})
+        note = (
+            f"nothing new: {_count(len(plan.unchanged), 'partition')} loaded before"
+            + (" by run " + ", ".join(map(str, runs[-3:])) if runs else "")
+            + " and unchanged since"
+            + (f"; {_count(len(plan.ignored), 'changed partition')} ignored, as set" if plan.ignored else "")
+        )
+        record = held.ledger.record_unchanged(
+            held.lease,
+            pipeline=self.pipeline.name,
+            target=self.pipeline.destination.target,
+            definition=self.definition,
+            source=self._source_document(),
+            destination=self.pipeline.destination.describe(),
+            note=note,
+        )
+        self.notes.append(note)
+        return self._report(record)
+
+    def _interrupted(self, held: Hold, run: RunRecord) -> RunInterrupted:
+        error = RunInterrupted(
+            f"run {run.run} of {self.pipeline.name} was stopped; nothing was published",
+            hint="run it again: it goes on where it stopped",
+        )
+        self._close_in_ledger(held, run, error)
+        return error
+
+    def _after_error(self, held: Hold, run: RunRecord, error: FrameworkError) -> RunReport | None:
+        """Closes a failed run in the ledger; or finds that it was published after all.
+
+        What may pass (disk full, engine died) keeps the staging for the next run; a fault of the input or the
+        pipeline drops it.
+        """
+        try:
+            status = held.ledger.run(run.run).status
+            if status is RunStatus.PREPARED:
+                notes = [finding.note for finding in reconcile(held)]
+                record = held.ledger.run(run.run)
+                if record.status is RunStatus.PUBLISHED:
+                    self.notes += [f"{error.what}; yet the run was published", *notes]
+                    return self._report(record)
+            elif not error.retryable:
+                held.session.stage_drop(run.run)
+        except DatabaseError:
+            return None  # the ledger or the engine is out of reach: the next command settles the run
+        self._close_in_ledger(held, run, error)
+        return None
+
+    def _close_in_ledger(self, held: Hold, run: RunRecord, error: FrameworkError) -> None:
+        document = {"type": type(error).__name__, "what": error.what, "hint": error.hint}
+        try:
+            if held.ledger.run(run.run).status is RunStatus.STAGING:
+                close = held.ledger.interrupt_run if error.retryable else held.ledger.fail_run
+                close(held.lease, run.run, document)
+        except FrameworkError:
+            return  # the first error is the one to tell; the run is settled by the next command
+
+    def _report(self, record: RunRecord) -> RunReport:
+        ledger = self.workspace.ledger
+        reasons: Counter[str] = Counter()
+        for batch in ledger.quarantine(record.run):
+            reasons.update(batch.reasons)
+        return RunReport.of(
+            record,
+            tuple(ledger.partitions(record.run)),
+            seconds=time.monotonic() - self.started,
+            reasons=dict(reasons.most_common()),
+            notes=tuple(self.notes),
+        )
+
+
+def _marked(plan: Plan) -> list[tuple[Partition, bool]]:
+    return [(each, False) for each in plan.load] + [(each, True) for each in plan.reload]
+
+
+def _same_work(before: Sequence[tuple[Partition, bool]], now: Sequence[tuple[Partition, bool]]) -> bool:
+    return [(part.key, part.identity, reload) for part, reload in before] == [
+        (part.key, part.identity, reload) for part, reload in now
+    ]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,162 @@
+"""What dead runs left behind, finished or undone: the destination is asked first, the ledger follows."""
+
+from __future__ import annotations
+
+import dataclasses
+from importlib.metadata import entry_points
+from typing import cast
+
+from rowkeeper.errors import ConfigurationError, FrameworkError, IntegrityError, LeaseError
+from rowkeeper.ledger import Ledger, RunKind, RunRecord, RunStatus
+from rowkeeper.protocols import Destination, DestinationSession
+from rowkeeper.resilience.failpoints import failpoint
+from rowkeeper.runs.hold import Hold, hold
+from rowkeeper.runs.publishing import finish_load
+from rowkeeper.runs.report import Observer, unobserved
+from rowkeeper.runs.staging import staged_rows
+from rowkeeper.runs.workspace import Workspace
+
+DIED = {"type": "died", "what": "the process ended without a word", "hint": "run the pipeline again: it goes on"}
+UNDONE = {"type": "undone", "what": "it had not been published when the process ended", "hint": "ask for it again"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finding:
+    """What was done about one dead run: `recorded`, `finished`, `undone` or `kept` (to be resumed)."""
+
+    run: int
+    pipeline: str
+    outcome: str
+    note: str
+
+
+def reconcile(held: Hold) -> list[Finding]:
+    """Settles every unfinished run of a destination. The lease says that none of them is alive.
+
+    1. Prepared: only the destination knows whether it was published. If so, the ledger learns of it now; if not, a
+       rollback is called off and a load is open for resumption.
+    2. Staging: it died there; what it staged is kept for the pipeline's next run.
+    """
+    findings = []
+    for run in held.ledger.unfinished(held.target):
+        if run.status is RunStatus.PREPARED:
+            findings.append(_settle(held, run))
+        elif run.status is RunStatus.STAGING:
+            held.ledger.interrupt_run(held.lease, run.run, DIED)
+            findings.append(Finding(run.run, run.pipeline, "kept", f"run {run.run} died while staging"))
+    return findings
+
+
+def _settle(held: Hold, run: RunRecord) -> Finding:
+    published = held.session.settle(run.run)
+    failpoint("reconcile.after_settle")
+    if published:
+        held.ledger.record_published(held.lease, run.run, seconds=0.0)
+        note = f"run {run.run} had been published when it died; the ledger knows now"
+        return Finding(run.run, run.pipeline, "recorded", note)
+    if run.kind is RunKind.ROLLBACK:
+        held.ledger.fail_run(held.lease, run.run, UNDONE)
+        return Finding(run.run, run.pipeline, "undone", f"the rollback {run.run} died before it took effect")
+    held.ledger.reopen_run(held.lease, run.run)
+    return Finding(run.run, run.pipeline, "kept", f"run {run.run} died before it was published")
+
+
+def check_commit(ledger: Ledger, session: DestinationSession, target: str) -> None:
+    """Compares what the destination says was published last with what the ledger says.
+
+    Raises IntegrityError where they differ: the table was dropped, restored or loaded under another ledger.
+    """
+    found = session.commit_record()
+    last = ledger.last_published(target)
+    if found is None and last is None:
+        return
+    if found is not None and found.ledger_id != ledger.id:
+        raise IntegrityError(
+            f"the table of {target} was loaded under another ledger ({found.ledger_id})",
+            hint="use the state folder that it was loaded with, or load into another table",
+        )
+    if found is None or last is None or found.run != last.run:
+        raise IntegrityError(
+            f"{target} says that it was published last by {_name(found.run if found else None)}, "
+            f"and the ledger says by {_name(last.run if last else None)}",
+            hint="somebody dropped, restored or replaced the table or the ledger: restore both from one backup, "
+            "or load into another table",
+        )
+
+
+def _name(run: int | None) -> str:
+    return "no run" if run is None else f"run {run}"
+
+
+def destination_of(run: RunRecord) -> Destination:
+    """Rebuilds the destination of a run from what the ledger holds of it."""
+    kind = str(run.destination.get("kind"))
+    for entry in entry_points(group="rowkeeper.destinations", name=kind):
+        return cast("Destination", entry.load().from_description(run.destination))
+    raise ConfigurationError(
+        f"run {run.run} went to a destination of the kind {kind}, which is not installed",
+        hint="install the package that it comes from",
+    )
+
+
+def reconcile_if_free(workspace: Workspace, destination: Destination) -> list[Finding]:
+    """For commands that only look: settles dead runs, unless a live one holds the destination."""
+    if not workspace.ledger.unfinished(destination.target):
+        return []
+    try:
+        with hold(workspace, destination) as held:
+            return reconcile(held)
+    except LeaseError:
+        return []
+
+
+def recover(workspace: Workspace, *, discard: bool = False, observe: Observer = unobserved) -> list[Finding]:
+    """`rowkeeper recover`: settles every destination, and finishes what was wholly staged.
+
+    Args:
+        discard: undo what would otherwise be kept for the pipeline's next run to resume.
+    """
+    findings: list[Finding] = []
+    for target in workspace.ledger.targets(unfinished=True):
+        destination = destination_of(workspace.ledger.unfinished(target)[0])
+        with hold(workspace, destination, observe=observe) as held:
+            findings += [each for each in reconcile(held) if each.outcome != "kept"]
+            findings += [_finish_or_keep(held, run, discard) for run in held.ledger.unfinished(target)]
+    return findings
+
+
+def _finish_or_keep(held: Hold, run: RunRecord, discard: bool) -> Finding:
+    if discard:
+        return discard_run(held, run, "discarded by recover --discard")
+    partitions = held.ledger.partitions(run.run)
+    if not all(partition.complete for partition in partitions):
+        note = f"run {run.run} is kept: rowkeeper run goes on where it stopped; recover --discard undoes it"
+        return Finding(run.run, run.pipeline, "kept", note)
+    resumed = take_over(held, run)
+    if resumed is None:
+        return discard_run(held, run, "its staging area was damaged")
+    try:
+        finish_load(held, resumed, held.session.prepare(None))
+    except FrameworkError as error:
+        return Finding(run.run, run.pipeline, "kept", f"run {run.run} could not be finished: {error}")
+    return Finding(run.run, run.pipeline, "finished", f"run {run.run} was wholly staged; it is published now")
+
+
+def take_over(held: Hold, run: RunRecord) -> RunRecord | None:
+    """Makes a dead run this process's own, with exactly the rows that the ledger holds as staged.
+
+    None if the staging area does not hold them; the run can only be discarded then.
+    """
+    staged = staged_rows(held.ledger.batches(run.run), held.ledger.partitions(run.run))
+    resumed = held.ledger.resume_run(held.lease, run.run)
+    failpoint("reconcile.after_resume")
+    kept = held.session.stage_resume(run.run, run.token, held.lease.token, staged)
+    return resumed if kept else None
+
+
+def discard_run(held: Hold, run: RunRecord, why: str) -> Finding:
+    """Drops what a dead run staged and closes it; its input is as if never read."""
+    held.session.stage_drop(run.run)
+    failpoint("reconcile.after_drop")
+    held.ledger.fail_run(held.lease, run.run, {"type": "discarded", "what": why, "hint": "run the pipeline again"})
+    return Finding(run.run, run.pipeline, "undone", f"run {run.run}: {why}")

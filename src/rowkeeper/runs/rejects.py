@@ -1,0 +1,226 @@
+"""Rejected rows: sealed away with their errors and their place, and read again for a replay.
+
+A quarantine file holds the rejected rows of one batch as an Arrow IPC stream, sealed. Its columns are the raw
+columns of the source, and beside them:
+
+    _rk_row      uint64   the row's address in the run that rejected it
+    _rk_place    string   where a person finds it: file, and line or row
+    _rk_errors   string   Pydantic's error list as JSON
+    _rk_text     binary   the row as it stands in the source, where it could not be read as a row
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from rowkeeper.batch import ROW_ID, Batch, InputMode, Malformed, Partition, Verdict, row_ids, row_number
+from rowkeeper.errors import IntegrityError, SourceError
+from rowkeeper.ledger import BatchRecord
+from rowkeeper.protocols import Columns, DuplicateRow, Guarantee, Plan
+from rowkeeper.security.sealing import Seal
+
+PLACE, ERRORS, TEXT = "_rk_place", "_rk_errors", "_rk_text"
+OWN = (ROW_ID, PLACE, ERRORS, TEXT)
+MODE_KEY = b"rk:mode"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rejects:
+    """The rejected rows of one batch, ready to be sealed.
+
+    Attributes:
+        table: as described above.
+        reasons: "field: error type" to how often; names only, no values.
+    """
+
+    table: pa.Table
+    reasons: Mapping[str, int]
+
+
+def rejects_of(batch: Batch, ordinal: int, verdict: Verdict) -> Rejects | None:
+    """Collects what the contract refused and what the source could not read; None if that is nothing."""
+    if not verdict.rejected and not batch.malformed:
+        return None
+    positions = pa.array([row.index for row in verdict.rejected], pa.int64())
+    raw = batch.table.take(positions)
+    errors = [row.errors for row in verdict.rejected]
+    unread = batch.malformed
+    unread_errors = [[{"type": row.type, "loc": [], "msg": row.message}] for row in unread]
+    numbers = pa.concat_arrays(
+        [
+            batch.row_numbers.take(positions).cast(pa.uint64()),
+            pa.array([row.row for row in unread], pa.uint64()),
+        ]
+    )
+    places = [*batch.places.take(positions).to_pylist(), *(row.place for row in unread)]
+    own = {
+        ROW_ID: row_ids(ordinal, numbers),
+        PLACE: pa.array([f"{batch.partition}, {place}" for place in places], pa.string()),
+        ERRORS: pa.array([json.dumps(each) for each in (*errors, *unread_errors)], pa.string()),
+        TEXT: pa.array([None] * raw.num_rows + [row.text for row in unread], pa.large_binary()),
+    }
+    blank = pa.table({name: pa.nulls(len(unread), raw.schema.field(name).type) for name in raw.column_names})
+    whole = pa.concat_tables([raw, blank.cast(pa.schema(raw.schema))]) if raw.num_columns else None
+    table = pa.table({**own, **({name: whole[name] for name in raw.column_names} if whole is not None else {})})
+    return Rejects(
+        table.replace_schema_metadata({MODE_KEY: batch.mode.value.encode()}),
+        Counter(_reason(error) for row in (*errors, *unread_errors) for error in row[:1]),
+    )
+
+
+def rejects_of_duplicates(rows: Sequence[DuplicateRow], partitions: Mapping[int, str]) -> Rejects:
+    """Duplicates that the destination found, as rejected rows whose text is their values as JSON."""
+    error = [{"type": "rk_duplicate", "loc": [], "msg": "a row of the same key was there before"}]
+    places = [f"{partitions[row.row_id >> 40]}, row {row_number(row.row_id) + 1}" for row in rows]
+    table = pa.table(
+        {
+            ROW_ID: pa.array([row.row_id for row in rows], pa.uint64()),
+            PLACE: pa.array(places, pa.string()),
+            ERRORS: pa.array([json.dumps(error)] * len(rows), pa.string()),
+            TEXT: pa.array([json.dumps(row.values, default=str).encode() for row in rows], pa.large_binary()),
+        }
+    )
+    return Rejects(
+        table.replace_schema_metadata({MODE_KEY: InputMode.JSON.value.encode()}), {"rk_duplicate": len(rows)}
+    )
+
+
+def _reason(error: Mapping[str, Any]) -> str:
+    """The field and the error's type: the first part of the location only, as later ones may be data."""
+    return f"{error['loc'][0]}: {error['type']}" if error["loc"] else str(error["type"])
+
+
+def seal_rejects(seal: Seal, name: str, rejects: Rejects) -> str:
+    """Writes a quarantine file durably; returns the SHA-256 of its bytes."""
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, rejects.table.schema) as stream:
+        stream.write_table(rejects.table)
+    return seal.write(name, sink.getvalue())
+
+
+def open_rejects(seal: Seal, name: str) -> pa.Table:
+    """Reads a quarantine file. Raises IntegrityError if it was changed."""
+    with pa.ipc.open_stream(seal.read(name)) as stream:
+        return stream.read_all()
+
+
+def describe_rejects(table: pa.Table) -> Iterator[dict[str, Any]]:
+    """Each rejected row as a JSON-safe document: place, errors, and the row (or its text)."""
+    raw_names = [name for name in table.column_names if name not in OWN]
+    for row in table.to_pylist():
+        text = row[TEXT]
+        shown: dict[str, Any] = {"place": row[PLACE], "errors": json.loads(row[ERRORS])}
+        if text is not None:
+            shown["text"] = text.decode(errors="backslashreplace")
+        else:
+            shown["row"] = {name: _json_safe(row[name]) for name in raw_names}
+        yield shown
+
+
+def _json_safe(value: object) -> object:
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
+    return value if value is None or isinstance(value, (str, int, float, bool, list, dict)) else str(value)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class QuarantineSource:
+    """The rejected rows of a run, offered as a source: each quarantine file is a partition.
+
+    Being partitions they are loaded exactly once, by the same rule as files are.
+    """
+
+    run: int
+    records: tuple[BatchRecord, ...]
+    mode: InputMode
+    seal: Seal
+    guarantee = Guarantee.EXACTLY_ONCE
+
+    def describe(self) -> Mapping[str, Any]:
+        """The run whose quarantine it is."""
+        return {"kind": "quarantine", "run": self.run}
+
+    def plan(self, loaded: Mapping[str, Partition], *, whole: bool) -> Plan:
+        """Every file that was not replayed yet."""
+        del whole  # a replay only ever adds rows
+        offered = [
+            Partition(
+                key=f"quarantine:{self.run}:{record.quarantine_file}",
+                identity=f"sha256:{record.quarantine_sha256}",
+                detail={"file": record.quarantine_file},
+            )
+            for record in self.records
+        ]
+        return Plan(
+            load=tuple(each for each in offered if each.key not in loaded),
+            unchanged=tuple(each for each in offered if each.key in loaded),
+        )
+
+    def read(self, partition: Partition, *, start_row: int, batch_rows: int, columns: Columns) -> Iterator[Batch]:
+        """One batch per `batch_rows` rejected rows; rows that could not be read once cannot be read now."""
+        del columns  # the source that read them first has seen to columns
+        table = open_rejects(self.seal, str(partition.detail["file"]))
+        if (table.schema.metadata or {}).get(MODE_KEY) != self.mode.value.encode():
+            readable: pa.Array[Any] = pa.array([False] * table.num_rows)
+        else:
+            readable = table[TEXT].is_null().combine_chunks()
+        for first in range(start_row, table.num_rows, batch_rows):
+            part, mask = table.slice(first, batch_rows), readable.slice(first, batch_rows)
+            yield _replay_batch(part, mask, partition.key, self.mode, first)
+
+
+def _replay_batch(part: pa.Table, readable: pa.Array[Any], key: str, mode: InputMode, first: int) -> Batch:
+    numbers = range(first, first + part.num_rows)
+    numbered = pa.array(numbers, pa.uint64())
+    rows = part.filter(readable)
+    return Batch(
+        table=rows.drop_columns([name for name in OWN if name in rows.column_names]),
+        mode=mode,
+        partition=key,
+        first_row=first,
+        next_row=first + part.num_rows,
+        row_numbers=numbered.filter(readable),
+        places=rows[PLACE].combine_chunks(),
+        malformed=tuple(
+            Malformed(
+                row=number,
+                place=row[PLACE],
+                type=json.loads(row[ERRORS])[0]["type"],
+                message=json.loads(row[ERRORS])[0]["msg"],
+                text=row[TEXT],
+            )
+            for number, row, fine in zip(numbers, part.to_pylist(), readable.to_pylist(), strict=True)
+            if not fine
+        ),
+    )
+
+
+def check_seals(records: Sequence[BatchRecord], seal: Seal) -> None:
+    """Opens every quarantine file of a run. Raises IntegrityError at the first that is not what was sealed."""
+    for record in records:
+        assert record.quarantine_file is not None
+        if open_rejects(seal, record.quarantine_file).num_rows != record.quarantined:
+            raise IntegrityError(
+                f"{record.quarantine_file} holds another number of rows than the ledger says",
+                hint="restore it from a backup",
+            )
+
+
+def quarantine_mode(records: Sequence[BatchRecord], seal: Seal) -> InputMode:
+    """The input mode in which the rejected rows of a run were read."""
+    for record in records:
+        assert record.quarantine_file is not None
+        table = open_rejects(seal, record.quarantine_file)
+        if any(name not in OWN for name in table.column_names):
+            return InputMode((table.schema.metadata or {})[MODE_KEY].decode())
+    raise SourceError(
+        "none of the rejected rows could be read as a row, so there is nothing to replay",
+        hint="mend the source and load it again",
+    )

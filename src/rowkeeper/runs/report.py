@@ -1,0 +1,114 @@
+"""What a command says of a run: while it goes on, and at its end."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+from rowkeeper.batch import Account
+from rowkeeper.ledger import RunPartition, RunRecord
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is. Counts are of this run, those staged before a crash included.
+
+    Attributes:
+        step: open, plan, load, seal, publish or record.
+        partition: key of the partition that is being staged, where one is.
+        partitions_done, partitions: how many of how many.
+        account: of what was staged so far; `committed` are rows on their way there.
+    """
+
+    pipeline: str
+    step: str
+    partition: str | None = None
+    partitions_done: int = 0
+    partitions: int = 0
+    account: Account = dataclasses.field(default_factory=Account)
+
+
+Observer = Callable[[Progress], None]
+
+
+def unobserved(_progress: Progress) -> None:
+    """For callers that do not look."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunReport:
+    """The outcome of one run, as `rowkeeper run --json` prints it.
+
+    Attributes:
+        status: "published", "unchanged" or "failed".
+        partitions: per partition: key, account, fingerprint.
+        reasons: why rows were quarantined, "field: error type" to how often.
+        notes: what a person should know besides: resumed, recovered, why nothing was committed.
+    """
+
+    run: int
+    pipeline: str
+    target: str
+    status: str
+    account: Account
+    partitions: tuple[Mapping[str, Any], ...]
+    seconds: float
+    fingerprint: str
+    reasons: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        record: RunRecord,
+        partitions: tuple[RunPartition, ...],
+        *,
+        seconds: float,
+        reasons: Mapping[str, int] | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> Self:
+        """Put together from what the ledger holds, so that the report and the books cannot differ."""
+        return cls(
+            run=record.run,
+            pipeline=record.pipeline,
+            target=record.target,
+            status=record.status.value,
+            account=record.account,
+            partitions=tuple(partition_document(each) for each in partitions),
+            seconds=seconds,
+            fingerprint=str(record.fingerprint) if record.fingerprint else "",
+            reasons=reasons or {},
+            notes=notes,
+        )
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows read by the second of wall time."""
+        return self.account.read / self.seconds if self.seconds else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON document."""
+        return {
+            "run": self.run,
+            "pipeline": self.pipeline,
+            "target": self.target,
+            "status": self.status,
+            "account": self.account.as_dict(),
+            "partitions": list(self.partitions),
+            "reasons": dict(self.reasons),
+            "seconds": round(self.seconds, 3),
+            "rows_per_second": round(self.rows_per_second),
+            "fingerprint": self.fingerprint,
+            "notes": list(self.notes),
+        }
+
+
+def partition_document(partition: RunPartition) -> dict[str, Any]:
+    """One partition of a run, as JSON."""
+    return {
+        "key": partition.partition.key,
+        "identity": partition.partition.identity,
+        "account": partition.account.as_dict(),
+        "fingerprint": str(partition.fingerprint) if partition.fingerprint else "",
+    }

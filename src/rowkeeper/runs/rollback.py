@@ -1,0 +1,81 @@
+"""`rowkeeper rollback`: a published run taken back by a reversing entry, itself a run."""
+
+from __future__ import annotations
+
+from rowkeeper.errors import PipelineError
+from rowkeeper.ledger import RunKind, RunRecord, RunStatus
+from rowkeeper.protocols import Posting
+from rowkeeper.resilience.failpoints import failpoint
+from rowkeeper.runs.hold import Hold, hold
+from rowkeeper.runs.interrupt import uninterrupted
+from rowkeeper.runs.publishing import publish_and_record
+from rowkeeper.runs.reconciling import check_commit, destination_of, reconcile
+from rowkeeper.runs.report import Observer, RunReport, unobserved
+from rowkeeper.runs.workspace import Workspace
+
+
+def rollback_run(number: int, workspace: Workspace, observe: Observer = unobserved) -> RunReport:
+    """Takes a published run back.
+
+    The last run of a table is taken back whole: the table as it was before is still kept. An earlier one is taken
+    back by deleting its rows, which is possible if it only added rows.
+
+    Raises:
+        PipelineError: the run was not published, or can no longer be taken back.
+    """
+    destination = destination_of(workspace.ledger.run(number))
+    with hold(workspace, destination, observe=observe) as held:
+        reconcile(held)
+        check_commit(held.ledger, held.session, held.target)
+        run = held.ledger.run(number)
+        postings = _reversing(held, run)
+        with uninterrupted():
+            record = publish_and_record(held, _entry(held, run, postings))
+        rows = f"{run.account.committed:,} rows"
+        note = f"run {number} was taken back: its {rows} are gone, and its input counts as not loaded"
+        return RunReport.of(record, (), seconds=held.seconds, notes=(note,))
+
+
+def _entry(held: Hold, run: RunRecord, postings: tuple[Posting, ...]) -> RunRecord:
+    """The reversing entry, prepared: from here on it is finished or undone, whatever dies."""
+    entry = held.ledger.start_run(
+        held.lease,
+        pipeline=run.pipeline,
+        target=run.target,
+        kind=RunKind.ROLLBACK,
+        definition=run.definition,
+        source={},
+        destination=run.destination,
+        partitions=(),
+        replaces_all=False,
+        drop_rows=(),
+        reverses=run.run,
+    )
+    failpoint("rollback.after_start")
+    columns = held.ledger.schema_versions(run.target)[-1].columns
+    prepared = held.ledger.prepare_run(
+        held.lease, entry.run, accounts={}, fingerprints={}, postings=postings, columns=columns
+    )
+    failpoint("rollback.after_prepare")
+    return prepared
+
+
+def _reversing(held: Hold, run: RunRecord) -> tuple[Posting, ...]:
+    """The postings that take a run back, or why there are none."""
+    if run.status is RunStatus.ROLLED_BACK:
+        raise PipelineError(f"run {run.run} was taken back before", hint="rowkeeper runs shows by which run")
+    if run.status is not RunStatus.PUBLISHED or run.kind is RunKind.ROLLBACK:
+        raise PipelineError(
+            f"run {run.run} published no rows (its status is {run.status.value}, its kind {run.kind.value})",
+            hint="rowkeeper runs lists those that did",
+        )
+    postings = held.ledger.postings(run.run)
+    if held.session.undo_kept(run.run):
+        return tuple(Posting(each.about_run, -each.change) for each in postings)
+    if any(posting.about_run != run.run for posting in postings):
+        raise PipelineError(
+            f"run {run.run} replaced rows of earlier runs, which are no longer kept",
+            hint="only the last run of such a table can be taken back; restore a backup, or load the former input",
+        )
+    left = held.ledger.balance(run.target).get(run.run)
+    return (Posting(run.run, -left),) if left else ()

@@ -1,0 +1,177 @@
+"""From the source to the staging area: read, check, transform, stage, note; three threads and one straight line."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rowkeeper.batch import ROW_ID, Account, Batch, row_ids
+from rowkeeper.ledger import BatchRecord, RunPartition, RunRecord
+from rowkeeper.pipeline import Transform
+from rowkeeper.protocols import Columns, Contract, Source, StagedRows
+from rowkeeper.resilience.failpoints import failpoint
+from rowkeeper.runs.conveyor import ahead
+from rowkeeper.runs.hold import Hold
+from rowkeeper.runs.rejects import Rejects, rejects_of, seal_rejects
+from rowkeeper.runs.report import Progress
+from rowkeeper.runs.transforming import apply_transform
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Material:
+    """What is staged, and by what rules: the part of a pipeline that staging needs to know."""
+
+    pipeline: str
+    source: Source
+    contract: Contract
+    columns: Columns
+    transform: Transform | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Read:
+    """A batch as it was read; None marks the end of a partition."""
+
+    ordinal: int
+    batch: Batch | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Checked:
+    """A batch ready to be staged."""
+
+    ordinal: int
+    batch: Batch
+    rows: pa.Table
+    filtered: int
+    rejects: Rejects | None
+
+
+class Stager:
+    """Stages what a run has still to read, and notes each batch in the ledger.
+
+    Args:
+        partitions: all of the run's, with how far each had come when the run died, if it did.
+    """
+
+    def __init__(
+        self,
+        held: Hold,
+        run: RunRecord,
+        material: Material,
+        partitions: Sequence[RunPartition],
+    ) -> None:
+        self._held = held
+        self._run = run
+        self._material = material
+        self._partitions = {each.ordinal: each for each in partitions}
+        self._schema = material.contract.schema
+        self._account = sum((each.account for each in partitions), Account())
+        self.columns: tuple[tuple[str, str], ...] | None = None  # the table's, where drift has added to them
+
+    def stage_all(self) -> None:
+        """Reads and stages every partition to its end.
+
+        Reading and checking run ahead in threads of their own, a bounded number of batches each.
+        """
+        depth = self._held.workspace.settings.queue_batches
+        with (
+            ahead(self._read(), depth, "rowkeeper-read") as read,
+            ahead(self._check(read), depth, "rowkeeper-check") as checked,
+        ):
+            for item in checked:
+                if isinstance(item, _Checked):
+                    self._stage(item)
+                else:
+                    self._end(item)
+
+    def _read(self) -> Iterator[_Read]:
+        for ordinal, partition in self._partitions.items():
+            if partition.complete:
+                continue
+            batches = self._material.source.read(
+                partition.partition,
+                start_row=partition.next_row,
+                batch_rows=self._held.workspace.settings.batch_rows,
+                columns=self._material.columns,
+            )
+            for batch in batches:
+                yield _Read(ordinal, batch)
+            yield _Read(ordinal, None)
+
+    def _check(self, items: Iterator[_Read]) -> Iterator[_Checked | _Read]:
+        for item in items:
+            yield item if item.batch is None else self._checked(item.ordinal, item.batch)
+
+    def _checked(self, ordinal: int, batch: Batch) -> _Checked:
+        verdict = self._material.contract.check(batch)
+        assert verdict.accepted.num_rows + len(verdict.rejected) == batch.table.num_rows, "a row has no verdict"
+        numbers = pc.take(batch.row_numbers, verdict.accepted_index)
+        rows = verdict.accepted.append_column(pa.field(ROW_ID, pa.uint64(), nullable=False), row_ids(ordinal, numbers))
+        kept = apply_transform(self._material.transform, rows) if self._material.transform else rows
+        return _Checked(ordinal, batch, kept, rows.num_rows - kept.num_rows, rejects_of(batch, ordinal, verdict))
+
+    def _stage(self, item: _Checked) -> None:
+        """Rows first, rejects next, the ledger last: what the ledger does not know is taken out on resumption."""
+        schema = item.rows.schema.remove(item.rows.schema.get_field_index(ROW_ID))
+        if schema.names != self._schema.names:
+            self.columns = self._held.session.evolve(schema)
+            self._schema = schema
+        if item.rows.num_rows:
+            failpoint("run.before_stage")
+            self._held.session.stage(item.rows)
+            failpoint("run.after_stage")
+        name = digest = None
+        if item.rejects is not None:
+            name = f"{self._run.run}/{item.ordinal}-{item.batch.first_row}.sealed"
+            digest = seal_rejects(self._held.workspace.quarantine, name, item.rejects)
+            failpoint("run.after_quarantine")
+        record = BatchRecord(
+            run=self._run.run,
+            partition_ordinal=item.ordinal,
+            first_row=item.batch.first_row,
+            next_row=item.batch.next_row,
+            staged=item.rows.num_rows,
+            quarantined=item.rejects.table.num_rows if item.rejects else 0,
+            filtered=item.filtered,
+            quarantine_file=name,
+            quarantine_sha256=digest,
+            reasons=item.rejects.reasons if item.rejects else {},
+            staged_at=datetime.now(UTC),
+        )
+        self._held.ledger.note_batch(self._held.lease, record, partition_complete=False)
+        self._account += Account(
+            record.next_row - record.first_row, record.staged, record.quarantined, 0, item.filtered
+        )
+        self._tell(item.ordinal)
+
+    def _end(self, item: _Read) -> None:
+        self._held.ledger.note_partition_complete(self._held.lease, self._run.run, item.ordinal)
+        failpoint("run.after_partition")
+        self._tell(item.ordinal + 1)
+
+    def _tell(self, done: int) -> None:
+        current = self._partitions.get(done)
+        self._held.observe(
+            Progress(
+                pipeline=self._material.pipeline,
+                step="load",
+                partition=current.partition.key if current else None,
+                partitions_done=done,
+                partitions=len(self._partitions),
+                account=self._account,
+            )
+        )
+
+
+def staged_rows(batches: Sequence[BatchRecord], partitions: Sequence[RunPartition]) -> list[StagedRows]:
+    """What the ledger holds as staged, by partition: the measure for resuming and for sealing."""
+    rows: Mapping[int, int] = {
+        each.ordinal: sum(batch.staged for batch in batches if batch.partition_ordinal == each.ordinal)
+        for each in partitions
+    }
+    return [StagedRows(each.ordinal, each.next_row, rows[each.ordinal]) for each in partitions]

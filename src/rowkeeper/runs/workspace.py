@@ -1,0 +1,47 @@
+"""Where runs happen: settings, the state folder and the ledger, opened together."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self
+
+from rowkeeper.ledger import Ledger
+from rowkeeper.protocols import Site
+from rowkeeper.security.sealing import Seal
+from rowkeeper.security.statefolder import StateFolder, open_state_folder
+from rowkeeper.settings import Settings
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Workspace:
+    """Everything that the life of a run needs besides the pipeline.
+
+    Attributes:
+        site: what a destination is told of it.
+        quarantine: seals and opens the files of rejected rows.
+    """
+
+    settings: Settings
+    folder: StateFolder
+    ledger: Ledger
+    site: Site
+    quarantine: Seal
+
+    @classmethod
+    @contextmanager
+    def open(cls, settings: Settings) -> Iterator[Self]:
+        """Opens the state folder and the ledger, making them at first use, and closes them again."""
+        folder = open_state_folder(settings.home, settings.key_file)
+        with Ledger.open(settings.ledger_url, folder.path) as ledger:
+            site = Site(
+                home=folder.path,
+                key=folder.key,
+                ledger_id=ledger.id,
+                engine_idle_seconds=settings.engine_idle_seconds,
+                engine_memory_bytes_max=settings.engine_memory_bytes_max,
+                query_seconds_max=settings.query_seconds_max,
+            )
+            seal = Seal(folder.key, "quarantine", folder.path / "quarantine")
+            yield cls(settings, folder, ledger, site, seal)

@@ -1,0 +1,79 @@
+"""Sealed files: AES-256-GCM, so that what lies in a file can neither be read nor changed unnoticed.
+
+Layout: the magic `RKS1`, a nonce of 12 bytes, the ciphertext with its tag of 16 bytes. The file's name is
+bound in as associated data, so one sealed file cannot stand in for another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from rowkeeper.errors import DiskFull, IntegrityError, StateError
+from rowkeeper.security.keyfile import derive, write_private
+
+MAGIC = b"RKS1"
+NONCE_BYTES = 12
+NO_SPACE = {28, 122}  # ENOSPC, EDQUOT
+
+
+class Seal:
+    """Seals and opens the files of one purpose below one folder.
+
+    Args:
+        key: the state folder's key.
+        purpose: what the files are; each purpose has a key of its own.
+        root: the folder that file names are relative to.
+    """
+
+    def __init__(self, key: bytes, purpose: str, root: Path) -> None:
+        self._cipher = AESGCM(derive(key, purpose))
+        self._root = root
+
+    def write(self, name: str, data: bytes) -> str:
+        """Writes a sealed file durably, in the place of one that a dead run left.
+
+        Returns the SHA-256 of its bytes. Raises DiskFull or StateError; then there is no such file.
+        """
+        path = self._root / name
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        sealed = MAGIC + nonce + self._cipher.encrypt(nonce, data, name.encode())
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+            write_private(path, sealed)
+        except OSError as error:
+            if error.errno in NO_SPACE:
+                raise DiskFull(
+                    f"no room left on the disk to write {path}",
+                    hint="free some space and run again: what was staged is kept",
+                ) from error
+            raise StateError(
+                f"{path} cannot be written: {error.strerror}", hint="rowkeeper doctor says what is wrong"
+            ) from error
+        return hashlib.sha256(sealed).hexdigest()
+
+    def read(self, name: str) -> bytes:
+        """Opens a sealed file.
+
+        Raises IntegrityError where it is missing, was changed, or is another file than its name says.
+        """
+        path = self._root / name
+        try:
+            sealed = path.read_bytes()
+        except OSError as error:
+            raise IntegrityError(f"{path} cannot be read: {error.strerror}", hint="restore it from a backup") from error
+        nonce = sealed[len(MAGIC) : len(MAGIC) + NONCE_BYTES]
+        try:
+            if not sealed.startswith(MAGIC):
+                raise InvalidTag
+            return self._cipher.decrypt(nonce, sealed[len(MAGIC) + NONCE_BYTES :], name.encode())
+        except (InvalidTag, ValueError) as error:
+            raise IntegrityError(
+                f"{path} was changed since it was sealed, or sealed with another key",
+                hint="restore it from a backup",
+            ) from error

@@ -1,0 +1,21 @@
+from pathlib import Path
+
+import pytest
+
+from tests.arena import Arena
+
+
+@pytest.fixture(scope="module")
+def arena(tmp_path_factory) -> Arena:
+    """An arena that the tests of one module share; each uses pipelines and tables of its own names."""
+    made = Arena(tmp_path_factory.mktemp("arena"))
+    yield made
+    made.kill_host()
+
+
+@pytest.fixture
+def own_arena(tmp_path: Path) -> Arena:
+    """An arena of the test's own, where the state folder itself is the subject."""
+    made = Arena(tmp_path / "arena")
+    yield made
+    made.kill_host()

@@ -1,0 +1,113 @@
+"""Small pipelines that reach every step of a run's life, and what they leave behind."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from tests.arena import Arena
+
+PIPELINE = """
+import rowkeeper as rk
+from pydantic import BaseModel, Field
+from typing import Annotated
+
+class Trip(BaseModel):
+    id: int
+    city: str
+    fare: Annotated[float, Field(ge=0)]
+
+def dear(rows):
+    import pyarrow.compute as pc
+    return rows.filter(pc.not_equal(rows["city"], "free"))
+
+{name} = rk.Pipeline(
+    "{name}",
+    source=rk.sources.files("{name}/*.csv", on_change="reload"),
+    contract=Trip,
+    transform=dear,
+    destination=rk.destinations.clickhouse("{name}", order_by=["id"], {options}),
+)
+"""
+
+
+def trips(first: int, count: int, *, every_bad: int = 7, fare: float = 1.5) -> str:
+    """A CSV with a bad row now and then, and one in five that the transform filters out."""
+    lines = ["id,city,fare"]
+    for number in range(first, first + count):
+        city = "free" if number % 5 == 0 else ("Oslo", "Bern", "Rome")[number % 3]
+        lines.append(f"{number},{city},{-1 if number % every_bad == 0 else fare + number}")
+    return "\n".join(lines) + "\n"
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenario:
+    """A state to start from, and the command under test.
+
+    Attributes:
+        options: of the destination.
+        before: brings the arena to the state before the command.
+        command: the words of the command, given the pipeline's name.
+    """
+
+    name: str
+    options: str
+    before: Callable[[Arena, str], None]
+    command: Callable[[str], tuple[str, ...]] = lambda name: ("run", f"{name}.py")
+
+
+def _fresh(arena: Arena, name: str) -> None:
+    arena.write(f"{name}/a.csv", trips(0, 40))
+    arena.write(f"{name}/b.csv", trips(40, 40))
+
+
+def _second(arena: Arena, name: str) -> None:
+    arena.write(f"{name}/a.csv", trips(0, 40))
+    arena.ok("run", f"{name}.py")
+    arena.write(f"{name}/b.csv", trips(30, 40, fare=2.5))
+
+
+def _changed(arena: Arena, name: str) -> None:
+    _second(arena, name)
+    arena.ok("run", f"{name}.py")
+    arena.write(f"{name}/a.csv", trips(0, 45))
+
+
+SCENARIOS = [
+    Scenario("first_load", "", _fresh),
+    Scenario("changed_file", "", _changed),
+    Scenario("merge", 'write="merge", key=["id"]', _second),
+    Scenario("replace", 'write="replace"', _second),
+    Scenario("skip_duplicates", 'key=["id"], duplicates="skip"', _second),
+    Scenario("quarantine_duplicates", 'key=["id"], duplicates="quarantine"', _second),
+]
+
+
+def prepare(arena: Arena, scenario: Scenario, name: str) -> None:
+    arena.write(f"{name}.py", PIPELINE.format(name=name, options=scenario.options))
+    scenario.before(arena, name)
+
+
+def left_behind(arena: Arena, name: str) -> dict[str, Any]:
+    """Destination, ledger and quarantine, without what may differ: run numbers, times, addresses."""
+    published = [each for each in _shown(arena, name) if each["status"] == "published"]
+    assert not [each for each in _shown(arena, name) if each["status"] in ("staging", "prepared", "interrupted")]
+    return {
+        "rows": arena.rows(name),
+        "accounts": sorted(_account(each) for each in published),
+        "quarantine": sorted(
+            (row["place"].replace(name, "NAME"), str(row["errors"]), str(row.get("row", row.get("text"))))
+            for run in published
+            for row in arena.ok("quarantine", "show", str(run["run"]), "--limit", "1000")["rows"]
+        ),
+        "sound": arena.ok("verify", f"{name}.py")["sound"],
+    }
+
+
+def _shown(arena: Arena, name: str) -> list[dict[str, Any]]:
+    return arena.ok("runs", "--pipeline", name, "--limit", "1000")["runs"]
+
+
+def _account(run: dict[str, Any]) -> str:
+    return str((run["kind"], run["account"], run["fingerprint"]))

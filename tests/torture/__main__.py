@@ -1,0 +1,114 @@
+"""`python -m tests.torture`: everything; `--short`: what fits into a minute. Exit status 1 if anything is found."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+
+from tests.torture.judging import Findings
+from tests.torture.kills import kills
+from tests.torture.mounting import why_no_fuse
+from tests.torture.powerloss import power_losses, why_no_power_loss
+from tests.torture.product import APPEND, VARIANTS, Product, why_no_product
+from tests.torture.rehearsals import LoaderRehearsal
+from tests.torture.reporting import Tally
+from tests.torture.sweep import sweep
+from tests.torture.workload import Workload
+
+SHORT_SECONDS = 36.0
+LONG_SECONDS = 1500.0
+# How the time is shared: what the filesystem finds is worth the most.
+SHARES = {"sweep": 0.5, "kills": 0.2, "power": 0.3}
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
+    parser.add_argument("--short", action="store_true", help=f"about {SHORT_SECONDS:.0f} s, one way of writing")
+    parser.add_argument("--seconds", type=float, help=f"for all proofs together; default {LONG_SECONDS:.0f}")
+    parser.add_argument("--every", type=int, default=1, help="every n-th operation (the order is spread anyway)")
+    parser.add_argument("--only", choices=sorted(SHARES), help="one proof alone")
+    parser.add_argument("--rehearse", metavar="BUG", help="torture the rehearsal with this bug instead")
+    parser.add_argument("--seed", type=int, default=0, help="of the random moments")
+    parser.add_argument("--parallel", type=int, default=2, help="workers of sweep and kills")
+    parser.add_argument("--folder", type=Path, help="where to work; default: a temporary folder")
+    return parser.parse_args()
+
+
+def _workloads(options: argparse.Namespace) -> list[Callable[[], Workload]]:
+    if options.rehearse:
+        return [partial(LoaderRehearsal, options.rehearse)]
+    return [partial(Product, variant) for variant in ((APPEND,) if options.short else VARIANTS)]
+
+
+def _torture(options: argparse.Namespace, folder: Path, tally: Tally, tell: Callable[[Findings], None]) -> None:
+    """Each proof on each workload, with its share of the time. One that cannot be made here says why."""
+    total = options.seconds or (SHORT_SECONDS if options.short else LONG_SECONDS)
+    workloads = _workloads(options)
+    wanted = [options.only] if options.only else list(SHARES)
+    for proof in wanted:
+        seconds = total * (1.0 if options.only else SHARES[proof]) / len(workloads)
+        reason = {"sweep": why_no_fuse, "power": why_no_power_loss}.get(proof, lambda: None)()
+        if reason is None and not options.rehearse:
+            reason = why_no_product()
+        if reason is not None:
+            tally.skip(proof, reason)
+            continue
+        for workload in workloads:
+            _prove(proof, workload, folder / proof, seconds, options, tally, tell)
+
+
+def _prove(
+    proof: str,
+    workload: Callable[[], Workload],
+    folder: Path,
+    seconds: float,
+    options: argparse.Namespace,
+    tally: Tally,
+    tell: Callable[[Findings], None],
+) -> None:
+    name = workload().name
+    if proof == "sweep":
+        swept = sweep(workload, folder, seconds_max=seconds, every=options.every, parallel=options.parallel, tell=tell)
+        about = f"{swept.operations} operations a run, {swept.struck} points struck"
+        tally.add("faulty disk", name, about, swept.seconds, swept.points)
+    elif proof == "kills":
+        killed = kills(workload, folder, seconds_max=seconds, seed=options.seed, parallel=options.parallel, tell=tell)
+        about = f"{killed.run_seconds:.2f} s a run, {killed.missed} missed"
+        tally.add("random kills", name, about, killed.seconds, killed.points)
+    else:
+        lost = power_losses(workload, folder, seconds_max=seconds, seed=options.seed, tell=tell)
+        tally.add("power loss", name, f"{lost.missed} after the end", lost.seconds, lost.points)
+
+
+def main() -> int:
+    """Runs the proofs, prints the table; 1 if anything was found."""
+    options = _options()
+    console = Console(stderr=False, width=None if sys.stdout.isatty() else 200)
+    tally = Tally(console)
+    counted = threading.Lock()
+    progress = [0, 0]
+
+    def tell(findings: Findings) -> None:
+        with counted:
+            progress[0] += 1
+            progress[1] += not findings.is_good
+            if not findings.is_good:
+                console.print(f"bad: {findings.point}: {'; '.join(findings.notes)}", markup=False, highlight=False)
+            elif progress[0] % 100 == 0:
+                console.print(f"{progress[0]} points, {progress[1]} bad", highlight=False)
+
+    with tempfile.TemporaryDirectory(prefix="rk-torture-") as temporary:
+        _torture(options, options.folder or Path(temporary), tally, tell)
+    tally.show()
+    return 0 if tally.is_good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

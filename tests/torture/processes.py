@@ -1,0 +1,128 @@
+"""Finding, freezing and killing the processes that a workload started, wherever they have gone.
+
+An engine that detaches into a session of its own is found by a mark in its environment, which children inherit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+MARK = "ROWKEEPER_TORTURE_MARK"
+KILLED = -signal.SIGKILL
+HUNG = 124
+POLL_SECONDS = 0.01
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to start: arguments, what the environment has besides ours, and where."""
+
+    argv: tuple[str, ...]
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: its status (negative: the signal; HUNG: killed after its time) and what it said."""
+
+    status: int
+    seconds: float
+    output: str
+    errors: str
+
+    @property
+    def acknowledged(self) -> bool:
+        """It said that all is done."""
+        return self.status == 0
+
+
+class Herd:
+    """All processes started through one mark."""
+
+    def __init__(self) -> None:
+        self._mark = uuid.uuid4().hex
+        self._clients: list[subprocess.Popen[str]] = []
+
+    def start(self, command: Command) -> subprocess.Popen[str]:
+        """Starts a command in a session of its own; its output goes to files that `finish` reads."""
+        # PYTHONFAULTHANDLER prints where an engine crashed, which a status alone does not tell.
+        environment = os.environ | command.environment | {MARK: self._mark, "PYTHONFAULTHANDLER": "1"}
+        with (
+            (command.folder / "stdout").open("w") as output,
+            (command.folder / "stderr").open("w") as errors,
+        ):
+            client = subprocess.Popen(
+                command.argv,
+                cwd=command.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+                text=True,
+                start_new_session=True,
+            )
+        self._clients.append(client)
+        return client
+
+    def finish(self, client: subprocess.Popen[str], command: Command, started: float, seconds_max: float) -> Ended:
+        """Waits for a started command; after `seconds_max` all of the herd is killed and it counts as hung."""
+        try:
+            status = client.wait(timeout=seconds_max)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            client.wait()
+            status = HUNG
+        texts = [(command.folder / name).read_text(errors="replace") for name in ("stdout", "stderr")]
+        return Ended(status, time.monotonic() - started, *texts)
+
+    def run(self, command: Command, seconds_max: float = 60.0) -> Ended:
+        """Starts a command and waits for its end."""
+        started = time.monotonic()
+        return self.finish(self.start(command), command, started, seconds_max)
+
+    def members(self) -> list[psutil.Process]:
+        """Those alive now."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError):
+                if process.environ().get(MARK) == self._mark and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
+
+    def kill(self) -> None:
+        """SIGKILL until nobody is left: one that was just being forked is met in the next round."""
+        while members := self.members():
+            for process in members:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(members, timeout=5)
+        while self._clients:
+            self._clients.pop().wait()
+
+    def freeze(self) -> None:
+        """SIGSTOP until all stand still."""
+        while moving := [process for process in self.members() if not _stands_still(process)]:
+            for process in moving:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.suspend()
+            time.sleep(POLL_SECONDS)
+
+    def someone_stopped(self) -> bool:
+        """True when a member was stopped by a signal, as a failpoint set to `stop` does."""
+        return any(_stands_still(process) for process in self.members())
+
+
+def _stands_still(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(process.status() == psutil.STATUS_STOPPED)
+    return False
