@@ -1,22 +1,28 @@
 """Double-entry bookkeeping for data pipelines.
 
-import rowkeeper as rk
+    import rowkeeper as rk
 
-flights = rk.Pipeline(
-    "flights",
-    source=rk.sources.files("data/flights*.csv.zip"),
-    contract=Flight,  # any Pydantic v2 model
-    destination=rk.destinations.clickhouse("flights", order_by=["carrier", "time_hour"]),
-)
+    flights = rk.Pipeline(
+        "flights",
+        source=rk.sources.files("data/flights*.csv.zip"),
+        contract=Flight,  # any Pydantic v2 model
+        destination=rk.destinations.clickhouse("flights", order_by=["carrier", "time_hour"]),
+    )
+
+Names are looked up when they are first used, so that a command pays only for what it needs.
 """
 
-from rowkeeper import destinations, errors, sources
-from rowkeeper.batch import Account, Fingerprint
-from rowkeeper.pipeline import Pipeline
-from rowkeeper.runs.loading import run_pipeline as run
-from rowkeeper.runs.report import RunReport
-from rowkeeper.runs.workspace import Workspace
-from rowkeeper.settings import Settings
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rowkeeper import destinations, errors, sources
+    from rowkeeper.batch import Account, Fingerprint
+    from rowkeeper.pipeline import Pipeline
+    from rowkeeper.runs.loading import run_pipeline as run
+    from rowkeeper.runs.report import RunReport
+    from rowkeeper.runs.workspace import Workspace
+    from rowkeeper.settings import Settings
 
 __all__ = [
     "Account",
@@ -30,3 +36,24 @@ __all__ = [
     "run",
     "sources",
 ]
+
+_HOMES = {
+    "Account": ("batch", "Account"),
+    "Fingerprint": ("batch", "Fingerprint"),
+    "Pipeline": ("pipeline", "Pipeline"),
+    "RunReport": ("runs.report", "RunReport"),
+    "Settings": ("settings", "Settings"),
+    "Workspace": ("runs.workspace", "Workspace"),
+    "destinations": ("destinations", None),
+    "errors": ("errors", None),
+    "run": ("runs.loading", "run_pipeline"),
+    "sources": ("sources", None),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    found = import_module(f"{__name__}.{module}")
+    return found if attribute is None else getattr(found, attribute)

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from tests.torture.forking import preload
 from tests.torture.judging import Findings
 from tests.torture.kills import kills
 from tests.torture.mounting import why_no_fuse
 from tests.torture.powerloss import power_losses, why_no_power_loss
-from tests.torture.product import APPEND, VARIANTS, Product, why_no_product
-from tests.torture.rehearsals import LoaderRehearsal
+from tests.torture.product import APPEND, MODULES, VARIANTS, Product, why_no_product
+from tests.torture.rehearsals import ChdbRehearsal, LoaderRehearsal
 from tests.torture.reporting import Tally
 from tests.torture.sweep import sweep
 from tests.torture.workload import Workload
@@ -34,7 +35,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help=f"for all proofs together; default {LONG_SECONDS:.0f}")
     parser.add_argument("--every", type=int, default=1, help="every n-th operation (the order is spread anyway)")
     parser.add_argument("--only", choices=sorted(SHARES), help="one proof alone")
-    parser.add_argument("--rehearse", metavar="BUG", help="torture the rehearsal with this bug instead")
+    parser.add_argument("--rehearse", metavar="BUG", help="torture the rehearsal with this bug instead, or `chdb`")
+    parser.add_argument("--whole", action="store_true", help="start whole processes, not forks with all imported")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments")
     parser.add_argument("--parallel", type=int, default=2, help="workers of sweep and kills")
     parser.add_argument("--folder", type=Path, help="where to work; default: a temporary folder")
@@ -43,8 +45,10 @@ def _options() -> argparse.Namespace:
 
 def _workloads(options: argparse.Namespace) -> list[Callable[[], Workload]]:
     if options.rehearse:
-        return [partial(LoaderRehearsal, options.rehearse)]
-    return [partial(Product, variant) for variant in ((APPEND,) if options.short else VARIANTS)]
+        return [ChdbRehearsal if options.rehearse == "chdb" else partial(LoaderRehearsal, options.rehearse)]
+    preload(MODULES)
+    variants = (APPEND,) if options.short else VARIANTS
+    return [partial(Product, variant, forked=not options.whole) for variant in variants]
 
 
 def _torture(options: argparse.Namespace, folder: Path, tally: Tally, tell: Callable[[Findings], None]) -> None:

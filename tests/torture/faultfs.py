@@ -7,8 +7,10 @@ fault, `calm`, `tally`), and unmounts when it is told to end or when its parent 
 Why it is built the way it is:
 - One thread serves, so that operations have one order and one counter. Nothing it does blocks: locks are not
   passed on, so the kernel keeps flock and POSIX locks itself.
-- Attribute and entry timeouts are 0: every look-up comes here. Pages are cached by the kernel (`direct_io` off),
-  for SQLite maps its -shm file, and two processes that map it must see the same pages.
+- Attributes are never cached, for hard links share them. Names are: nobody but this filesystem changes the
+  backing folder, so the kernel knows of every change, and chDB's publish takes 0.6 s instead of 1.4 s.
+- Pages are cached by the kernel (`direct_io` off), for SQLite maps its -shm file, and two processes that map it
+  must see the same pages.
 - An unlinked file that is still open is really unlinked (`hard_remove`), or folders would not go away; so
   operations on open files go by handle and may come without a path (`nullpath_ok`).
 - fsync is counted but not passed on: the backing folder's page cache outlives any process that is killed.
@@ -37,6 +39,7 @@ from tests.torture.faults import Fault, Meter, Mode, Verdict
 _libc = ctypes.CDLL(None, use_errno=True)
 _AT_FDCWD = -100
 _PR_SET_PDEATHSIG = 1
+ENTRY_SECONDS = 3600
 _ENDED_BY_SIGNAL = 8  # what libfuse returns from its loop after SIGTERM
 _STAT_NS = ("atime", "mtime", "ctime")
 _STAT = ("st_mode", "st_ino", "st_nlink", "st_uid", "st_gid", "st_rdev", "st_size", "st_blocks", "st_blksize")
@@ -311,8 +314,8 @@ def main() -> None:
             hard_remove=True,
             use_ino=True,
             attr_timeout=0,
-            entry_timeout=0,
-            negative_timeout=0,
+            entry_timeout=ENTRY_SECONDS,
+            negative_timeout=ENTRY_SECONDS,
             fsname="faultfs",
         )
     except RuntimeError as error:

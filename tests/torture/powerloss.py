@@ -22,6 +22,7 @@ from typing import Self
 
 from tests.torture.judging import Findings
 from tests.torture.mounting import detach
+from tests.torture.planning import spread
 from tests.torture.processes import POLL_SECONDS, Ended
 from tests.torture.stage import Stage
 from tests.torture.workload import Workload, home_of
@@ -29,6 +30,7 @@ from tests.torture.workload import Workload, home_of
 IMAGE_BYTES = 1 << 30
 OPTIONS = "loop,commit=300,noauto_da_alloc,noatime"
 RUN_SECONDS_MAX = 60.0
+THE_END = "after the end"
 
 
 def why_no_power_loss() -> str | None:
@@ -86,22 +88,31 @@ class PowerLoss:
 
 @dataclass(frozen=True)
 class Moment:
-    """When the power goes: after the run's end, after so many seconds, or when a process stops itself."""
+    """When the power goes: after the run's end, after so many seconds, or when a process stops itself.
+
+    `look`: somebody reads before the next run; a reader may itself recover something.
+    """
 
     name: str
+    look: bool
     seconds: float | None = None
     environment: dict[str, str] = field(default_factory=dict)
 
 
-def moments(stage: Stage, seed: int, length: float) -> Iterator[Moment]:
-    """First the acknowledged end, then each named moment, then random ones without end."""
-    yield Moment("after the end")
-    for environment in stage.workload.moments(stage.folder, stage.herd):
-        yield Moment(" ".join(environment.values()), environment=environment)
+def moments(named: list[dict[str, str]], seed: int, length: float) -> Iterator[Moment]:
+    """First the acknowledged end, then each named moment, with a reader and without, then random ones without end.
+
+    The named ones come evenly spread, as the time may not do for all.
+    """
+    yield Moment(THE_END, look=True)
+    for look in (True, False):
+        for index in spread(len(named)):
+            environment = named[index]
+            yield Moment(" ".join(environment.values()), look, environment=environment)
     source = random.Random(seed)
     while True:
         seconds = source.uniform(0, length * 1.05)
-        yield Moment(f"after {seconds:.3f} s", seconds)
+        yield Moment(f"after {seconds:.3f} s", source.random() < 0.5, seconds)
 
 
 def power_losses(
@@ -119,10 +130,10 @@ def power_losses(
     with Stage(workload(), folder) as stage:
         template = folder / "template.img"
         length = _make_template(stage, template)
-        for index, moment in enumerate(moments(stage, seed, length)):
+        for index, moment in enumerate(moments(stage.moments(), seed, length)):
             if index >= count_max or (index and time.monotonic() - began > seconds_max):
                 break
-            findings, hit = _lose(stage, template, moment, index)
+            findings, hit = _lose(stage, template, moment)
             result.points.append(findings)
             result.missed += not hit
             tell(findings)
@@ -153,7 +164,7 @@ def _fill(stage: Stage, home: Path) -> None:
     shutil.rmtree(made)
 
 
-def _lose(stage: Stage, template: Path, moment: Moment, index: int) -> tuple[Findings, bool]:
+def _lose(stage: Stage, template: Path, moment: Moment) -> tuple[Findings, bool]:
     """One loss. The run's end counts as an acknowledgement only where it came before the loss."""
     before, after = stage.folder / "before.img", stage.folder / "after.img"
     home = home_of(stage.folder)
@@ -164,9 +175,9 @@ def _lose(stage: Stage, template: Path, moment: Moment, index: int) -> tuple[Fin
         disk.copy_as_synced(after)
         stage.herd.kill()
     with Disk(after, home):
-        hit = ended is None or moment.name == "after the end"
+        hit = ended is None or moment.name == THE_END
         findings = Findings(f"power loss {moment.name}{'' if hit else ' (missed)'}")
-        stage.settle(findings, ended or _CUT, look=index % 2 == 0, restart=True)
+        stage.settle(findings, ended or _CUT, look=moment.look, restart=True)
     return findings, hit
 
 

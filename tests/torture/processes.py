@@ -16,6 +16,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.torture.forking import Forked
+
 MARK = "ROWKEEPER_TORTURE_MARK"
 KILLED = -signal.SIGKILL
 HUNG = 124
@@ -24,11 +26,19 @@ POLL_SECONDS = 0.01
 
 @dataclass(frozen=True)
 class Command:
-    """What to start: arguments, what the environment has besides ours, and where."""
+    """What to start: arguments, what the environment has besides ours, and where.
+
+    `entry`: the function, as `module:name`, that the command ends up in; where it is given, the process is forked
+    with it imported.
+    """
 
     argv: tuple[str, ...]
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
+    entry: str | None = None
+
+
+Client = subprocess.Popen[str] | Forked
 
 
 @dataclass(frozen=True)
@@ -51,37 +61,29 @@ class Herd:
 
     def __init__(self) -> None:
         self._mark = uuid.uuid4().hex
-        self._clients: list[subprocess.Popen[str]] = []
+        self._clients: list[Client] = []
 
-    def start(self, command: Command) -> subprocess.Popen[str]:
+    def start(self, command: Command) -> Client:
         """Starts a command in a session of its own; its output goes to files that `finish` reads."""
         # PYTHONFAULTHANDLER prints where an engine crashed, which a status alone does not tell.
-        environment = os.environ | command.environment | {MARK: self._mark, "PYTHONFAULTHANDLER": "1"}
-        with (
-            (command.folder / "stdout").open("w") as output,
-            (command.folder / "stderr").open("w") as errors,
-        ):
-            client = subprocess.Popen(
-                command.argv,
-                cwd=command.folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=errors,
-                text=True,
-                start_new_session=True,
-            )
+        environment = command.environment | {MARK: self._mark, "PYTHONFAULTHANDLER": "1"}
+        client: Client
+        if command.entry is not None:
+            client = Forked(command.entry, command.argv, command.folder, environment)
+        else:
+            client = _open(command, os.environ | environment)
         self._clients.append(client)
         return client
 
-    def finish(self, client: subprocess.Popen[str], command: Command, started: float, seconds_max: float) -> Ended:
+    def finish(self, client: Client, command: Command, started: float, seconds_max: float) -> Ended:
         """Waits for a started command; after `seconds_max` all of the herd is killed and it counts as hung."""
         try:
             status = client.wait(timeout=seconds_max)
         except subprocess.TimeoutExpired:
-            self.kill()
+            self.kill(keep=client)
             client.wait()
             status = HUNG
+        self._clients.remove(client)
         texts = [(command.folder / name).read_text(errors="replace") for name in ("stdout", "stderr")]
         return Ended(status, time.monotonic() - started, *texts)
 
@@ -91,23 +93,30 @@ class Herd:
         return self.finish(self.start(command), command, started, seconds_max)
 
     def members(self) -> list[psutil.Process]:
-        """Those alive now."""
+        """Those alive now: what was started here, and whatever bears the mark."""
+        started = {client.pid for client in self._clients}
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError):
-                if process.environ().get(MARK) == self._mark and process.status() != psutil.STATUS_ZOMBIE:
+                ours = process.pid in started or process.environ().get(MARK) == self._mark
+                if ours and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
         return found
 
-    def kill(self) -> None:
-        """SIGKILL until nobody is left: one that was just being forked is met in the next round."""
+    def kill(self, keep: Client | None = None) -> None:
+        """SIGKILL until nobody is left: one that was just being forked is met in the next round.
+
+        All are waited for, but `keep`, whose end somebody else waits for.
+        """
         while members := self.members():
             for process in members:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
             psutil.wait_procs(members, timeout=5)
-        while self._clients:
-            self._clients.pop().wait()
+        for client in self._clients:
+            if client is not keep:
+                client.wait()
+        self._clients = [keep] if keep is not None else []
 
     def freeze(self) -> None:
         """SIGSTOP until all stand still."""
@@ -120,6 +129,20 @@ class Herd:
     def someone_stopped(self) -> bool:
         """True when a member was stopped by a signal, as a failpoint set to `stop` does."""
         return any(_stands_still(process) for process in self.members())
+
+
+def _open(command: Command, environment: dict[str, str]) -> subprocess.Popen[str]:
+    with (command.folder / "stdout").open("w") as output, (command.folder / "stderr").open("w") as errors:
+        return subprocess.Popen(
+            command.argv,
+            cwd=command.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+        )
 
 
 def _stands_still(process: psutil.Process) -> bool:

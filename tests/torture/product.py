@@ -14,6 +14,7 @@ from tests.torture.workload import Outcome, Unreadable, home_of
 ROWKEEPER = REPOSITORY / ".venv" / "bin" / "rowkeeper"
 NAME = "trips"
 BATCH_ROWS = 100
+MODULES = ["rowkeeper.cli", "tests.torture.product_reader"]
 FAILPOINTS = "ROWKEEPER_FAILPOINTS"
 
 PIPELINE = """
@@ -70,7 +71,8 @@ class Product:
     """A first file is loaded; two more lie there to be loaded under torture: 6 batches, rows that go to quarantine,
     and identifiers that the table has already."""
 
-    def __init__(self, variant: Variant = APPEND) -> None:
+    def __init__(self, variant: Variant = APPEND, *, forked: bool = True) -> None:
+        self._forked = forked
         self.name = f"rowkeeper run ({variant.name})"
         self._variant = variant
 
@@ -96,12 +98,14 @@ class Product:
 
     def command(self, folder: Path) -> Command:
         """As a user types it."""
-        return Command((str(ROWKEEPER), "run", "trips.py", "--json"), folder, self._environment(folder))
+        argv = (str(ROWKEEPER), "run", "trips.py", "--json")
+        return Command(argv, folder, self._environment(folder), "rowkeeper.cli:main" if self._forked else None)
 
     def outcome(self, folder: Path, herd: Herd) -> Outcome:
         """Read by a process of its own, through the product's doors."""
         argv = (sys.executable, str(Path(__file__).with_name("product_reader.py")), NAME, NAME)
-        ended = herd.run(Command(argv, folder, self._environment(folder)))
+        entry = "tests.torture.product_reader:main" if self._forked else None
+        ended = herd.run(Command(argv[1:] if entry else argv, folder, self._environment(folder), entry))
         if not ended.acknowledged:
             raise Unreadable(_said(ended))
         found = json.loads(ended.output)

@@ -16,6 +16,7 @@ import os
 import signal
 import sqlite3
 import sys
+import time
 import traceback
 from pathlib import Path
 
@@ -24,6 +25,7 @@ _leak: list[sqlite3.Connection] = []
 BATCHES = 4
 BATCH_ROWS = 10
 STOP = "REHEARSAL_STOP"
+SECONDS = "REHEARSAL_SECONDS"
 
 
 def _moment(name: str) -> None:
@@ -55,6 +57,7 @@ def _load_halves(database: sqlite3.Connection, load: str, marks: set[str]) -> No
             database.execute("BEGIN IMMEDIATE")
             database.executemany("INSERT INTO rows VALUES (?)", [(row,) for row in batch])
             database.execute("INSERT INTO marks VALUES (?)", (f"{load}-{number}",))
+            _moment("before_commit" if number else "")
             database.execute("COMMIT")
 
 
@@ -93,6 +96,7 @@ def main() -> int:
     try:
         if bug == "lock":
             os.close(os.open(lock, os.O_CREAT | os.O_EXCL))
+        time.sleep(float(os.environ.get(SECONDS, "0")))  # a load takes its time: kills are to hit it
         if bug == "unchecked":
             _load_file(home, load)
         else:

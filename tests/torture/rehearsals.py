@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.torture.processes import Command, Herd
-from tests.torture.rehearsal_loader import STOP
+from tests.torture.rehearsal_loader import SECONDS, STOP
 from tests.torture.workload import Outcome, Unreadable, home_of
 
 _HERE = Path(__file__).parent
@@ -22,9 +22,10 @@ engine.close()
 
 
 class LoaderRehearsal:
-    """rehearsal_loader.py, with one of its bugs."""
+    """rehearsal_loader.py, with one of its bugs; its work takes so many seconds more."""
 
-    def __init__(self, bug: str) -> None:
+    def __init__(self, bug: str, seconds: float = 0.0) -> None:
+        self._seconds = seconds
         self.name = f"rehearsal ({bug})"
         self._bug = bug
 
@@ -35,7 +36,8 @@ class LoaderRehearsal:
 
     def command(self, folder: Path) -> Command:
         """The loader."""
-        return Command((sys.executable, str(_HERE / "rehearsal_loader.py"), str(home_of(folder)), self._bug), folder)
+        argv = (sys.executable, str(_HERE / "rehearsal_loader.py"), str(home_of(folder)), self._bug)
+        return Command(argv, folder, {SECONDS: str(self._seconds)})
 
     def outcome(self, folder: Path, herd: Herd) -> Outcome:
         """Rows of the database, or of the files."""

@@ -61,6 +61,15 @@ class Stage:
             shutil.rmtree(home)
         return self._expected
 
+    def moments(self) -> list[dict[str, str]]:
+        """The workload's moments of interest, found by a run from the state before on the good disk."""
+        home = home_of(self.folder)
+        self.reset(home)
+        found = self.workload.moments(self.folder, self.herd)
+        self.herd.kill()
+        shutil.rmtree(home)
+        return found
+
     def run(self, seconds_max: float = 60.0) -> Ended:
         """The run under torture, to its end."""
         return self.herd.run(self.workload.command(self.folder), seconds_max)

@@ -13,18 +13,9 @@ from pathlib import Path
 from tests.torture.faults import Fault, Mode
 from tests.torture.judging import Findings
 from tests.torture.mounting import FaultyFolder
+from tests.torture.planning import MODES, plan
 from tests.torture.stage import Stage
 from tests.torture.workload import Workload, home_of
-
-MODES = (
-    (Mode.KILL, False),
-    (Mode.EIO, False),
-    (Mode.ENOSPC, True),
-    (Mode.TORN, False),
-    (Mode.KILL_ONE, False),
-    (Mode.EIO, True),
-    (Mode.ENOSPC, False),
-)
 
 
 @dataclass
@@ -37,23 +28,6 @@ class Sweep:
     points: list[Findings] = field(default_factory=list)
     struck: int = 0
     trace: tuple[str, ...] = ()
-
-
-def spread(count: int) -> Iterator[int]:
-    """0 ... count-1, each once, in an order that is evenly spread wherever it is cut off (bits reversed)."""
-    bits = max(1, (count - 1).bit_length())
-    for index in range(1 << bits):
-        value = int(f"{index:0{bits}b}"[::-1], 2)
-        if value < count:
-            yield value
-
-
-def plan(operations: int, every: int, modes: Sequence[tuple[Mode, bool]] = MODES) -> Iterator[Fault]:
-    """Every `every`-th operation in each mode, evenly spread over the run and over the modes from the beginning."""
-    numbers = list(range(1, operations + 1, every))
-    for index in spread(len(numbers)):
-        for mode, sticky in modes:
-            yield Fault(mode, numbers[index], sticky)
 
 
 def sweep(

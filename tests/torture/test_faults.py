@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.torture.faults import Fault, Meter, Mode, Verdict
 from tests.torture.judging import Expected, Findings, judge_command, judge_recovery, judge_seen
+from tests.torture.planning import MODES, plan, spread
 from tests.torture.processes import HUNG, Ended
-from tests.torture.sweep import MODES, plan, spread
 from tests.torture.workload import Outcome
 
 WRITES = ["create", "write", "fsync", "rename"]

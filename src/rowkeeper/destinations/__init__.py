@@ -1,1 +1,27 @@
-"""Where rows go: each destination states its guarantee."""
+"""Where rows go: each destination states its guarantee.
+
+Names are looked up when they are first used: the engine's host, which imports this package on its way, must stay small.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rowkeeper.destinations.embedded.inspection import engine_status
+    from rowkeeper.destinations.embedded.reading import read_client
+    from rowkeeper.destinations.mergetree.destination import ClickHouseDestination, clickhouse
+
+__all__ = ["ClickHouseDestination", "clickhouse", "engine_status", "read_client"]
+
+_HOMES = {
+    "ClickHouseDestination": "mergetree.destination",
+    "clickhouse": "mergetree.destination",
+    "engine_status": "embedded.inspection",
+    "read_client": "embedded.reading",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,94 @@
+"""A clickhouse-connect client for the embedded engine: the ordinary driver over a Unix socket."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import clickhouse_connect
+import urllib3
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from rowkeeper.destinations.embedded.places import EnginePlaces
+from rowkeeper.destinations.embedded.starting import connect, ensure_host
+from rowkeeper.errors import DatabaseError, DiskFull, EngineDied, FrameworkError
+from rowkeeper.protocols import Site
+
+ATTEMPTS = 3
+OUT_OF_SPACE = re.compile(r"No space left|NOT_ENOUGH_SPACE|ENOSPC|Code: 243\b")
+CODE_NAME = re.compile(r"\(([A-Z][A-Z_]+)\)")
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    def __init__(self, places: EnginePlaces) -> None:
+        super().__init__("localhost", maxsize=8)
+        self._places = places
+
+    def _new_conn(self) -> Any:
+        return _UrllibConnection(self._places)
+
+
+class _UrllibConnection(urllib3.connection.HTTPConnection):
+    def __init__(self, places: EnginePlaces) -> None:
+        super().__init__("localhost")
+        self._places = places
+
+    def _new_conn(self) -> Any:
+        return connect(self._places, None)
+
+
+class _PoolManager(urllib3.PoolManager):
+    """Every address leads to the host's socket. Nothing is retried: whether a statement took effect is not known."""
+
+    def __init__(self, places: EnginePlaces) -> None:
+        super().__init__(retries=False)
+        self._pool = _Pool(places)
+
+    def connection_from_host(self, *_args: Any, **_kwargs: Any) -> urllib3.HTTPConnectionPool:
+        return self._pool
+
+
+def engine_client(site: Site, *, writes: bool) -> Client:
+    """Connects to the embedded engine, starting its host if none is up.
+
+    Args:
+        writes: as the user `rowkeeper`; otherwise as `default`, read only for good.
+
+    Raises:
+        DatabaseError: the engine cannot be started or reached.
+    """
+    for attempt in range(ATTEMPTS):
+        places = ensure_host(site)
+        try:
+            return clickhouse_connect.get_client(
+                host="localhost",
+                username="rowkeeper" if writes else "default",
+                password=places.secret.read_text() if writes else "",
+                pool_mgr=_PoolManager(places),
+                compress=False,
+                autogenerate_session_id=False,
+                show_clickhouse_errors=True,
+            )
+        except (OSError, urllib3.exceptions.HTTPError, ClickHouseError) as error:
+            # A host that left between our look and our first word, being idle; the next one has another secret.
+            if attempt == ATTEMPTS - 1:
+                raise explain(error) from error
+    raise AssertionError("the loop returns or raises")
+
+
+def explain(error: Exception) -> FrameworkError:
+    """What the driver raised, in our words; without values, which ClickHouse likes to quote."""
+    text = str(error)
+    if OUT_OF_SPACE.search(text):
+        return DiskFull("no room left on the disk to write the table", hint="free some space and run again")
+    if isinstance(error, (OSError, urllib3.exceptions.HTTPError)) or "Connection" in text or "urllib3" in text:
+        return EngineDied(
+            "the embedded ClickHouse went away in mid-work",
+            hint="run again: what was staged is kept, and the next command finds out what took effect",
+        )
+    name = CODE_NAME.findall(text)
+    return DatabaseError(
+        f"ClickHouse refused: {name[-1] if name else type(error).__name__}",
+        hint="rowkeeper doctor says what is wrong; --debug shows ClickHouse's own words",
+    )

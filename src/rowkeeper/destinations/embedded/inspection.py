@@ -1,0 +1,46 @@
+"""What `rowkeeper doctor` asks the embedded engine."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import urllib3
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from rowkeeper.destinations.embedded.client import engine_client, explain
+from rowkeeper.destinations.embedded.places import EnginePlaces
+from rowkeeper.destinations.embedded.starting import peer_pid
+from rowkeeper.protocols import Site
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """A look at the engine.
+
+    Attributes:
+        pid: of the host process.
+        faults: what is wrong, a sentence each.
+    """
+
+    version: str
+    pid: int
+    faults: tuple[str, ...]
+
+
+def engine_status(site: Site) -> EngineStatus:
+    """Starts the host if need be, and looks for parts that ClickHouse has set aside as broken.
+
+    Raises DatabaseError if the engine cannot be reached.
+    """
+    client = engine_client(site, writes=True)
+    try:
+        broken = client.query(
+            "SELECT database, table, count() FROM system.detached_parts WHERE reason LIKE 'broken%' GROUP BY 1, 2"
+        )
+        version = str(client.command("SELECT version()"))
+    except (OSError, urllib3.exceptions.HTTPError, ClickHouseError) as error:
+        raise explain(error) from error
+    finally:
+        client.close()
+    faults = tuple(f"{database}.{table}: {count} broken parts" for database, table, count in broken.result_rows)
+    return EngineStatus(version, peer_pid(EnginePlaces(site.home / "engine")), faults)

@@ -1,0 +1,99 @@
+"""`rowkeeper query`: SQL that people type, on a connection that can only read."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import decimal
+import ipaddress
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import urllib3
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from rowkeeper.destinations.embedded.client import engine_client, explain
+from rowkeeper.errors import DatabaseError, EngineDied
+from rowkeeper.protocols import Site
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class QueryResult:
+    """What a query returns.
+
+    Attributes:
+        columns: (name, ClickHouse type) of each.
+        rows: JSON-safe values.
+    """
+
+    columns: tuple[tuple[str, str], ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+
+class ReadClient:
+    """Runs SQL read only."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def query(self, sql: str) -> QueryResult:
+        """Runs one statement.
+
+        Raises DatabaseError with ClickHouse's own words: who may type SQL may see the values in it.
+        """
+        try:
+            result = self._client.query(sql)
+        except (OSError, urllib3.exceptions.HTTPError, ClickHouseError) as error:
+            explained = explain(error)
+            if isinstance(explained, EngineDied):
+                raise explained from error
+            raise DatabaseError(_said(error), hint=_hint(str(error))) from error
+        columns = tuple((name, kind.name) for name, kind in zip(result.column_names, result.column_types, strict=True))
+        return QueryResult(columns, tuple(tuple(_safe(value) for value in row) for row in result.result_rows))
+
+
+@contextmanager
+def read_client(site: Site) -> Iterator[ReadClient]:
+    """A client for typed SQL, closed when the block is left."""
+    client = engine_client(site, writes=False)
+    try:
+        yield ReadClient(client)
+    finally:
+        client.close()
+
+
+def _said(error: Exception) -> str:
+    """ClickHouse's sentence without the driver's frame around it."""
+    text = str(error)
+    start = text.find("DB::Exception: ")
+    said = text[start + len("DB::Exception: ") :] if start >= 0 else text
+    return said.strip().splitlines()[0].split(" (for url ")[0][:2000]
+
+
+def _hint(text: str) -> str:
+    if "READONLY" in text:
+        return "typed SQL only reads, and only tables; rows come in by rowkeeper run"
+    if "UNKNOWN_TABLE" in text:
+        return 'rowkeeper query "SHOW TABLES" lists what there is'
+    return "correct the SQL"
+
+
+def _safe(value: Any) -> Any:
+    """A value as JSON can hold it: exact numbers as text, times in ISO form."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, dict):
+        return {str(key): _safe(each) for key, each in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, bytes):
+        return [_safe(each) for each in value]
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
+    assert isinstance(
+        value, (decimal.Decimal, uuid.UUID, ipaddress.IPv4Address, ipaddress.IPv6Address, datetime.timedelta)
+    ), type(value)
+    return str(value)
