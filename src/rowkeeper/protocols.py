@@ -234,7 +234,8 @@ class RunRows:
     """What `verify` found of one run's rows (run 0: rows that no run brought).
 
     Attributes:
-        found: the rows that are there and are as they were published.
+        expected: what the books hold.
+        found: what the table holds, hashed anew.
         missing: rows that the books hold and the table does not.
         added: rows that the table holds and the books do not.
         changed: rows whose values are no longer those that were published.
@@ -288,16 +289,19 @@ class DestinationSession(Protocol):
     lost its lease finds its tables gone: that is how the fencing token is enforced here.
     """
 
-    def prepare(self, columns_before: Sequence[tuple[str, str]] | None) -> tuple[tuple[str, str], ...]:
-        """Makes the table if it is not there, adds columns that drift brought, checks the layout.
+    def prepare(self) -> tuple[tuple[str, str], ...]:
+        """Makes the table if it is not there, and checks the layout of one that is.
 
-        Returns the (name, type) of each contract column of the table.
-        Raises LayoutError with what differs.
+        Returns (name, type) of each column that the run will have, new optional fields of the contract included.
+        Raises LayoutError with everything that differs.
         """
         ...
 
     def evolve(self, schema: pa.Schema) -> tuple[tuple[str, str], ...]:
-        """Adds the columns of `schema` that the table lacks (Nullable), to the table and to open staging."""
+        """Adds the columns of `schema` that the staging area lacks; publishing adds them to the table.
+
+        Returns the columns that the run has now.
+        """
         ...
 
     def commit_record(self) -> CommitRecord | None:
@@ -353,12 +357,11 @@ class DestinationSession(Protocol):
         """Whether this run is the last one published and the table as it was before is still kept."""
         ...
 
-    def verify(self, expected: Mapping[int, Fingerprint], columns: Mapping[int, Sequence[str]]) -> list[RunRows]:
+    def verify(self, expected: Mapping[int, Fingerprint]) -> list[RunRows]:
         """Recomputes the fingerprint of each run's rows.
 
         Args:
             expected: run to what the books say the table holds of it.
-            columns: run to the contract columns that the table had when it was published.
         """
         ...
 

@@ -21,12 +21,13 @@ from tests.torture.product import APPEND, MODULES, VARIANTS, Product, why_no_pro
 from tests.torture.rehearsals import ChdbRehearsal, LoaderRehearsal
 from tests.torture.reporting import Tally
 from tests.torture.sweep import sweep
+from tests.torture.watching import watch
 from tests.torture.workload import Workload
 
 SHORT_SECONDS = 36.0
 LONG_SECONDS = 1500.0
 # How the time is shared: what the filesystem finds is worth the most.
-SHARES = {"sweep": 0.5, "kills": 0.2, "power": 0.3}
+SHARES = {"sweep": 0.5, "kills": 0.15, "power": 0.25, "watch": 0.1}
 
 
 def _options() -> argparse.Namespace:
@@ -86,6 +87,9 @@ def _prove(
         killed = kills(workload, folder, seconds_max=seconds, seed=options.seed, parallel=options.parallel, tell=tell)
         about = f"{killed.run_seconds:.2f} s a run, {killed.missed} missed"
         tally.add("random kills", name, about, killed.seconds, killed.points)
+    elif proof == "watch":
+        watched = watch(workload, folder, seconds_max=seconds, seed=options.seed, tell=tell)
+        tally.add("watched runs", name, f"{watched.looks} looks", watched.seconds, watched.points)
     else:
         lost = power_losses(workload, folder, seconds_max=seconds, seed=options.seed, tell=tell)
         tally.add("power loss", name, f"{lost.missed} after the end", lost.seconds, lost.points)

@@ -25,9 +25,11 @@ def preload(modules: list[str]) -> None:
 class Forked:
     """A command under way, with what of `subprocess.Popen` the herd uses."""
 
-    def __init__(self, entry: str, argv: tuple[str, ...], folder: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self, entry: str, argv: tuple[str, ...], folder: Path, environment: dict[str, str], files: tuple[str, str]
+    ) -> None:
         self._process: ForkServerProcess = _CONTEXT.Process(
-            target=_become, args=(entry, list(argv), str(folder), environment)
+            target=_become, args=(entry, list(argv), str(folder), environment, files)
         )
         self._process.start()
         assert self._process.pid is not None
@@ -40,13 +42,17 @@ class Forked:
             raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)
         return self._process.exitcode
 
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._process.kill()
 
-def _become(entry: str, argv: list[str], folder: str, environment: dict[str, str]) -> None:
+
+def _become(entry: str, argv: list[str], folder: str, environment: dict[str, str], files: tuple[str, str]) -> None:
     """Session, folder, environment, output and failpoints as a new process would have them; then the function."""
     os.setsid()
     os.chdir(folder)
     os.environ.update(environment)
-    for name, number in (("stdout", 1), ("stderr", 2)):
+    for name, number in zip(files, (1, 2), strict=True):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)

@@ -29,13 +29,15 @@ class Command:
     """What to start: arguments, what the environment has besides ours, and where.
 
     `entry`: the function, as `module:name`, that the command ends up in; where it is given, the process is forked
-    with it imported.
+    with it imported. `output`, `errors`: names of the files in the folder that take what it says.
     """
 
     argv: tuple[str, ...]
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
     entry: str | None = None
+    output: str = "stdout"
+    errors: str = "stderr"
 
 
 Client = subprocess.Popen[str] | Forked
@@ -69,7 +71,7 @@ class Herd:
         environment = command.environment | {MARK: self._mark, "PYTHONFAULTHANDLER": "1"}
         client: Client
         if command.entry is not None:
-            client = Forked(command.entry, command.argv, command.folder, environment)
+            client = Forked(command.entry, command.argv, command.folder, environment, (command.output, command.errors))
         else:
             client = _open(command, os.environ | environment)
         self._clients.append(client)
@@ -84,7 +86,7 @@ class Herd:
             client.wait()
             status = HUNG
         self._clients.remove(client)
-        texts = [(command.folder / name).read_text(errors="replace") for name in ("stdout", "stderr")]
+        texts = [(command.folder / name).read_text(errors="replace") for name in (command.output, command.errors)]
         return Ended(status, time.monotonic() - started, *texts)
 
     def run(self, command: Command, seconds_max: float = 60.0) -> Ended:
@@ -132,7 +134,8 @@ class Herd:
 
 
 def _open(command: Command, environment: dict[str, str]) -> subprocess.Popen[str]:
-    with (command.folder / "stdout").open("w") as output, (command.folder / "stderr").open("w") as errors:
+    output_file, errors_file = command.folder / command.output, command.folder / command.errors
+    with output_file.open("w") as output, errors_file.open("w") as errors:
         return subprocess.Popen(
             command.argv,
             cwd=command.folder,

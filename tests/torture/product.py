@@ -111,6 +111,12 @@ class Product:
         found = json.loads(ended.output)
         return Outcome(rows=found["rows"], accounts=found["accounts"], quarantine=found["quarantine"])
 
+    def watcher(self, folder: Path) -> Command | None:
+        """Number of rows and their hash, over one connection to the engine's host."""
+        argv = (sys.executable, str(Path(__file__).with_name("product_reader.py")), NAME, NAME, "--watch")
+        environment = self._environment(folder)
+        return Command(argv, folder, environment, output="watched", errors="watched.errors")
+
     def is_engine(self, argv: list[str]) -> bool:
         """`python -m rowkeeper.....host ...`."""
         return any("rowkeeper" in word and "host" in word.rpartition(".")[2] for word in argv)

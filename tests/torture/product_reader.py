@@ -1,4 +1,4 @@
-"""What a reader sees of the product, in one process: `python product_reader.py PIPELINE TABLE`, with its settings.
+"""What a reader sees of the product, in one process: `python product_reader.py PIPELINE TABLE [--watch]`.
 
 It goes through the product's own doors (the engine's host, the ledger, the sealed files of quarantine), and prints
 an outcome as JSON: the contract's columns of the table, the accounts of published runs, their rejected rows.
@@ -37,9 +37,19 @@ def _read(pipeline: str, table: str) -> dict[str, list[str]]:
         }
 
 
+def _watch(table: str) -> None:
+    """Prints the number of rows and their hash until it is killed."""
+    with Workspace.open(Settings()) as space, read_client(space.site) as client:
+        while True:
+            result = client.query(f"SELECT count(), sum(cityHash64({COLUMNS})) FROM {table}")
+            print(*result.rows[0], flush=True)
+
+
 def main() -> int:
     """Prints what is there; one line on standard error and status 1 where it cannot be read."""
     try:
+        if "--watch" in sys.argv:
+            _watch(sys.argv[2])
         print(json.dumps(_read(*sys.argv[1:3])))
     except FrameworkError as error:
         print(f"{type(error).__name__}: {error.what}", file=sys.stderr)

@@ -59,6 +59,7 @@ def _load_halves(database: sqlite3.Connection, load: str, marks: set[str]) -> No
             database.execute("INSERT INTO marks VALUES (?)", (f"{load}-{number}",))
             _moment("before_commit" if number else "")
             database.execute("COMMIT")
+            time.sleep(float(os.environ.get(SECONDS, "0")) / BATCHES)
 
 
 def _load_whole(database: sqlite3.Connection, load: str, bug: str) -> None:

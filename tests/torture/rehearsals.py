@@ -20,6 +20,13 @@ print(engine.query("SELECT concat(load, '-', toString(row)) FROM loads FORMAT TS
 engine.close()
 """
 
+_WATCH_SQLITE = """
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1] + "/rows.sqlite", timeout=30)
+while True:
+    print(database.execute("SELECT count(*) FROM rows").fetchone()[0], flush=True)
+"""
+
 
 class LoaderRehearsal:
     """rehearsal_loader.py, with one of its bugs; its work takes so many seconds more."""
@@ -53,6 +60,11 @@ class LoaderRehearsal:
                     raise Unreadable(str(error)) from error
         return Outcome(rows=rows, accounts=[], quarantine=[])
 
+    def watcher(self, folder: Path) -> Command | None:
+        """The number of rows."""
+        argv = (sys.executable, "-c", _WATCH_SQLITE, str(home_of(folder)))
+        return Command(argv, folder, output="watched", errors="watched.errors")
+
     def is_engine(self, argv: list[str]) -> bool:
         """It has none."""
         return False
@@ -82,6 +94,10 @@ class ChdbRehearsal:
         if not ended.acknowledged:
             raise Unreadable(ended.errors.strip().splitlines()[-1] if ended.errors.strip() else "no answer")
         return Outcome(rows=ended.output.split(), accounts=[], quarantine=[])
+
+    def watcher(self, folder: Path) -> Command | None:
+        """Nobody else may open the engine's folder."""
+        return None
 
     def is_engine(self, argv: list[str]) -> bool:
         """The engine is in the client."""

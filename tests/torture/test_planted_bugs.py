@@ -16,6 +16,7 @@ from tests.torture.mounting import why_no_fuse
 from tests.torture.powerloss import power_losses, why_no_power_loss
 from tests.torture.rehearsals import ChdbRehearsal, LoaderRehearsal
 from tests.torture.sweep import sweep
+from tests.torture.watching import watch
 
 fuse = [
     pytest.mark.root,
@@ -65,6 +66,14 @@ def test_random_kills_find_a_lock_left_behind(tmp_path: Path) -> None:
         killed = kills(partial(LoaderRehearsal, bug, seconds=0.2), tmp_path, seconds_max=20, count_max=12, seed=1)
         assert _found(killed.points) - {"rows_lost"} == finds
         assert killed.missed < len(killed.points) == 12
+
+
+@pytest.mark.parametrize(("bug", "finds"), [("none", set()), ("half", {"half_published"})])
+def test_a_watching_reader_finds_half_of_a_run(bug: str, finds: set[str], tmp_path: Path) -> None:
+    """A reader beside the run sees the batches of the loader that publishes them one by one."""
+    watched = watch(partial(LoaderRehearsal, bug, seconds=0.2), tmp_path, seconds_max=20, count_max=2)
+    assert _found(watched.points) == finds
+    assert watched.looks > 10
 
 
 @_with(power)

@@ -41,6 +41,9 @@ class Workload(Protocol):
     def outcome(self, folder: Path, herd: Herd) -> Outcome:
         """What a reader sees now. Changes nothing that a later run depends on."""
 
+    def watcher(self, folder: Path) -> Command | None:
+        """A reader that prints the state of the destination, as one line, again and again until it is killed."""
+
     def is_engine(self, argv: list[str]) -> bool:
         """True for the command line of the engine's process, where it has one of its own."""
 

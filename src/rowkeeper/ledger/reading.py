@@ -150,12 +150,6 @@ class Reader:
                 books[row.about_run] = books.get(row.about_run, Fingerprint()) + row.change
         return {run: held for run, held in sorted(books.items()) if held != Fingerprint()}
 
-    def columns_of(self, target: str) -> Mapping[int, Sequence[str]]:
-        """By run, the contract columns that the table had when the run was published."""
-        query = select(runs.c.run, runs.c.columns).where(runs.c.target == target, runs.c.publish_order.is_not(None))
-        with reading(self._engine) as connection:
-            return {row.run: tuple(name for name, _ in row.columns) for row in connection.execute(query)}
-
     def last_published(self, target: str) -> RunRecord | None:
         """The run whose publish was the last, a rollback included; what the destination's commit record must name."""
         query = (

@@ -66,8 +66,7 @@ class _Load:
 
     def _run(self, held: Hold) -> RunReport:
         self.notes += [finding.note for finding in reconcile(held)]
-        schemas = held.ledger.schema_versions(held.target)
-        columns = held.session.prepare(schemas[-1].columns if schemas else None)
+        columns = held.session.prepare()
         check_commit(held.ledger, held.session, held.target)
         held.tell(self.pipeline.name, "plan")
         loaded = self._loaded()

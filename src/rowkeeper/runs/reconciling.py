@@ -136,7 +136,7 @@ def _finish_or_keep(held: Hold, run: RunRecord, discard: bool) -> Finding:
     if resumed is None:
         return discard_run(held, run, "its staging area was damaged")
     try:
-        finish_load(held, resumed, held.session.prepare(None))
+        finish_load(held, resumed, held.session.prepare())
     except FrameworkError as error:
         return Finding(run.run, run.pipeline, "kept", f"run {run.run} could not be finished: {error}")
     return Finding(run.run, run.pipeline, "finished", f"run {run.run} was wholly staged; it is published now")

@@ -1,0 +1,95 @@
+"""What is wrong with a row, in words: Pydantic's error list made safe for JSON, and this room's own error types.
+
+    rk_out_of_range      the model accepts the value, but its column cannot hold it (64-bit integers, the digits
+                         of a Decimal, dates outside 1900 to 2299)
+    rk_nanoseconds       a time finer than microseconds, which Python's types would cut off
+    rk_validator_raised  the model's own code raised something that Pydantic does not take for a verdict
+    rk_unstorable        the model holds a value of another kind than its field is annotated with
+    rk_unreadable        the raw value cannot be turned into a Python value at all
+    rk_unknown_column    a JSON document has a key that the contract does not know (policy `reject`)
+    rk_more_errors       ends a list that was cut off after `ERRORS_PER_ROW_MAX`
+
+Locations begin with the field's name (for Pydantic's own errors: with the name that Pydantic gives).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+ERRORS_PER_ROW_MAX = 100
+
+OUT_OF_RANGE = "rk_out_of_range"
+NANOSECONDS = "rk_nanoseconds"
+VALIDATOR_RAISED = "rk_validator_raised"
+UNSTORABLE = "rk_unstorable"
+UNREADABLE = "rk_unreadable"
+UNKNOWN_COLUMN = "rk_unknown_column"
+MORE_ERRORS = "rk_more_errors"
+
+RowErrors = list[dict[str, Any]]
+"""One row's errors, each with `type`, `loc` and `msg`, and Pydantic's `ctx` where there is one; JSON-safe."""
+
+
+class Unfit(Exception):  # noqa: N818 - it says of a value what it is; it never leaves this room
+    """A value that its column cannot hold exactly.
+
+    Args:
+        type: one of this module's error types.
+        message: what is wrong, without the value.
+    """
+
+    def __init__(self, type: str, message: str) -> None:
+        super().__init__(message)
+        self.type = type
+        self.message = message
+
+    def at(self, *loc: str | int) -> dict[str, Any]:
+        """The error as an entry of a row's list."""
+        return entry(self.type, loc, self.message)
+
+
+def entry(type: str, loc: Sequence[str | int], message: str) -> dict[str, Any]:
+    """An entry of a row's error list, in Pydantic's form."""
+    return {"type": type, "loc": list(loc), "msg": message}
+
+
+def errors_of(error: ValidationError) -> RowErrors:
+    """Pydantic's error list without inputs and links, its context made JSON-safe."""
+    found = [_safe_entry(dict(each)) for each in error.errors(include_url=False, include_input=False)]
+    if len(found) > ERRORS_PER_ROW_MAX:
+        cut = len(found) - ERRORS_PER_ROW_MAX
+        found[ERRORS_PER_ROW_MAX:] = [entry(MORE_ERRORS, (), f"and {cut:,} more errors")]
+    return found
+
+
+def errors_of_raised(error: Exception, model: str) -> RowErrors:
+    """The one error of a row on which the model's own code raised. Its text may hold data and stays out."""
+    return [entry(VALIDATOR_RAISED, (), f"the model {model} raised {type(error).__name__}")]
+
+
+def _safe_entry(error: dict[str, Any]) -> dict[str, Any]:
+    error["loc"] = [_json_safe(each) for each in error["loc"]]
+    if "ctx" in error:
+        error["ctx"] = _json_safe(error["ctx"])
+    return error
+
+
+def _json_safe(value: Any) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        # `json` refuses to print integers of more than 4,300 digits; in hexadecimal there is no limit.
+        return int(value) if value.bit_length() < 64 else f"{int(value):#x}"
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _json_safe(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_json_safe(each) for each in value]
+    return str(value)

@@ -1,0 +1,71 @@
+"""The table's own name and those of its temporary companions.
+
+Run and token are in the names: a process that lost its lease finds its tables gone, and can neither attach nor
+exchange. That is how the fencing token is enforced at the destination.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from rowkeeper.destinations.mergetree.types import identifier
+
+COMPANION = re.compile(r".+__rk_(staging|next|undo|fenced|fenced_next|wanted)_(\d+)(?:_(\d+))?")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Names:
+    """Quoted names, with the database."""
+
+    database: str
+    table: str
+
+    @property
+    def live(self) -> str:
+        """What readers read."""
+        return self.quoted(self.table)
+
+    def staging(self, run: int, token: int) -> str:
+        """The rows of a run that is not published yet."""
+        return self.quoted(f"{self.table}__rk_staging_{run}_{token}")
+
+    def next(self, run: int, token: int) -> str:
+        """What the live table is exchanged with."""
+        return self.quoted(f"{self.table}__rk_next_{run}_{token}")
+
+    def undo(self, run: int) -> str:
+        """The table as it was before this run."""
+        return self.quoted(f"{self.table}__rk_undo_{run}")
+
+    def fenced(self, run: int) -> str:
+        """The staging of a dead run, out of its reach."""
+        return self.quoted(f"{self.table}__rk_fenced_{run}")
+
+    def fenced_next(self, run: int) -> str:
+        """The next table of a dead run, out of its reach."""
+        return self.quoted(f"{self.table}__rk_fenced_next_{run}")
+
+    def wanted(self, run: int) -> str:
+        """An empty table as the contract would have it, to compare with."""
+        return self.quoted(f"{self.table}__rk_wanted_{run}")
+
+    def quoted(self, table: str) -> str:
+        """Database and table, quoted."""
+        return f"{identifier(self.database)}.{identifier(table)}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Companion:
+    """A temporary table that is there; ordered by age: what was fenced is older than any token."""
+
+    token: int
+    kind: str
+    run: int
+    name: str
+
+    @classmethod
+    def parse(cls, name: str) -> Companion | None:
+        """A table's name as a companion, if it is one."""
+        match = COMPANION.fullmatch(name)
+        return None if match is None else cls(int(match[3] or 0), match[1], int(match[2]), name)

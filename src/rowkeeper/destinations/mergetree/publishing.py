@@ -1,0 +1,206 @@
+"""The publish: clone, change, attach, comment, sync, exchange. The exchange is the commit point."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+from typing import TYPE_CHECKING
+
+from rowkeeper.batch import Fingerprint
+from rowkeeper.destinations.mergetree.layout import RUN, columns_of
+from rowkeeper.destinations.mergetree.sealing import removal
+from rowkeeper.destinations.mergetree.types import literal
+from rowkeeper.errors import DiskFull, IntegrityError
+from rowkeeper.protocols import Change, CommitRecord
+from rowkeeper.resilience.failpoints import failpoint
+
+if TYPE_CHECKING:
+    from rowkeeper.destinations.mergetree.session import TableSession
+
+COMMENT = "rowkeeper"
+ATTEMPTS = 5
+
+
+def commit_record(table: TableSession, name: str) -> CommitRecord | None:
+    """The commit record in a table's comment; None if there is no such table or no such comment."""
+    rows = table.statements.ask(
+        f"SELECT comment FROM system.tables WHERE database = {literal(table.names.database)} AND name = {literal(name)}"
+    )
+    if not rows or not rows[0][0]:
+        return None
+    try:
+        document = json.loads(rows[0][0])[COMMENT]
+        return CommitRecord(
+            document["ledger"], document["run"], document["token"], Fingerprint.parse(document["fingerprint"])
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise IntegrityError(
+            f"the comment of {table.names.live} is not a commit record",
+            hint="somebody changed it; restore the table from a backup",
+        ) from error
+
+
+def _comment(record: CommitRecord) -> str:
+    return json.dumps(
+        {
+            COMMENT: {
+                "ledger": record.ledger_id,
+                "run": record.run,
+                "token": record.token,
+                "fingerprint": str(record.fingerprint),
+            }
+        }
+    )
+
+
+def publish(table: TableSession, record: CommitRecord, change: Change) -> None:
+    """Makes the staged rows visible, with the change, in one step that survives a power cut.
+
+    1. `next` is a clone of the live table (hard links), changed and with the staged parts attached.
+    2. Its comment is the commit record.
+    3. All of it is made durable.
+    4. EXCHANGE: the commit point. The former table is kept as the run's undo.
+    5. The exchange is made durable before anybody is told.
+
+    Raises IntegrityError if somebody else wrote to the table meanwhile, again and again.
+    """
+    table.statements.run = record.run
+    next_name = f"{table.names.table}__rk_next_{record.run}_{record.token}"
+    for _ in range(ATTEMPTS):
+        parts = _build(table, record, change, table.names.quoted(next_name))
+        _sync(table)
+        failpoint("publish.before_exchange")
+        if _parts(table, table.names.table) == parts:
+            table.statements.do(f"EXCHANGE TABLES {table.names.live} AND {table.names.quoted(next_name)}")
+            break
+    else:
+        raise IntegrityError(
+            f"another writer kept changing {table.names.live} while run {record.run} was being published",
+            hint="nothing was published; see that only Rowkeeper writes to this table",
+        )
+    failpoint("publish.after_exchange")
+    _keep_undo(table, record.run, table.names.quoted(next_name))
+    _sync(table)
+    failpoint("publish.after_sync")
+    _clear(table, record.run)
+
+
+def _build(table: TableSession, record: CommitRecord, change: Change, next_table: str) -> list[str]:
+    """Makes the table that will be live; returns the parts of the live table that it was made from."""
+    do, names = table.statements.do, table.names
+    do(f"DROP TABLE IF EXISTS {next_table} SYNC")
+    failpoint("publish.before_clone")
+    parts = _parts(table, names.table)
+    if change.reverse is not None:
+        _build_reversed(table, change.reverse, next_table)
+    else:
+        staging = names.staging(table.run, table.token)
+        do(f"CREATE TABLE {next_table} {'AS' if change.drop_all else 'CLONE AS'} {names.live}")
+        failpoint("publish.after_clone")
+        for column, kind in table.columns:
+            if column not in dict(columns_of(table.statements, names.database, names.table)):
+                table.add_column(next_table, column, kind)
+        condition = None if change.drop_all else removal(table, change)
+        if condition is not None:
+            do(f"DELETE FROM {next_table} WHERE {condition}")
+            failpoint("publish.after_deletes")
+        expected = table.rows(next_table) + table.rows(staging)
+        do(f"ALTER TABLE {next_table} ATTACH PARTITION ALL FROM {staging}")
+        failpoint("publish.after_attach")
+        if table.rows(next_table) != expected:
+            raise IntegrityError(
+                f"attaching the staged rows of run {record.run} lost some of them",
+                hint="nothing was published; run the pipeline again",
+            )
+    do(f"ALTER TABLE {next_table} MODIFY COMMENT {literal(_comment(record))}")
+    failpoint("publish.after_comment")
+    return parts
+
+
+def _build_reversed(table: TableSession, run: int, next_table: str) -> None:
+    """The table without a run: as it was before, where that is kept; otherwise without the run's rows."""
+    do, names = table.statements.do, table.names
+    if table.undo_kept(run) and not _foreign_rows(table):
+        do(f"CREATE TABLE {next_table} CLONE AS {names.undo(run)}")
+        failpoint("publish.after_clone")
+        return
+    do(f"CREATE TABLE {next_table} CLONE AS {names.live}")
+    failpoint("publish.after_clone")
+    do(f"DELETE FROM {next_table} WHERE {RUN} = {run}")
+    failpoint("publish.after_deletes")
+
+
+def _foreign_rows(table: TableSession) -> int:
+    """Rows that no run brought, and that going back to the former table would lose."""
+    return table.statements.number(f"SELECT count() FROM {table.names.live} WHERE {RUN} = 0")
+
+
+def _parts(table: TableSession, name: str) -> list[str]:
+    """What a table is made of, told so that merging parts in the background does not change it."""
+    rows = table.statements.ask(
+        "SELECT partition_id, max(max_block_number), max(data_version), sum(rows) FROM system.parts "
+        f"WHERE active AND database = {literal(table.names.database)} AND table = {literal(name)} "
+        "GROUP BY partition_id ORDER BY partition_id"
+    )
+    return [str(tuple(row)) for row in rows]
+
+
+def _keep_undo(table: TableSession, run: int, former: str) -> None:
+    """The former table under the name of the run that took its place; exactly one is kept."""
+    table.statements.do(f"RENAME TABLE {former} TO {table.names.undo(run)}")
+    failpoint("publish.after_undo")
+    for companion in table.companions("undo"):
+        if companion.run != run:
+            table.statements.do(f"DROP TABLE IF EXISTS {table.names.quoted(companion.name)} SYNC")
+
+
+def _clear(table: TableSession, run: int) -> None:
+    for companion in table.companions("staging", "fenced", run=run):
+        table.statements.do(f"DROP TABLE IF EXISTS {table.names.quoted(companion.name)} SYNC")
+    failpoint("publish.after_clear")
+
+
+def _sync(table: TableSession) -> None:
+    """Makes everything on the engine's volume durable: ClickHouse itself does not, and cannot on encrypted disks."""
+    descriptor = os.open(table.home, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
+            error = os.strerror(ctypes.get_errno())
+            raise DiskFull(
+                f"what was staged could not be made durable: {error}",
+                hint="see to the disk and run again: nothing was published",
+            )
+    finally:
+        os.close(descriptor)
+
+
+def settle(table: TableSession, run: int) -> bool:
+    """After a crash: whether the run was published. What could still publish it is taken away first.
+
+    1. What its process left running in the engine is stopped.
+    2. Its staging area is renamed: a zombie can attach nothing any more.
+    3. Its next table is renamed: a zombie can exchange nothing any more.
+    4. Only then the live table is asked. If it names the run, `next` is the former table, which is its undo.
+    """
+    table.statements.stop(run)
+    for area in table.companions("staging", run=run)[:1]:
+        if not table.companions("fenced", run=run):
+            table.statements.do(f"RENAME TABLE {table.names.quoted(area.name)} TO {table.names.fenced(run)}")
+    failpoint("settle.after_fence")
+    for following in table.companions("next", run=run)[:1]:
+        table.statements.do(f"DROP TABLE IF EXISTS {table.names.fenced_next(run)} SYNC")
+        name = table.names.quoted(following.name)
+        table.statements.do(f"RENAME TABLE {name} TO {table.names.fenced_next(run)}")
+    failpoint("settle.after_fence_next")
+    record = table.commit_record()
+    published = record is not None and record.run == run
+    if published:
+        for former in table.companions("fenced_next", run=run):
+            _keep_undo(table, run, table.names.quoted(former.name))
+        _sync(table)
+        failpoint("settle.after_sync")
+        _clear(table, run)
+    else:
+        table.statements.do(f"DROP TABLE IF EXISTS {table.names.fenced_next(run)} SYNC")
+    return published

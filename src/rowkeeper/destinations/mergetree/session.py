@@ -1,0 +1,189 @@
+"""A table at work: what the run's steps ask of it, each step in a file of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from clickhouse_connect.driver.client import Client
+
+from rowkeeper.batch import Fingerprint
+from rowkeeper.destinations.mergetree import layout, publishing, sealing, staging, verifying
+from rowkeeper.destinations.mergetree.names import Companion, Names
+from rowkeeper.destinations.mergetree.statements import Statements
+from rowkeeper.destinations.mergetree.types import identifier, literal
+from rowkeeper.errors import LayoutError
+from rowkeeper.protocols import Change, CommitRecord, DuplicateRow, RunRows, Sealed, Site, StagedRows
+
+if TYPE_CHECKING:
+    from rowkeeper.destinations.mergetree.destination import ClickHouseDestination
+
+
+class TableSession:
+    """Implements `protocols.DestinationSession` for one ClickHouse table.
+
+    Attributes:
+        run, token: of the run whose staging area is open.
+        columns: name and type of each contract column of the staging area.
+    """
+
+    def __init__(
+        self, destination: ClickHouseDestination, site: Site, schema: pa.Schema | None, client: Client
+    ) -> None:
+        self.destination = destination
+        self.home: Path = site.home
+        self.names = Names(destination.database, destination.table)
+        self.statements = Statements(client, destination.target)
+        self.schema = schema
+        self.run = self.token = 0
+        self.columns: layout.Columns = ()
+
+    # ------------------------------------------------------------------------------------------ layout
+
+    def prepare(self) -> layout.Columns:
+        """Makes the table if it is not there, and checks the layout of one that is."""
+        if self.schema is None:
+            return layout.columns_of(self.statements, self.names.database, self.names.table)
+        made = self.destination
+        self._ensure_database()
+        columns = layout.contract_columns(self.schema, made.low_cardinality)
+        _check_names(made, dict(columns))
+        wanted = self.names.wanted(0)
+        self.statements.do(f"DROP TABLE IF EXISTS {wanted} SYNC")
+        self.statements.do(layout.create(wanted, columns, made.order_by, made.partition_by, dict(made.codecs)))
+        try:
+            if not self.exists(self.names.table):
+                self.statements.do(f"CREATE TABLE IF NOT EXISTS {self.names.live} AS {wanted}")
+            return layout.compare(self.statements, self.names, wanted)
+        finally:
+            self.statements.do(f"DROP TABLE IF EXISTS {wanted} SYNC")
+
+    def _ensure_database(self) -> None:
+        """EXCHANGE needs an Atomic database."""
+        database = self.names.database
+        self.statements.do(f"CREATE DATABASE IF NOT EXISTS {identifier(database)} ENGINE = Atomic")
+        engine = self.statements.ask(f"SELECT engine FROM system.databases WHERE name = {literal(database)}")[0][0]
+        if engine != "Atomic":
+            raise LayoutError(
+                f"the database {database} has the engine {engine}, which cannot exchange tables",
+                hint='give the destination another one: database="..."',
+            )
+
+    def evolve(self, schema: pa.Schema) -> layout.Columns:
+        """Adds the columns that drift brought to the staging area; the publish adds them to the table."""
+        there = dict(self.columns)
+        for name, kind in layout.contract_columns(schema, self.destination.low_cardinality):
+            if name not in there:
+                self.add_column(self.names.staging(self.run, self.token), name, kind)
+        self.columns = self.staged_columns()
+        return self.columns
+
+    def add_column(self, table: str, name: str, kind: str) -> None:
+        """Adds a column, in the same place in every table: they must stay alike to exchange parts."""
+        self.statements.do(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {identifier(name)} {kind}")
+
+    def staged_columns(self) -> layout.Columns:
+        """The contract columns of the staging area."""
+        return layout.columns_of(
+            self.statements, self.names.database, f"{self.names.table}__rk_staging_{self.run}_{self.token}"
+        )
+
+    # ------------------------------------------------------------------------------------------ what is there
+
+    def exists(self, table: str) -> bool:
+        """Whether the database has a table of this name."""
+        return bool(
+            self.statements.number(
+                f"SELECT count() FROM system.tables WHERE database = {literal(self.names.database)} "
+                f"AND name = {literal(table)}"
+            )
+        )
+
+    def companions(self, *kinds: str, run: int | None = None) -> list[Companion]:
+        """The temporary tables that are there, oldest token first."""
+        rows = self.statements.ask(
+            f"SELECT name FROM system.tables WHERE database = {literal(self.names.database)} "
+            f"AND startsWith(name, {literal(self.names.table + '__rk_')})"
+        )
+        found = (Companion.parse(str(name)) for (name,) in rows)
+        return sorted(each for each in found if each and each.kind in kinds and run in (None, each.run))
+
+    def rows(self, table: str) -> int:
+        """How many rows a table holds."""
+        return self.statements.number(f"SELECT count() FROM {table}")
+
+    def commit_record(self) -> CommitRecord | None:
+        """Who published last, by the comment of the live table."""
+        return publishing.commit_record(self, self.names.table)
+
+    # ------------------------------------------------------------------------------------------ the steps
+
+    def stage_open(self, run: int, token: int) -> None:
+        """Makes an empty staging area."""
+        staging.open_area(self, run, token)
+
+    def stage_resume(self, run: int, former_token: int, token: int, staged: Sequence[StagedRows]) -> bool:
+        """Takes over a dead run's staging area; False if it does not hold what the ledger says."""
+        del former_token  # the oldest area is the one to take over, whatever token it was made under
+        return staging.resume(self, run, token, staged)
+
+    def stage(self, table: pa.Table) -> None:
+        """Stages accepted rows."""
+        staging.insert(self, table)
+
+    def stage_drop(self, run: int) -> None:
+        """Drops all that a run has staged."""
+        staging.drop(self, run)
+
+    def duplicate_rows(self) -> Iterator[DuplicateRow]:
+        """The staged rows that `seal` will take out and that go to quarantine."""
+        return sealing.duplicate_rows(self)
+
+    def seal(self, staged: Sequence[StagedRows], change: Change) -> Sealed:
+        """Takes out duplicates, and reads back from disk all that is left."""
+        return sealing.seal(self, staged, change)
+
+    def publish(self, record: CommitRecord, change: Change) -> None:
+        """Makes the staged rows visible in one step."""
+        publishing.publish(self, record, change)
+
+    def settle(self, run: int) -> bool:
+        """Whether a run that died in `publish` was published; afterwards it cannot be any more."""
+        return publishing.settle(self, run)
+
+    def undo_kept(self, run: int) -> bool:
+        """Whether this run is the last one, and the table as it was before is still kept."""
+        record = self.commit_record()
+        return record is not None and record.run == run and bool(self.companions("undo", run=run))
+
+    def verify(self, expected: Mapping[int, Fingerprint]) -> list[RunRows]:
+        """Recomputes the fingerprint of each run's rows."""
+        return verifying.verify(self, expected)
+
+    def close(self) -> None:
+        """Gives back the connection; the staged rows stay."""
+        self.statements.close()
+
+
+def _check_names(made: ClickHouseDestination, columns: Mapping[str, str]) -> None:
+    """Every column that the destination names must be one of the contract's, and a key must not be null."""
+    named = {
+        "key": made.key,
+        "version": (made.version,) if made.version else (),
+        "codecs": tuple(made.codecs),
+        "low_cardinality": made.low_cardinality,
+    }
+    for argument, names in named.items():
+        for name in names:
+            if name not in columns:
+                raise LayoutError(
+                    f"{argument} names the column {name}, which the contract does not have",
+                    hint="it has " + ", ".join(columns),
+                )
+            if argument in ("key", "version") and "Nullable(" in columns[name]:
+                raise LayoutError(
+                    f"the {argument} column {name} may be null, and null identifies nothing",
+                    hint="make the field required in the contract",
+                )

@@ -1,0 +1,157 @@
+"""The staging area: a table like the live one, into which batches go as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from rowkeeper.batch import ROW_BITS, ROW_ID
+from rowkeeper.destinations.mergetree.bulk import shared_arrow_file
+from rowkeeper.destinations.mergetree.layout import HASH, RUN, columns_of, contract_columns, row_hash
+from rowkeeper.destinations.mergetree.types import identifier, literal, transport
+from rowkeeper.protocols import StagedRows
+from rowkeeper.resilience.failpoints import failpoint
+
+if TYPE_CHECKING:
+    from rowkeeper.destinations.mergetree.session import TableSession
+
+# A staging area may have far more parts than a table that is read: each batch makes at least one per partition. What
+# would be too many is merged before it is published.
+PARTS_MAX = 100_000
+PARTS_MERGED_ABOVE = 1_000
+PARTITION = f"bitShiftRight({ROW_ID}, {ROW_BITS})"
+ROW_NUMBER = f"bitAnd({ROW_ID}, {(1 << ROW_BITS) - 1})"
+
+
+def open_area(table: TableSession, run: int, token: int) -> None:
+    """Makes an empty staging area; one that a dead process left under another token is dropped."""
+    drop(table, run)
+    _enter(table, run, token)
+    name = table.names.staging(run, token)
+    table.statements.do(f"CREATE TABLE {name} AS {table.names.live}")
+    failpoint("stage.after_create")
+    _add_contract_columns(table, name)
+    _allow_parts(table, name)
+    table.columns = table.staged_columns()
+
+
+def _enter(table: TableSession, run: int, token: int) -> None:
+    table.run, table.token = run, token
+    table.statements.run = run
+
+
+def _add_contract_columns(table: TableSession, name: str) -> None:
+    """New optional fields of the contract, and columns that an earlier publish added, are in every staging area."""
+    if table.schema is None:
+        return
+    there = dict(columns_of(table.statements, table.names.database, table.names.table))
+    for column, kind in contract_columns(table.schema, table.destination.low_cardinality):
+        if column not in there:
+            table.add_column(name, column, kind)
+
+
+def _allow_parts(table: TableSession, name: str) -> None:
+    table.statements.do(
+        f"ALTER TABLE {name} MODIFY SETTING parts_to_throw_insert = {PARTS_MAX}, parts_to_delay_insert = {PARTS_MAX}"
+    )
+
+
+def insert(table: TableSession, rows: pa.Table) -> None:
+    """Hands a batch over. The engine hashes each row as it takes it, before anything is written."""
+    rows = transport(rows)
+    kinds = dict(table.columns)
+    given = [name for name in rows.column_names if name != ROW_ID]
+    structure = ", ".join(f"{identifier(name)} {kinds[name]}" for name in given) + f", {ROW_ID} UInt64"
+    hashed = row_hash(tuple((name, kinds[name]) for name in given))
+    columns = ", ".join(identifier(name) for name in given)
+    failpoint("stage.before_insert")
+    with shared_arrow_file(rows) as path:
+        table.statements.do(
+            f"INSERT INTO {table.names.staging(table.run, table.token)} ({columns}, {RUN}, {ROW_ID}, {HASH}) "
+            f"SELECT {columns}, {table.run}, {ROW_ID}, {hashed} "
+            f"FROM file({literal(path)}, 'Arrow', {literal(structure)})"
+        )
+    failpoint("stage.after_insert")
+    if table.destination.partition_by:
+        merge_parts(table)
+
+
+def merge_parts(table: TableSession) -> None:
+    """Keeps the number of parts below what a table that is read may have."""
+    name = table.names.staging(table.run, table.token)
+    bare = name.split(".")[1].strip("`")
+    parts = table.statements.number(
+        f"SELECT count() FROM system.parts WHERE active AND database = {literal(table.names.database)} "
+        f"AND table = {literal(bare)}"
+    )
+    partitions = table.statements.number(
+        f"SELECT uniqExact(partition_id) FROM system.parts WHERE active "
+        f"AND database = {literal(table.names.database)} AND table = {literal(bare)}"
+    )
+    if parts > PARTS_MERGED_ABOVE + partitions:
+        table.statements.do(f"OPTIMIZE TABLE {name} FINAL")
+
+
+def resume(table: TableSession, run: int, token: int, staged: Sequence[StagedRows]) -> bool:
+    """Takes over the staging area of a dead run.
+
+    1. What the dead run's process left running in the engine is stopped.
+    2. The area is cloned under the new token and the old one dropped: an insert that a zombie still sends goes
+       nowhere. Of several areas the oldest is the one that is complete.
+    3. Rows that the ledger does not know are taken out; the others must all be there, as they were sent.
+    """
+    table.statements.stop(run)
+    areas = table.companions("staging", "fenced", run=run)
+    if not areas:
+        if any(each.rows for each in staged):
+            return False
+        open_area(table, run, token)
+        return True
+    _enter(table, run, token)
+    name = table.names.staging(run, token)
+    for newer in areas[1:]:
+        table.statements.do(f"DROP TABLE IF EXISTS {table.names.quoted(newer.name)} SYNC")
+    former = table.names.quoted(areas[0].name)
+    table.statements.do(f"CREATE TABLE {name} CLONE AS {former}")
+    failpoint("stage_resume.after_clone")
+    table.statements.do(f"DROP TABLE {former} SYNC")
+    failpoint("stage_resume.after_drop")
+    _allow_parts(table, name)
+    table.columns = table.staged_columns()
+    _take_out_unknown(table, name, staged)
+    if not _holds(table, name, staged):
+        drop(table, run)
+        return False
+    return True
+
+
+def _take_out_unknown(table: TableSession, name: str, staged: Sequence[StagedRows]) -> None:
+    """Rows of batches that were inserted, but not noted in the ledger before the process died."""
+    ordinals = ", ".join(str(each.partition_ordinal) for each in staged)
+    ends = ", ".join(str(each.next_row) for each in staged)
+    known = f"transform({PARTITION}, [{ordinals}]::Array(UInt64), [{ends}]::Array(UInt64), 0::UInt64)"
+    unknown = f"{ROW_NUMBER} >= {known}" if staged else "1"
+    if table.statements.number(f"SELECT count() FROM {name} WHERE {unknown}"):
+        table.statements.do(f"DELETE FROM {name} WHERE {unknown}")
+        failpoint("stage_resume.after_delete")
+
+
+def _holds(table: TableSession, name: str, staged: Sequence[StagedRows]) -> bool:
+    found = table.statements.ask(
+        f"SELECT {PARTITION}, count(), countIf({HASH} != {row_hash(table.columns)}) FROM {name} GROUP BY 1"
+    )
+    counts = {int(ordinal): int(count) for ordinal, count, _ in found}
+    expected = {each.partition_ordinal: each.rows for each in staged if each.rows}
+    return counts == expected and not any(changed for _, _, changed in found)
+
+
+def drop(table: TableSession, run: int) -> None:
+    """Drops every temporary table of a run but its undo, after what it left running was stopped."""
+    companions = table.companions("staging", "next", "fenced", "fenced_next", run=run)
+    if companions:
+        table.statements.stop(run)
+    for companion in companions:
+        table.statements.do(f"DROP TABLE IF EXISTS {table.names.quoted(companion.name)} SYNC")
+        failpoint("stage_drop.after_drop")

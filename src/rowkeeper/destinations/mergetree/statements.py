@@ -1,0 +1,54 @@
+"""SQL on its way to the engine: each statement marked with its run, each failure in our words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import urllib3
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from rowkeeper.destinations.embedded.client import explain
+from rowkeeper.destinations.mergetree.types import literal
+
+
+class Statements:
+    """Runs SQL for one table, marked so that a later process can find and stop what a dead one left running."""
+
+    def __init__(self, client: Client, table: str) -> None:
+        self._client = client
+        self._table = table
+        self.run = 0
+
+    def do(self, sql: str) -> None:
+        """Runs a statement that returns nothing."""
+        try:
+            self._client.command(sql, settings=self._marked())
+        except (OSError, urllib3.exceptions.HTTPError, ClickHouseError) as error:
+            raise explain(error) from error
+
+    def ask(self, sql: str) -> Sequence[Sequence[Any]]:
+        """Runs a query and returns its rows."""
+        try:
+            return self._client.query(sql, settings=self._marked()).result_rows
+        except (OSError, urllib3.exceptions.HTTPError, ClickHouseError) as error:
+            raise explain(error) from error
+
+    def number(self, sql: str) -> int:
+        """The one number that a query returns."""
+        return int(self.ask(sql)[0][0])
+
+    def stop(self, run: int) -> None:
+        """Stops what is still running for a run of this table, and waits until it has ended."""
+        self.do(f"KILL QUERY WHERE Settings['log_comment'] = {literal(self._mark(run))} SYNC")
+
+    def _marked(self) -> dict[str, Any]:
+        return {"log_comment": self._mark(self.run)}
+
+    def _mark(self, run: int) -> str:
+        return f"rowkeeper {self._table} run={run}"
+
+    def close(self) -> None:
+        """Gives the connection back."""
+        self._client.close()
