@@ -87,8 +87,8 @@ class Batch:
     partition: str
     first_row: int
     next_row: int
-    row_numbers: pa.Array
-    places: pa.Array
+    row_numbers: pa.Array[Any]
+    places: pa.Array[Any]
     malformed: tuple[Malformed, ...] = ()
 
     def __post_init__(self) -> None:
@@ -125,7 +125,7 @@ class Verdict:
     """
 
     accepted: pa.Table
-    accepted_index: pa.Array
+    accepted_index: pa.Array[Any]
     rejected: tuple[RejectedRow, ...]
 
 
@@ -183,7 +183,7 @@ class Fingerprint:
         return cls(int(rows), int(hash_sum, 16))
 
 
-def row_ids(partition_ordinal: int, row_numbers: pa.Array) -> pa.Array:
+def row_ids(partition_ordinal: int, row_numbers: pa.Array[Any]) -> pa.Array[Any]:
     """The addresses (uint64 array) of the rows with these numbers in the run's n-th partition."""
     base = pa.scalar(partition_ordinal << ROW_BITS, pa.uint64())
     return pc.add(row_numbers.cast(pa.uint64()), base)

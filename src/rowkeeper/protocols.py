@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -119,7 +119,14 @@ class Contract(Protocol):
         ...
 
     def check(self, batch: Batch) -> Verdict:
-        """Splits a batch into accepted and rejected rows; every row is in exactly one of them."""
+        """Splits a batch into accepted and rejected rows; every row is in exactly one of them.
+
+        With the drift policy "evolve" the accepted table has a column more for each new one of the source.
+        """
+        ...
+
+    def evolved(self, added: Iterable[pa.Field[Any]]) -> Contract:
+        """The contract with these columns beside its own, as nullable ones."""
         ...
 
 

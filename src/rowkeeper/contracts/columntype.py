@@ -41,11 +41,11 @@ class ColumnType:
     arrow: pa.DataType
     convert: Callable[[Any], Any]
     plain: frozenset[type] = frozenset()
-    sound: Callable[[Sequence[Any], pa.Array], bool] | None = None
+    sound: Callable[[Sequence[Any], pa.Array[Any]], bool] | None = None
     metadata: Mapping[bytes, bytes] = dataclasses.field(default_factory=dict)
     nullable: bool = False
 
-    def field(self, name: str) -> pa.Field:
+    def field(self, name: str) -> pa.Field[Any]:
         """The Arrow field of this type, nullability and hints included."""
         return pa.field(name, self.arrow, nullable=self.nullable, metadata=dict(self.metadata) or None)
 
@@ -65,7 +65,7 @@ class Column:
     name: str
     type: ColumnType
 
-    def build(self, values: Sequence[Any]) -> tuple[pa.Array, dict[int, Unfit]]:
+    def build(self, values: Sequence[Any]) -> tuple[pa.Array[Any], dict[int, Unfit]]:
         """The values as an Arrow array, and by position those that do not fit (their place holds a null)."""
         array = self._build_plain(values)
         if array is not None:
@@ -76,7 +76,7 @@ class Column:
         except REFUSALS:
             return self._build_each(converted, unfit)
 
-    def _build_plain(self, values: Sequence[Any]) -> pa.Array | None:
+    def _build_plain(self, values: Sequence[Any]) -> pa.Array[Any] | None:
         kinds = set(map(type, values))
         if self.type.nullable:
             kinds.discard(type(None))
@@ -105,7 +105,7 @@ class Column:
                 converted.append(None)
         return converted, unfit
 
-    def _build_each(self, converted: list[Any], unfit: dict[int, Unfit]) -> tuple[pa.Array, dict[int, Unfit]]:
+    def _build_each(self, converted: list[Any], unfit: dict[int, Unfit]) -> tuple[pa.Array[Any], dict[int, Unfit]]:
         """Arrow refused the column although each value was converted: one of them is stranger than we know."""
         kept = list(converted)
         for position, value in enumerate(converted):

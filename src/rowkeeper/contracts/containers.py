@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import types
 import typing
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -61,7 +60,7 @@ def map_type(key: ColumnType, value: ColumnType) -> ColumnType:
             raise Unfit(UNSTORABLE, "two keys of the map are the same in its column")
         return pairs
 
-    return ColumnType(pa.map_(key.field("key"), value.field("value")), convert)
+    return ColumnType(pa.map_(key.field("key"), value.field("value"))  # type: ignore[call-overload], convert)
 
 
 def tuple_type(items: Sequence[ColumnType]) -> ColumnType:
@@ -180,9 +179,7 @@ def _of_dataclass(kind: type, place: str) -> Parts:
 
 def _of_typed_dict(kind: type, place: str) -> Parts:
     required = kind.__required_keys__  # type: ignore[attr-defined]
-    fields = {
-        name: Part(_bare(hint), maybe_none=name not in required) for name, hint in _hints(kind, place).items()
-    }
+    fields = {name: Part(_bare(hint), maybe_none=name not in required) for name, hint in _hints(kind, place).items()}
 
     def values(given: Any) -> Mapping[str, Any]:
         if not isinstance(given, Mapping):

@@ -69,6 +69,7 @@ PYDANTIC_TIMES: dict[Any, ColumnType] = {
     pydantic.NaiveDatetime: scalars.WALL_TIME,
 }
 IP_CLASSES = (IPv4Address, IPv6Address, IPv4Interface, IPv6Interface, IPv4Network, IPv6Network)
+IP_ANY: tuple[Any, ...] = (pydantic.IPvAnyAddress, pydantic.IPvAnyInterface, pydantic.IPvAnyNetwork)
 PRINTED = (*IP_CLASSES, PurePath, ZoneInfo, Fraction, complex)
 LISTS = (
     *(list, set, frozenset, collections.deque),
@@ -104,7 +105,7 @@ class Place:
         return Place(self.name + part, (*self.within, *around))
 
 
-def derive(annotation: Any, metadata: Sequence[Any], place: Place) -> ColumnType:
+def derive(annotation: Any, metadata: Sequence[Any], place: Place) -> ColumnType:  # noqa: PLR0911 - a table of forms
     """The column type of an annotation with its constraints.
 
     Raises:
@@ -202,7 +203,7 @@ def _key_and_value(kind: type, arguments: tuple[Any, ...]) -> tuple[Any, Any]:
     return (arguments[0], arguments[1]) if len(arguments) == 2 else (Any, Any)
 
 
-def _class(kind: type, metadata: Sequence[Any], place: Place) -> ColumnType:
+def _class(kind: type, metadata: Sequence[Any], place: Place) -> ColumnType:  # noqa: PLR0911 - a table of classes
     if issubclass(kind, SECRETS):
         raise ContractError(
             f"{place.name} is a {kind.__name__}: a secret is not stored in a column",
@@ -221,19 +222,20 @@ def _class(kind: type, metadata: Sequence[Any], place: Place) -> ColumnType:
             return column
     parts = struct_of_kind(kind, place.name)
     if parts is not None:
-        if kind in place.within or parts.open:
+        if kind in place.within:
             return JSON
         fields = [
             (name, derive(each.annotation, each.metadata, place.inside(f".{name}", kind)), each.maybe_none)
             for name, each in parts.fields.items()
         ]
-        return parts.column([(name, optional(column) if none else column) for name, column, none in fields])
+        column = parts.column([(name, optional(inner) if none else inner) for name, inner, none in fields])
+        return JSON if parts.open else column
     return _printed(kind, place)
 
 
 def _printed(kind: type, place: Place) -> ColumnType:
     """Classes whose values are written with `str`: addresses and the like, and Pydantic-aware ones that say how."""
-    if kind is pydantic.IPvAnyAddress or kind is pydantic.IPvAnyInterface or kind is pydantic.IPvAnyNetwork:
+    if kind in IP_ANY:
         return scalars.printed_type(*IP_CLASSES)
     if issubclass(kind, PRINTED):
         return scalars.printed_type(kind)

@@ -78,7 +78,7 @@ def _safe_entry(error: dict[str, Any]) -> dict[str, Any]:
     return error
 
 
-def _json_safe(value: Any) -> Any:
+def _json_safe(value: Any) -> Any:  # noqa: PLR0911 - a table of kinds
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):

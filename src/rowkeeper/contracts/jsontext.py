@@ -19,7 +19,6 @@ from pydantic_core import PydanticSerializationError, to_json
 from rowkeeper.contracts.columntype import TYPE_KEY, ColumnType
 from rowkeeper.contracts.faults import UNSTORABLE, Unfit
 
-
 SORTABLE = frozenset({bool, int, float, str, bytes, Decimal, date, datetime, time, timedelta, UUID})
 """Types with one total order; sets of sets, by contrast, are ordered by inclusion."""
 
@@ -41,7 +40,7 @@ def ordered(values: Iterable[Any]) -> list[Any]:
     members = list(values)
     if set(map(type, members)) <= SORTABLE:
         try:
-            return sorted(members, key=lambda value: (value != value, value))  # NaN goes last
+            return sorted(members, key=lambda value: (value != value, value))  # noqa: PLR0124 - only NaN is not itself; it goes last
         except TypeError:  # text beside numbers, times with a zone beside times without
             pass
     return sorted(members, key=lambda value: (json_text(value), type(value).__name__))
@@ -54,7 +53,7 @@ def model_values(model: BaseModel) -> dict[str, Any]:
     return values | (model.__pydantic_extra__ or {})
 
 
-def _json_ready(value: Any) -> Any:
+def _json_ready(value: Any) -> Any:  # noqa: PLR0911 - a table of kinds
     """Models, sets and the like as what `to_json` writes without asking their serializers."""
     match value:
         case RootModel():

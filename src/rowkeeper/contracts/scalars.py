@@ -41,9 +41,8 @@ def _bool(value: Any) -> bool:
 
 def _int(value: Any) -> int:
     """Integers, and equal values of other numeric types (an unvalidated default of 1.0)."""
-    if not isinstance(value, int):
-        if not isinstance(value, float | Decimal) or value != value // 1:
-            raise _other_kind(value, "integers")
+    if not isinstance(value, int) and (not isinstance(value, float | Decimal) or value != value // 1):
+        raise _other_kind(value, "integers")
     if not INT64_MIN <= value <= INT64_MAX:
         raise Unfit(OUT_OF_RANGE, "the integer does not fit 64 bits")
     return int(value)

@@ -71,7 +71,7 @@ def rejects_of(batch: Batch, ordinal: int, verdict: Verdict) -> Rejects | None:
     table = pa.table({**own, **({name: whole[name] for name in raw.column_names} if whole is not None else {})})
     return Rejects(
         table.replace_schema_metadata({MODE_KEY: batch.mode.value.encode()}),
-        Counter(_reason(error) for row in (*errors, *unread_errors) for error in row[:1]),
+        dict(Counter(_reason(error) for row in (*errors, *unread_errors) for error in row[:1])),
     )
 
 

@@ -69,6 +69,7 @@ class Stager:
         self._run = run
         self._material = material
         self._partitions = {each.ordinal: each for each in partitions}
+        self._contract = material.contract  # the checking thread's own
         self._schema = material.contract.schema
         self._account = sum((each.account for each in partitions), Account())
         self.columns: tuple[tuple[str, str], ...] | None = None  # the table's, where drift has added to them
@@ -108,7 +109,9 @@ class Stager:
             yield item if item.batch is None else self._checked(item.ordinal, item.batch)
 
     def _checked(self, ordinal: int, batch: Batch) -> _Checked:
-        verdict = self._material.contract.check(batch)
+        verdict = self._contract.check(batch)
+        # Columns that drift brought stay, for all batches that follow.
+        self._contract = self._contract.evolved(verdict.accepted.schema)
         assert verdict.accepted.num_rows + len(verdict.rejected) == batch.table.num_rows, "a row has no verdict"
         numbers = pc.take(batch.row_numbers, verdict.accepted_index)
         rows = verdict.accepted.append_column(pa.field(ROW_ID, pa.uint64(), nullable=False), row_ids(ordinal, numbers))

@@ -20,6 +20,8 @@ from rowkeeper.protocols import Change, CommitRecord, DuplicateRow, RunRows, Sea
 if TYPE_CHECKING:
     from rowkeeper.destinations.mergetree.destination import ClickHouseDestination
 
+EXCHANGING = ("Atomic", "Overlay")
+
 
 class TableSession:
     """Implements `protocols.DestinationSession` for one ClickHouse table.
@@ -61,11 +63,11 @@ class TableSession:
             self.statements.do(f"DROP TABLE IF EXISTS {wanted} SYNC")
 
     def _ensure_database(self) -> None:
-        """EXCHANGE needs an Atomic database."""
+        """EXCHANGE needs an Atomic database; chDB's own `default` is an overlay over one."""
         database = self.names.database
         self.statements.do(f"CREATE DATABASE IF NOT EXISTS {identifier(database)} ENGINE = Atomic")
         engine = self.statements.ask(f"SELECT engine FROM system.databases WHERE name = {literal(database)}")[0][0]
-        if engine != "Atomic":
+        if engine not in EXCHANGING:
             raise LayoutError(
                 f"the database {database} has the engine {engine}, which cannot exchange tables",
                 hint='give the destination another one: database="..."',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pyarrow as pa
 
@@ -30,7 +31,7 @@ PLAIN = {
 ENUM8_VALUES_MAX = 127
 
 
-def column_type(field: pa.Field, *, low_cardinality: bool = False) -> str:
+def column_type(field: pa.Field[Any], *, low_cardinality: bool = False) -> str:
     """The ClickHouse type of a column.
 
     Times carry their zone (UTC where the contract has none) and microseconds; durations are whole microseconds;
@@ -44,7 +45,7 @@ def column_type(field: pa.Field, *, low_cardinality: bool = False) -> str:
     return f"Nullable({inner})" if field.nullable else inner
 
 
-def _enum(field: pa.Field) -> str | None:
+def _enum(field: pa.Field[Any]) -> str | None:
     values = json.loads((field.metadata or {}).get(b"rk:enum", b"null"))
     if not values or not all(isinstance(value, str) for value in values):
         return None
@@ -52,10 +53,15 @@ def _enum(field: pa.Field) -> str | None:
     return f"Enum{width}({', '.join(f'{literal(value)} = {number}' for number, value in enumerate(values, 1))})"
 
 
-def _inner(field: pa.Field) -> str:
+def _inner(field: pa.Field[Any]) -> str:
     kind = field.type
     if kind in PLAIN:
         return PLAIN[kind]
+    return _parametrised(field) or _nested(field)
+
+
+def _parametrised(field: pa.Field[Any]) -> str | None:
+    kind = field.type
     if pa.types.is_decimal(kind):
         return f"Decimal({kind.precision}, {kind.scale})"
     if pa.types.is_timestamp(kind):
@@ -67,10 +73,10 @@ def _inner(field: pa.Field) -> str:
     if pa.types.is_fixed_size_binary(kind):
         uuid = (field.metadata or {}).get(b"rk:type") == b"uuid" and kind.byte_width == 16
         return "UUID" if uuid else f"FixedString({kind.byte_width})"
-    return _nested(field)
+    return None
 
 
-def _nested(field: pa.Field) -> str:
+def _nested(field: pa.Field[Any]) -> str:
     kind = field.type
     if field.nullable:
         raise ContractError(

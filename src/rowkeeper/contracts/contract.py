@@ -1,0 +1,310 @@
+"""Contract: a Pydantic model as the measure of a row, and as the columns of a table."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pyarrow as pa
+from pydantic import BaseModel, RootModel
+from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
+from pydantic_core import from_json, to_json
+
+from rowkeeper.batch import RAW_LINE, Batch, InputMode, RejectedRow, Verdict
+from rowkeeper.contracts.checking import Judged, RowByRow
+from rowkeeper.contracts.columntype import Column
+from rowkeeper.contracts.containers import Part, optional, part_of
+from rowkeeper.contracts.definition import definition_of
+from rowkeeper.contracts.deriving import Place, derive
+from rowkeeper.contracts.explain import FieldPlan, explain_fields
+from rowkeeper.contracts.faults import UNKNOWN_COLUMN, RowErrors, entry
+from rowkeeper.contracts.names import columns_of, sees_unknown
+from rowkeeper.contracts.passing import (
+    RESERVED,
+    check_names,
+    clash,
+    json_columns,
+    pass_through,
+    passed_field,
+    unknown_columns,
+)
+from rowkeeper.contracts.reading import rows_of
+from rowkeeper.errors import ContractError, SourceError
+from rowkeeper.protocols import Columns, DriftPolicy
+
+PART_ROWS = 8_192  # checked at a time, so that few validated models are alive at once
+
+
+class Contract:
+    """What a good row is: any Pydantic v2 model, unchanged.
+
+    A row is accepted if and only if `model_validate` (`model_validate_json` for JSON documents) accepts it, every
+    value that the model then holds fits its column exactly, and, for JSON documents with drift="reject", it has no
+    key that the model does not declare. `deriving` says which column a field gets, `faults` which errors a row can
+    have besides Pydantic's own. A null cell is an explicit None, so `a: int = 5` refuses it; a column that
+    is absent from a table is absent from the row.
+
+    A datetime without a zone is stored as if it were UTC, unless the field is a `NaiveDatetime`.
+
+    Args:
+        model: a subclass of BaseModel; its fields and computed fields are the columns, under the fields' names.
+        drift: what a column of the source that the model does not declare does. It acts before the model sees the
+            row; only in JSON documents does `extra="forbid"` still refuse what "ignore" and "evolve" let pass.
+
+    Raises:
+        ContractError: it is no such model, or a field cannot be a column.
+    """
+
+    def __init__(self, model: type[BaseModel], *, drift: DriftPolicy = "reject") -> None:
+        _complete(model)
+        columns = list(_columns_of(model))
+        self.model = model
+        self.drift: DriftPolicy = drift
+        self._columns = columns_of(model, drift)
+        self._checker = RowByRow(model, columns)
+        self._own_schema = pa.schema([column.type.field(column.name) for column in columns])
+        self._carried: tuple[pa.Field[Any], ...] = ()
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns: names, types, nullability, and hints for the destination in the fields' metadata.
+
+        The hints: `rk:type` ("uuid", "json"), `rk:enum` (a JSON list of the values), `rk:low_cardinality` ("1").
+        """
+        return pa.schema([*self._own_schema, *self._carried])
+
+    def columns(self) -> Columns:
+        """What the contract expects of a source's columns. See `names.columns_of` for what `extra` says."""
+        return self._columns
+
+    def definition(self) -> str:
+        """Text that is equal for equal contracts, in this process and the next."""
+        return definition_of(self.model, self.drift)
+
+    def explain(self) -> list[FieldPlan]:
+        """How each field is checked, and why."""
+        return explain_fields(self.schema)
+
+    def evolved(self, added: Iterable[pa.Field[Any]]) -> Contract:
+        """A contract that carries these columns (a schema will do) beside the model's, as nullable ones.
+
+        Raises SourceError if one of them cannot be added.
+        """
+        fields = [field.with_nullable(True) for field in added if field.name not in self.schema.names]
+        check_names([field.name for field in fields], self.schema.names)
+        other = copy.copy(self)
+        other._carried = (*self._carried, *fields)
+        return other
+
+    def unknown(self, batch: Batch) -> tuple[pa.Field[Any], ...]:
+        """The columns that `check` would add to its verdict for this batch; empty unless drift is "evolve".
+
+        Raises SourceError if one of them cannot be added.
+        """
+        if self.drift != "evolve":
+            return ()
+        if batch.mode is InputMode.JSON:
+            verdict = self.check(batch)
+            return tuple(field for field in verdict.accepted.schema if field.name not in self.schema.names)
+        return self._unknown_of_table(batch)
+
+    def check(self, batch: Batch) -> Verdict:
+        """Splits a batch into accepted and rejected rows; every row is in exactly one of them.
+
+        With drift="evolve" the accepted table has further columns after those of the schema, where this batch
+        brings any (`evolved` makes them lasting).
+
+        Raises:
+            SourceError: drift is "reject" and the table has a column that the model does not declare, or drift is
+                "evolve" and such a column cannot be added.
+        """
+        if batch.mode is InputMode.JSON:
+            return self._check_documents(batch)
+        added = self._unknown_of_table(batch)
+        shown = batch.table if self._is_shown_unknown else batch.table.select(self._known_of(batch))
+        parts = [self._checker.check_rows(rows_of(part)) for part in _parts_of(shown)]
+        whole, index, rejected = self._joined(parts)
+        return _verdict(*_with_passed(whole, index, rejected, batch.table, (*self._carried, *added)))
+
+    # ------------------------------------------------------------------------------ tables
+
+    @property
+    def _is_shown_unknown(self) -> bool:
+        return self.drift != "reject" and sees_unknown(self.model)
+
+    def _known_of(self, batch: Batch) -> list[str]:
+        return [name for name in batch.table.column_names if name in self._columns.known]
+
+    def _unknown_of_table(self, batch: Batch) -> tuple[pa.Field[Any], ...]:
+        """The new columns of a table, as fields. Raises SourceError if the policy refuses them."""
+        names = unknown_columns(batch, self._columns.known)
+        if self.drift == "ignore" or not names:
+            return ()
+        if self.drift == "reject":
+            raise SourceError(
+                f"the column {names[0]!r} is none that the contract {self.model.__name__} knows",
+                hint='drift="ignore" drops such columns, drift="evolve" adds them to the table',
+                context={"columns": names},
+            )
+        carried = {field.name for field in self._carried}
+        new = [name for name in names if name not in carried]
+        check_names(new, self._own_schema.names)
+        return tuple(passed_field(name, batch.table.schema.field(name).type, batch.mode) for name in new)
+
+    def _joined(self, parts: list[Judged]) -> tuple[pa.Table, list[int], dict[int, RowErrors]]:
+        """The verdicts on the parts as one: accepted rows, their positions, the others' errors."""
+        index: list[int] = []
+        rejected: dict[int, RowErrors] = {}
+        for number, part in enumerate(parts):
+            first = number * PART_ROWS
+            index += [first + position for position in part.accepted]
+            rejected.update((first + position, errors) for position, errors in part.rejected.items())
+        columns = [
+            pa.chunked_array([chunk for part in parts for chunk in _chunks(part.columns[place])], field.type)
+            for place, field in enumerate(self._own_schema)
+        ]
+        return pa.table(columns, schema=self._own_schema).combine_chunks(), index, rejected
+
+    # ---------------------------------------------------------------------- JSON documents
+
+    def _check_documents(self, batch: Batch) -> Verdict:
+        parts: list[Judged] = []
+        unknown: dict[int, dict[str, str | None]] = {}  # by position in the batch
+        strange: dict[int, RowErrors] = {}
+        for number, part in enumerate(_parts_of(batch.table)):
+            documents: list[Any] = part[RAW_LINE].to_pylist()
+            judged = self._checker.check_documents(documents)
+            parts.append(judged)
+            if self.drift != "ignore":
+                for position in judged.accepted:
+                    self._look_for_unknown(documents[position], number * PART_ROWS + position, unknown, strange)
+        whole, index, rejected = self._joined(parts)
+        fields = self._carried_with(unknown)
+        for field, column in zip(fields, json_columns([unknown.get(place) for place in index], fields), strict=True):
+            whole = whole.append_column(field, column)
+        return _verdict(*_without(whole, index, rejected, strange))
+
+    def _look_for_unknown(
+        self,
+        document: bytes,
+        position: int,
+        unknown: dict[int, dict[str, str | None]],
+        strange: dict[int, RowErrors],
+    ) -> None:
+        """Notes the keys that the model does not declare: as values to pass through, or as the row's errors."""
+        content = from_json(document, cache_strings="keys")
+        if not isinstance(content, dict):
+            return  # a validator of the model's own made a row of it
+        names = [name for name in content if name not in self._columns.known]
+        if not names:
+            return
+        if self.drift == "reject":
+            strange[position] = [
+                entry(UNKNOWN_COLUMN, (name,), f"the contract {self.model.__name__} knows no such key")
+                for name in names
+            ]
+            return
+        clashes = [
+            entry(UNKNOWN_COLUMN, (name,), why) for name in names if (why := clash(name, self._own_schema.names))
+        ]
+        if clashes:
+            strange[position] = clashes
+        else:
+            unknown[position] = {name: _json_value(content[name]) for name in names}
+
+    def _carried_with(self, unknown: dict[int, dict[str, str | None]]) -> tuple[pa.Field[Any], ...]:
+        """The columns beside the model's for these documents: those carried, then the new ones as they came."""
+        carried = {field.name for field in self._carried}
+        new = [name for name in dict.fromkeys(name for row in unknown.values() for name in row) if name not in carried]
+        check_names(new, self._own_schema.names)
+        return (*self._carried, *(passed_field(name, pa.string(), InputMode.JSON) for name in new))
+
+
+# ---------------------------------------------------------------------------------- the model
+
+
+def _complete(model: type[BaseModel]) -> None:
+    """Sees to it that the model is one, and complete: its validator built, its annotations resolved."""
+    if not isinstance(model, type) or not issubclass(model, BaseModel) or issubclass(model, RootModel):
+        name = getattr(model, "__name__", None) or type(model).__name__
+        raise ContractError(
+            f"{name} is no contract: a row is made of named fields",
+            hint="pass a subclass of pydantic.BaseModel (not an instance, not a RootModel)",
+        )
+    try:
+        model.model_rebuild()
+    except (PydanticUndefinedAnnotation, PydanticUserError) as error:
+        raise ContractError(
+            f"the model {model.__name__} is not complete ({type(error).__name__})",
+            hint="define or import every type that its fields are annotated with before the contract is made",
+        ) from error
+
+
+def _columns_of(model: type[BaseModel]) -> Iterator[Column]:
+    """A column for each field, then for each computed field."""
+    parts = {name: part_of(info) for name, info in model.model_fields.items()}
+    parts |= {name: Part(info.return_type) for name, info in model.model_computed_fields.items()}
+    if not parts:
+        raise ContractError(f"the model {model.__name__} has no fields", hint="a contract needs at least one")
+    for name, part in parts.items():
+        if name.startswith(RESERVED):
+            raise ContractError(
+                f"{model.__name__}.{name}: names that begin with {RESERVED} are Rowkeeper's own",
+                hint="give the field another name; an alias keeps the source's",
+            )
+        column = derive(part.annotation, part.metadata, Place(f"{model.__name__}.{name}", (model,)))
+        yield Column(name, optional(column) if part.maybe_none else column)
+
+
+# ------------------------------------------------------------------------------ tables, joined
+
+
+def _parts_of(table: pa.Table) -> Iterator[pa.Table]:
+    for first in range(0, table.num_rows, PART_ROWS):
+        yield table.slice(first, PART_ROWS)
+
+
+def _chunks(array: pa.Array[Any] | pa.ChunkedArray[Any]) -> list[pa.Array[Any]]:
+    return array.chunks if isinstance(array, pa.ChunkedArray) else [array]
+
+
+def _json_value(value: object) -> str | None:
+    """JSON text of what a document held under a key; a null is a null."""
+    return None if value is None else to_json(value, inf_nan_mode="constants").decode()
+
+
+def _with_passed(
+    whole: pa.Table,
+    index: list[int],
+    rejected: dict[int, RowErrors],
+    source: pa.Table,
+    fields: tuple[pa.Field[Any], ...],
+) -> tuple[pa.Table, list[int], dict[int, RowErrors]]:
+    """Adds the columns that pass through beside the model; rows whose values do not fit are rejected after all."""
+    faults: dict[int, RowErrors] = {}
+    taken = pa.array(index, pa.uint64())
+    for field in fields:
+        if field.name not in source.column_names:
+            whole = whole.append_column(field, pa.nulls(len(index), field.type))
+            continue
+        column, unfit = pass_through(source[field.name].take(taken), field)
+        whole = whole.append_column(field, column)
+        for place, fault in unfit.items():
+            faults.setdefault(index[place], []).append(fault.at(field.name))
+    return _without(whole, index, rejected, faults)
+
+
+def _without(
+    whole: pa.Table, index: list[int], rejected: dict[int, RowErrors], faults: dict[int, RowErrors]
+) -> tuple[pa.Table, list[int], dict[int, RowErrors]]:
+    """Takes accepted rows out again that were found to be at fault; `faults` is by position in the batch."""
+    if not faults:
+        return whole, index, rejected
+    keep = pa.array([position not in faults for position in index], pa.bool_())
+    return whole.filter(keep), [position for position in index if position not in faults], rejected | faults
+
+
+def _verdict(whole: pa.Table, index: list[int], rejected: dict[int, RowErrors]) -> Verdict:
+    rows = tuple(RejectedRow(position, rejected[position]) for position in sorted(rejected))
+    return Verdict(whole, pa.array(index, pa.uint64()), rows)
