@@ -54,7 +54,12 @@ class Scenario:
     name: str
     options: str
     before: Callable[[Arena, str], None]
-    command: Callable[[str], tuple[str, ...]] = lambda name: ("run", f"{name}.py")
+    command: Callable[[Arena, str], tuple[str, ...]] = lambda _, name: ("run", f"{name}.py")
+
+
+def last_run(arena: Arena, name: str) -> str:
+    """The number of the last run of this pipeline that published rows."""
+    return next(str(each["run"]) for each in _shown(arena, name) if each["kind"] != "rollback")
 
 
 def _fresh(arena: Arena, name: str) -> None:
@@ -74,8 +79,30 @@ def _changed(arena: Arena, name: str) -> None:
     arena.write(f"{name}/a.csv", trips(0, 45))
 
 
+def _loaded_twice(arena: Arena, name: str) -> None:
+    _second(arena, name)
+    arena.ok("run", f"{name}.py")
+
+
+def _mended(arena: Arena, name: str) -> None:
+    _second(arena, name)
+    arena.ok("run", f"{name}.py")
+    text = (arena.folder / f"{name}.py").read_text()
+    arena.write(f"{name}.py", text.replace("Annotated[float, Field(ge=0)]", "float"))
+
+
+def _rollback(arena: Arena, name: str) -> tuple[str, ...]:
+    return ("rollback", last_run(arena, name))
+
+
+def _replay(arena: Arena, name: str) -> tuple[str, ...]:
+    return ("quarantine", "replay", last_run(arena, name))
+
+
 SCENARIOS = [
     Scenario("first_load", "", _fresh),
+    Scenario("rollback", "", _loaded_twice, _rollback),
+    Scenario("replay", "", _mended, _replay),
     Scenario("changed_file", "", _changed),
     Scenario("merge", 'write="merge", key=["id"]', _second),
     Scenario("replace", 'write="replace"', _second),
@@ -84,9 +111,11 @@ SCENARIOS = [
 ]
 
 
-def prepare(arena: Arena, scenario: Scenario, name: str) -> None:
+def prepare(arena: Arena, scenario: Scenario, name: str) -> tuple[str, ...]:
+    """Brings the arena to the state before the command, and returns the command."""
     arena.write(f"{name}.py", PIPELINE.format(name=name, options=scenario.options))
     scenario.before(arena, name)
+    return scenario.command(arena, name)
 
 
 def left_behind(arena: Arena, name: str) -> dict[str, Any]:

@@ -60,7 +60,8 @@ def map_type(key: ColumnType, value: ColumnType) -> ColumnType:
             raise Unfit(UNSTORABLE, "two keys of the map are the same in its column")
         return pairs
 
-    return ColumnType(pa.map_(key.field("key"), value.field("value"))  # type: ignore[call-overload], convert)
+    fields: tuple[Any, Any] = key.field("key"), value.field("value")  # the stubs know types here, not fields
+    return ColumnType(pa.map_(*fields), convert)
 
 
 def tuple_type(items: Sequence[ColumnType]) -> ColumnType:
@@ -171,7 +172,7 @@ def _of_dataclass(kind: type, place: str) -> Parts:
         hints = _hints(kind, place)
         fields = {
             each.name: Part(hints[each.name], maybe_none=each.default is None)
-            for each in dataclasses.fields(kind)  # type: ignore[arg-type]
+            for each in dataclasses.fields(kind)
         }
     extra = getattr(kind, "__pydantic_config__", {}).get("extra")
     return Parts(fields, _held_by(kind, list(fields)), open=extra == "allow")

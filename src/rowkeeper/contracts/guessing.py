@@ -191,7 +191,8 @@ def _guess_nested(column: pa.ChunkedArray[Any]) -> Guess:
     if pa.types.is_map(type):
         keys = {"string": "str", "large_string": "str"}.get(str(type.key_type))
         keys = keys or ("int" if pa.types.is_integer(type.key_type) else None)
-        items: Any = pa.chunked_array([chunk.items for chunk in column.chunks], type.item_type)
+        chunks: list[Any] = column.chunks
+        items: Any = pa.chunked_array([chunk.items for chunk in chunks], type.item_type)
         if keys is None:
             return Guess("dict[Any, Any]", ANY.imports)
         return Guess(f"dict[{keys}, {{}}]", inner=guess_arrow(items), inner_null=items.null_count > 0)

@@ -152,7 +152,7 @@ def _out_of_range(column: pa.ChunkedArray[Any]) -> list[int]:
     outside: Any = pc.or_(
         pc.less(numbers, pa.scalar(low, pa.int64())), pc.greater(numbers, pa.scalar(high, pa.int64()))
     )
-    found: list[int] = pc.indices_nonzero(pc.fill_null(outside, False)).to_pylist()  # type: ignore[assignment]
+    found: list[int] = pc.indices_nonzero(pc.fill_null(outside, False)).to_pylist()
     return found
 
 

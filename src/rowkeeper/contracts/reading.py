@@ -116,7 +116,7 @@ def _in_microseconds(type: pa.DataType) -> pa.DataType:
     return pa.duration("us") if pa.types.is_duration(type) else type
 
 
-def _nested_in_microseconds(type: pa.DataType) -> pa.DataType:
+def _nested_in_microseconds(type: Any) -> Any:
     if pa.types.is_struct(type):
         return pa.struct([field.with_type(_in_microseconds(field.type)) for field in type])
     if pa.types.is_map(type):

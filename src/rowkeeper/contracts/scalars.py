@@ -179,7 +179,7 @@ def choice_type(values: Mapping[Any, str | int] | Sequence[str | int]) -> Column
         except (KeyError, TypeError):
             raise Unfit(UNSTORABLE, "the value is none of those that the field is annotated with") from None
 
-    def sound(column: Sequence[Any], _: pa.Array) -> bool:
+    def sound(column: Sequence[Any], _: pa.Array[Any]) -> bool:
         return set(column) <= {*allowed, None}
 
     metadata = {ENUM_KEY: json.dumps(allowed).encode()}
@@ -192,11 +192,11 @@ def choice_type(values: Mapping[Any, str | int] | Sequence[str | int]) -> Column
 # ----------------------------------------------------------------------------------------- times
 
 
-def _within(low: Any, high: Any, arrow: pa.DataType) -> Callable[[Sequence[Any], pa.Array], bool]:
+def _within(low: Any, high: Any, arrow: pa.DataType) -> Callable[[Sequence[Any], pa.Array[Any]], bool]:
     """A check that all of a column's values lie between two limits, both included."""
     least, most = pa.scalar(low, arrow), pa.scalar(high, arrow)
 
-    def sound(_: Sequence[Any], array: pa.Array) -> bool:
+    def sound(_: Sequence[Any], array: pa.Array[Any]) -> bool:
         ends = pc.min_max(array)  # compared as Arrow scalars: Python has no year 10,000, which UTC can reach
         if not ends["min"].is_valid:
             return True
@@ -255,7 +255,7 @@ def _duration(value: Any) -> timedelta:
     return timedelta(value.days, value.seconds, value.microseconds)
 
 
-def _without_zones(values: Sequence[Any], _: pa.Array) -> bool:
+def _without_zones(values: Sequence[Any], _: pa.Array[Any]) -> bool:
     return not any(value is not None and value.tzinfo is not None for value in values)
 
 
@@ -265,7 +265,7 @@ _instant_within = _within(TIME_MIN, TIME_MAX, INSTANT_ARROW)
 _wall_time_within = _within(TIME_MIN.replace(tzinfo=None), TIME_MAX.replace(tzinfo=None), WALL_TIME_ARROW)
 
 
-def _sound_wall_times(values: Sequence[Any], array: pa.Array) -> bool:
+def _sound_wall_times(values: Sequence[Any], array: pa.Array[Any]) -> bool:
     return _without_zones(values, array) and _wall_time_within(values, array)
 
 
