@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from bench.generate import files
 from bench.trips import RAW_DDL, RAW_FORMATS, pipeline
@@ -49,7 +50,7 @@ def load(kind: str, rows: int) -> dict[str, object]:
             seconds = time.perf_counter() - started
             host = engine_status(workspace.site).pid
             memory = peak_megabytes() + peak_megabytes(host)
-    assert report.account.read == rows and report.account.quarantined == rows // 100, report
+    assert (report.account.read, report.account.quarantined) == (rows, rows // 100), report
     return {
         "seconds": seconds,
         "seconds_publish": steps["record"] - steps["publish"],
@@ -60,11 +61,12 @@ def load(kind: str, rows: int) -> dict[str, object]:
 
 def raw(kind: str, rows: int) -> dict[str, object]:
     """`INSERT INTO ... SELECT * FROM file()` in this process, chDB as it comes."""
-    from chdb.session import Session  # noqa: PLC0415
+    import chdb.session  # noqa: PLC0415
 
     paths = files(DATA, rows, kind)
     with tempfile.TemporaryDirectory() as folder:
-        session = Session(folder)
+        engine: Any = chdb.session
+        session = engine.Session(folder)
         session.query("CREATE DATABASE bench ENGINE = Atomic")
         session.query("USE bench")
         session.query(RAW_DDL)

@@ -13,9 +13,12 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 FORKSERVER = multiprocessing.get_context("forkserver")
 FORKSERVER.set_forkserver_preload(["rowkeeper.cli", "tests.arena"])
@@ -113,6 +116,18 @@ class Running:
     def signal(self, number: int) -> None:
         assert self.process.pid is not None
         os.kill(self.process.pid, number)
+
+    def wait_stopped(self) -> None:
+        """Returns when the process has been stopped by a failpoint."""
+        assert self.process.pid is not None
+        deadline = time.monotonic() + SECONDS_MAX
+        while psutil.Process(self.process.pid).status() != psutil.STATUS_STOPPED:
+            assert time.monotonic() < deadline, self._read("err")
+            assert self.process.exitcode is None, self._read("err")
+            self.process.join(0.01)
+
+    def go_on(self) -> None:
+        self.signal(signal.SIGCONT)
 
     def wait(self) -> Outcome:
         self.process.join(SECONDS_MAX)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,8 +17,10 @@ from tests.torture.kills import kills
 from tests.torture.mounting import why_no_fuse
 from tests.torture.powerloss import power_losses, why_no_power_loss
 from tests.torture.product import APPEND, MODULES, VARIANTS, Product, why_no_product
+from tests.torture.proving import Proved, Tell
 from tests.torture.rehearsals import ChdbRehearsal, LoaderRehearsal
 from tests.torture.reporting import Tally
+from tests.torture.stage import Stage, staged
 from tests.torture.sweep import sweep
 from tests.torture.watching import watch
 from tests.torture.workload import Workload
@@ -27,6 +28,7 @@ from tests.torture.workload import Workload
 SHORT_SECONDS = 36.0
 LONG_SECONDS = 1500.0
 # How the time is shared: what the filesystem finds is worth the most.
+NAMES = {"sweep": "faulty disk", "kills": "random kills", "power": "power loss", "watch": "watched runs"}
 SHARES = {"sweep": 0.5, "kills": 0.15, "power": 0.25, "watch": 0.1}
 
 
@@ -52,47 +54,47 @@ def _workloads(options: argparse.Namespace) -> list[Callable[[], Workload]]:
     return [partial(Product, variant, forked=not options.whole) for variant in variants]
 
 
-def _torture(options: argparse.Namespace, folder: Path, tally: Tally, tell: Callable[[Findings], None]) -> None:
+def _torture(options: argparse.Namespace, folder: Path, tally: Tally, tell: Tell) -> None:
     """Each proof on each workload, with its share of the time. One that cannot be made here says why."""
+    proofs = _possible(options, tally)
+    workloads = _workloads(options) if proofs else []
     total = options.seconds or (SHORT_SECONDS if options.short else LONG_SECONDS)
-    workloads = _workloads(options)
-    wanted = [options.only] if options.only else list(SHARES)
-    for proof in wanted:
-        seconds = total * (1.0 if options.only else SHARES[proof]) / len(workloads)
-        reason = {"sweep": why_no_fuse, "power": why_no_power_loss}.get(proof, lambda: None)()
-        if reason is None and not options.rehearse:
-            reason = why_no_product()
-        if reason is not None:
-            tally.skip(proof, reason)
-            continue
-        for workload in workloads:
-            _prove(proof, workload, folder / proof, seconds, options, tally, tell)
+    shares = sum(SHARES[proof] for proof in proofs)
+    for workload in workloads:
+        with staged(workload, folder, options.parallel) as stages:
+            for proof in proofs:
+                seconds = total * SHARES[proof] / shares / len(workloads)
+                proved = _prove(proof, stages, seconds, options, tell)
+                tally.add(NAMES[proof], workload().name, proved)
 
 
-def _prove(
-    proof: str,
-    workload: Callable[[], Workload],
-    folder: Path,
-    seconds: float,
-    options: argparse.Namespace,
-    tally: Tally,
-    tell: Callable[[Findings], None],
-) -> None:
-    name = workload().name
-    if proof == "sweep":
-        swept = sweep(workload, folder, seconds_max=seconds, every=options.every, parallel=options.parallel, tell=tell)
-        about = f"{swept.operations} operations a run, {swept.struck} points struck"
-        tally.add("faulty disk", name, about, swept.seconds, swept.points)
-    elif proof == "kills":
-        killed = kills(workload, folder, seconds_max=seconds, seed=options.seed, parallel=options.parallel, tell=tell)
-        about = f"{killed.run_seconds:.2f} s a run, {killed.missed} missed"
-        tally.add("random kills", name, about, killed.seconds, killed.points)
-    elif proof == "watch":
-        watched = watch(workload, folder, seconds_max=seconds, seed=options.seed, tell=tell)
-        tally.add("watched runs", name, f"{watched.looks} looks", watched.seconds, watched.points)
-    else:
-        lost = power_losses(workload, folder, seconds_max=seconds, seed=options.seed, tell=tell)
-        tally.add("power loss", name, f"{lost.missed} after the end", lost.seconds, lost.points)
+def _possible(options: argparse.Namespace, tally: Tally) -> list[str]:
+    """The proofs that were asked for and can be made."""
+    possible = []
+    no_product = None if options.rehearse else why_no_product()
+    for proof in [options.only] if options.only else SHARES:
+        reason = no_product
+        if proof == "sweep":
+            reason = reason or why_no_fuse()
+        elif proof == "power":
+            reason = reason or why_no_power_loss()
+        if reason is None:
+            possible.append(proof)
+        else:
+            tally.skip(NAMES[proof], reason)
+    return possible
+
+
+def _prove(proof: str, stages: list[Stage], seconds: float, options: argparse.Namespace, tell: Tell) -> Proved:
+    match proof:
+        case "sweep":
+            return sweep(stages, seconds_max=seconds, every=options.every, tell=tell)
+        case "kills":
+            return kills(stages, seconds_max=seconds, seed=options.seed, tell=tell)
+        case "power":
+            return power_losses(stages, seconds_max=seconds, seed=options.seed, tell=tell)
+        case _:
+            return watch(stages, seconds_max=seconds, seed=options.seed, tell=tell)
 
 
 def main() -> int:
@@ -100,17 +102,15 @@ def main() -> int:
     options = _options()
     console = Console(stderr=False, width=None if sys.stdout.isatty() else 200)
     tally = Tally(console)
-    counted = threading.Lock()
     progress = [0, 0]
 
     def tell(findings: Findings) -> None:
-        with counted:
-            progress[0] += 1
-            progress[1] += not findings.is_good
-            if not findings.is_good:
-                console.print(f"bad: {findings.point}: {'; '.join(findings.notes)}", markup=False, highlight=False)
-            elif progress[0] % 100 == 0:
-                console.print(f"{progress[0]} points, {progress[1]} bad", highlight=False)
+        progress[0] += 1
+        progress[1] += not findings.is_good
+        if not findings.is_good:
+            console.print(f"bad: {findings.point}: {'; '.join(findings.notes)}", markup=False, highlight=False)
+        elif progress[0] % 100 == 0:
+            console.print(f"{progress[0]} points, {progress[1]} bad", highlight=False)
 
     with tempfile.TemporaryDirectory(prefix="rk-torture-") as temporary:
         _torture(options, options.folder or Path(temporary), tally, tell)

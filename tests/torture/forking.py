@@ -5,6 +5,7 @@ The forked process is what `rowkeeper ...` is after its imports; engines that it
 
 from __future__ import annotations
 
+import faulthandler
 import importlib
 import multiprocessing
 import os
@@ -57,6 +58,7 @@ def _become(entry: str, argv: list[str], folder: str, environment: dict[str, str
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
     sys.argv = argv
+    faulthandler.enable()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     from rowkeeper.resilience.failpoints import VARIABLE, arm
 

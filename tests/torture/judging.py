@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -19,7 +20,10 @@ class Expected:
 
 @dataclass
 class Findings:
-    """What went wrong at one point: numbers of rows, or of cases. All zero is good."""
+    """What went wrong at one point: numbers of rows, or of cases. All zero is good.
+
+    `hit`: the fault came before the run was over.
+    """
 
     point: str
     rows_lost: int = 0
@@ -28,6 +32,7 @@ class Findings:
     misbooked: int = 0
     stranded: int = 0
     tracebacks: int = 0
+    hit: bool = True
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -47,7 +52,8 @@ def judge_command(findings: Findings, what: str, ended: Ended) -> None:
     """A command may fail, but must end, and with an error that is its own."""
     if ended.status == HUNG:
         findings.stranded += 1
-        findings.notes.append(f"{what} hung: {_last_line(ended)}")
+        places = re.findall(r'File "[^"]*/(rowkeeper/[^"]*", line \d+ in \w+)', ended.errors)
+        findings.notes.append(f"{what} hung: {' < '.join(places[:4]) or _last_line(ended)}")
     if "Traceback (most recent call last)" in ended.errors:
         findings.tracebacks += 1
         findings.notes.append(f"{what}: traceback: {_last_line(ended)}")

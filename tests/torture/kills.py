@@ -3,77 +3,38 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
 from subprocess import TimeoutExpired
 
 import psutil
 
 from tests.torture.judging import Findings
 from tests.torture.processes import Herd
+from tests.torture.proving import Proved, Tell, prove, silent
 from tests.torture.stage import Stage
 from tests.torture.workload import Workload, home_of
 
 VICTIMS = ("both", "client", "engine")
 
 
-@dataclass
-class Kills:
-    """What the kills found. `missed`: the run was over, or had no engine yet, when the moment came."""
-
-    workload: str
-    run_seconds: float = 0.0
-    seconds: float = 0.0
-    missed: int = 0
-    points: list[Findings] = field(default_factory=list)
-
-
 def kills(
-    workload: Callable[[], Workload],
-    folder: Path,
-    *,
-    seconds_max: float,
-    count_max: int = 100_000,
-    parallel: int = 2,
-    seed: int = 0,
-    tell: Callable[[Findings], None] = lambda _: None,
-) -> Kills:
+    stages: list[Stage], *, seconds_max: float, count_max: int = 100_000, seed: int = 0, tell: Tell = silent
+) -> Proved:
     """Kills at moments drawn evenly from a little more than the length of an undisturbed run."""
-    result = Kills(workload().name)
-    began = time.monotonic()
-    lock = threading.Lock()
+    source = random.Random(seed)
+    length = stages[0].run_seconds * 1.1 * (1 + 0.2 * (len(stages) - 1))  # side by side they are slower
+    points = ((index, source.uniform(0, length)) for index in range(count_max))
 
-    def work(number: int) -> None:
-        moments = random.Random(f"{seed} {number}")
-        with Stage(workload(), folder / f"worker{number}") as stage:
-            length = _length(stage)
-            result.run_seconds = length
-            for index in range(number, count_max, parallel):
-                if time.monotonic() - began > seconds_max:
-                    return
-                findings, hit = _try_kill(stage, moments.uniform(0, length * 1.1), index)
-                with lock:
-                    result.points.append(findings)
-                    result.missed += not hit
-                tell(findings)
+    def try_one(stage: Stage, point: tuple[int, float]) -> Findings:
+        index, seconds = point
+        return _try_kill(stage, seconds, index)
 
-    with ThreadPoolExecutor(parallel) as pool:
-        list(pool.map(work, range(parallel)))
-    result.seconds = time.monotonic() - began
+    result = prove(stages, points, try_one, seconds_max=seconds_max, tell=tell)
+    result.about = f"{stages[0].run_seconds:.2f} s a run, {result.hits} struck"
     return result
 
 
-def _length(stage: Stage) -> float:
-    assert stage.expected
-    stage.reset(home_of(stage.folder))
-    return stage.run().seconds
-
-
-def _try_kill(stage: Stage, seconds: float, index: int) -> tuple[Findings, bool]:
+def _try_kill(stage: Stage, seconds: float, index: int) -> Findings:
     """One kill `seconds` after the start."""
     victim = VICTIMS[index % len(VICTIMS)]
     stage.reset(home_of(stage.folder))
@@ -87,9 +48,10 @@ def _try_kill(stage: Stage, seconds: float, index: int) -> tuple[Findings, bool]
         hit = _strike(stage.herd, victim, client.pid, stage.workload)
     ended = stage.herd.finish(client, command, started, 60.0)
     findings = Findings(f"kill {victim} after {seconds:.3f} s{'' if hit else ' (missed)'} exit {ended.status}")
+    findings.hit = hit
     rest = index // len(VICTIMS)
     stage.settle(findings, ended, look=rest % 2 == 0, restart=rest // 2 % 2 == 0)
-    return findings, hit
+    return findings
 
 
 def _strike(herd: Herd, victim: str, client: int, workload: Workload) -> bool:

@@ -14,8 +14,9 @@ import random
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,8 +25,9 @@ from tests.torture.judging import Findings
 from tests.torture.mounting import detach
 from tests.torture.planning import spread
 from tests.torture.processes import POLL_SECONDS, Ended
+from tests.torture.proving import Proved, Tell, prove, silent
 from tests.torture.stage import Stage
-from tests.torture.workload import Workload, home_of
+from tests.torture.workload import home_of
 
 IMAGE_BYTES = 1 << 30
 OPTIONS = "loop,commit=300,noauto_da_alloc,noatime"
@@ -76,16 +78,6 @@ class Disk:
         subprocess.run(["cp", "--sparse=always", str(self.image), str(target)], check=True)
 
 
-@dataclass
-class PowerLoss:
-    """What the losses found. `missed`: the run was over when the moment came."""
-
-    workload: str
-    seconds: float = 0.0
-    missed: int = 0
-    points: list[Findings] = field(default_factory=list)
-
-
 @dataclass(frozen=True)
 class Moment:
     """When the power goes: after the run's end, after so many seconds, or when a process stops itself.
@@ -116,44 +108,28 @@ def moments(named: list[dict[str, str]], seed: int, length: float) -> Iterator[M
 
 
 def power_losses(
-    workload: Callable[[], Workload],
-    folder: Path,
-    *,
-    seconds_max: float,
-    count_max: int = 100_000,
-    seed: int = 0,
-    tell: Callable[[Findings], None] = lambda _: None,
-) -> PowerLoss:
+    stages: list[Stage], *, seconds_max: float, count_max: int = 100_000, seed: int = 0, tell: Tell = silent
+) -> Proved:
     """Cuts the power at each moment until the time is over."""
-    result = PowerLoss(workload().name)
-    began = time.monotonic()
-    with Stage(workload(), folder) as stage:
-        template = folder / "template.img"
-        length = _make_template(stage, template)
-        for index, moment in enumerate(moments(stage.moments(), seed, length)):
-            if index >= count_max or (index and time.monotonic() - began > seconds_max):
-                break
-            findings, hit = _lose(stage, template, moment)
-            result.points.append(findings)
-            result.missed += not hit
-            tell(findings)
-    result.seconds = time.monotonic() - began
+    for stage in stages:
+        _make_template(stage)
+    points = islice(moments(stages[0].moments(), seed, stages[0].run_seconds), count_max)
+    result = prove(stages, points, _lose, seconds_max=seconds_max, tell=tell)
+    result.about = f"{result.hits} before the end or at it"
     return result
 
 
-def _make_template(stage: Stage, template: Path) -> float:
-    """A disk with the state before on it, all synced. Returns the length of an undisturbed run in seconds."""
-    assert stage.expected
+def _make_template(stage: Stage) -> None:
+    """A disk with the state before on it, all synced."""
     home = home_of(stage.folder)
-    Disk.format(template)
-    with Disk(template, home):
+    stage.clear()
+    Disk.format(_template(stage))
+    with Disk(_template(stage), home):
         _fill(stage, home)
-    subprocess.run(["cp", "--sparse=always", str(template), str(template) + ".try"], check=True)
-    with Disk(Path(str(template) + ".try"), home):
-        ended = stage.run()
-        assert ended.acknowledged, f"the run fails on a good disk: {ended.errors or ended.output}"
-        stage.herd.kill()
-    return ended.seconds
+
+
+def _template(stage: Stage) -> Path:
+    return stage.folder / "template.img"
 
 
 def _fill(stage: Stage, home: Path) -> None:
@@ -164,11 +140,12 @@ def _fill(stage: Stage, home: Path) -> None:
     shutil.rmtree(made)
 
 
-def _lose(stage: Stage, template: Path, moment: Moment) -> tuple[Findings, bool]:
+def _lose(stage: Stage, moment: Moment) -> Findings:
     """One loss. The run's end counts as an acknowledgement only where it came before the loss."""
     before, after = stage.folder / "before.img", stage.folder / "after.img"
     home = home_of(stage.folder)
-    subprocess.run(["cp", "--sparse=always", str(template), str(before)], check=True)
+    stage.clear()
+    subprocess.run(["cp", "--sparse=always", str(_template(stage)), str(before)], check=True)
     with Disk(before, home) as disk:
         ended = _run_until(stage, moment)
         stage.herd.freeze()
@@ -177,8 +154,9 @@ def _lose(stage: Stage, template: Path, moment: Moment) -> tuple[Findings, bool]
     with Disk(after, home):
         hit = ended is None or moment.name == THE_END
         findings = Findings(f"power loss {moment.name}{'' if hit else ' (missed)'}")
+        findings.hit = hit
         stage.settle(findings, ended or _CUT, look=moment.look, restart=True)
-    return findings, hit
+    return findings
 
 
 _CUT = Ended(-9, 0.0, "", "")

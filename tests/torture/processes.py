@@ -82,6 +82,7 @@ class Herd:
         try:
             status = client.wait(timeout=seconds_max)
         except subprocess.TimeoutExpired:
+            self._ask_where(client)
             self.kill(keep=client)
             client.wait()
             status = HUNG
@@ -93,6 +94,14 @@ class Herd:
         """Starts a command and waits for its end."""
         started = time.monotonic()
         return self.finish(self.start(command), command, started, seconds_max)
+
+    def _ask_where(self, client: Client) -> None:
+        """Lets all of a hanging command print where they stand, which SIGABRT does for Python's fault handler."""
+        for process in self.members():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGABRT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            client.wait(timeout=5)
 
     def members(self) -> list[psutil.Process]:
         """Those alive now: what was started here, and whatever bears the mark."""
@@ -114,7 +123,8 @@ class Herd:
             for process in members:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
-            psutil.wait_procs(members, timeout=5)
+            while not all(_is_over(process) for process in members):
+                time.sleep(POLL_SECONDS)
         for client in self._clients:
             if client is not keep:
                 client.wait()
@@ -146,6 +156,14 @@ def _open(command: Command, environment: dict[str, str]) -> subprocess.Popen[str
             text=True,
             start_new_session=True,
         )
+
+
+def _is_over(process: psutil.Process) -> bool:
+    """Gone, or a zombie without other threads: its files are closed, though init may be slow to reap it."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE and len(os.listdir(f"/proc/{process.pid}/task")) == 1
+    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def _stands_still(process: psutil.Process) -> bool:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,6 +24,7 @@ class Stage:
         self.folder = folder
         self.herd = Herd()
         self._template = folder / "home.before"
+        self.run_seconds = 0.0  # of the undisturbed run, measured with `expected`
         self._expected: Expected | None = None
 
     def __enter__(self) -> Self:
@@ -43,6 +47,11 @@ class Stage:
         shutil.rmtree(home, ignore_errors=True)
         subprocess.run(["cp", "-a", str(self._template), str(home)], check=True)
 
+    def clear(self) -> None:
+        """Makes place for something to be mounted at home."""
+        self.herd.kill()
+        shutil.rmtree(home_of(self.folder), ignore_errors=True)
+
     @property
     def expected(self) -> Expected:
         """Measured once, on the good disk: what is seen before, and after an undisturbed run."""
@@ -53,6 +62,7 @@ class Stage:
             ended = self.run()
             if not ended.acknowledged:
                 raise AssertionError(f"the undisturbed run failed: {ended.errors or ended.output}")
+            self.run_seconds = ended.seconds
             self.herd.kill()
             after = self.look()
             assert before["rows"] != after["rows"], "the undisturbed run changed nothing: nothing would be proved"
@@ -83,7 +93,7 @@ class Stage:
 
         `look`: before recovery (always, where the run was acknowledged); a look may itself recover something, so
         half of the cases do without. `restart`: whatever still lives dies first, as with a machine that restarts;
-        otherwise an engine that saw the fault goes on. At the end everything is read anew from disk.
+        otherwise an engine that saw the fault goes on, and dies before the last look, which reads from disk.
         """
         judge_command(findings, "the disturbed run", ended)
         if restart:
@@ -95,10 +105,28 @@ class Stage:
                 judge_unreadable(findings, "before recovery", error)
         again = self.run()
         judge_command(findings, "the next run", again)
-        self.herd.kill()
+        if not restart:
+            self.herd.kill()
         try:
             judge_recovery(findings, self.expected, again, self.look())
         except Unreadable as error:
             judge_unreadable(findings, "after recovery", error)
         self.herd.kill()
         return findings
+
+    def share_expected(self, other: Stage) -> None:
+        """What another stage of the same workload measured holds here too."""
+        self._expected, self.run_seconds = other.expected, other.run_seconds
+
+
+@contextmanager
+def staged(workload: Callable[[], Workload], folder: Path, parallel: int = 2) -> Iterator[list[Stage]]:
+    """Stages of one workload side by side, each in a folder of its own, for one thread each."""
+    stages = [Stage(workload(), folder / f"worker{number}") for number in range(parallel)]
+    with ExitStack() as stack, ThreadPoolExecutor(parallel) as pool:
+        for stage in stages:
+            stack.push(stage.__exit__)
+        list(pool.map(Stage.__enter__, stages))
+        for stage in stages:
+            stage.share_expected(stages[0])
+        yield stages

@@ -2,82 +2,43 @@
 
 from __future__ import annotations
 
-import itertools
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
 
 from tests.torture.faults import Fault, Mode
 from tests.torture.judging import Findings
 from tests.torture.mounting import FaultyFolder
 from tests.torture.planning import MODES, plan
+from tests.torture.proving import Proved, Tell, prove, silent
 from tests.torture.stage import Stage
-from tests.torture.workload import Workload, home_of
-
-
-@dataclass
-class Sweep:
-    """What a sweep found."""
-
-    workload: str
-    operations: int = 0
-    seconds: float = 0.0
-    points: list[Findings] = field(default_factory=list)
-    struck: int = 0
-    trace: tuple[str, ...] = ()
+from tests.torture.workload import home_of
 
 
 def sweep(
-    workload: Callable[[], Workload],
-    folder: Path,
+    stages: list[Stage],
     *,
     seconds_max: float,
     every: int = 1,
-    parallel: int = 2,
     modes: Sequence[tuple[Mode, bool]] = MODES,
-    tell: Callable[[Findings], None] = lambda _: None,
-) -> Sweep:
-    """Tries points until all are tried or the time is over; a point that was begun is finished.
+    tell: Tell = silent,
+) -> Proved:
+    """Tries every `every`-th operation in each mode, evenly spread over the run wherever the time ends."""
+    operations, _ = measure(stages[0])
 
-    Each of the `parallel` workers has a folder and a filesystem of its own.
-    """
-    result = Sweep(workload().name)
-    began = time.monotonic()
-    lock = threading.Lock()
-    faults: Iterator[tuple[int, Fault]] = iter(())
+    def try_one(stage: Stage, point: tuple[int, Fault]) -> Findings:
+        index, fault = point
+        # Neighbouring points differ in these two, so that each mode meets all four combinations.
+        turn = index // len(modes)
+        return try_point(stage, fault, look=turn % 2 == 0, restart=turn // 2 % 2 == 0)
 
-    def work(number: int, stage: Stage) -> None:
-        while time.monotonic() - began < seconds_max:
-            with lock:
-                index, fault = next(faults, (-1, None))
-            if fault is None:
-                return
-            findings, struck = try_point(stage, fault, index)
-            with lock:
-                result.points.append(findings)
-                result.struck += struck
-            tell(findings)
-
-    with ThreadPoolExecutor(parallel) as pool:
-        stages = [Stage(workload(), folder / f"worker{number}") for number in range(parallel)]
-        try:
-            list(pool.map(Stage.__enter__, stages))
-            result.operations, result.trace = measure(stages[0])
-            faults = enumerate(plan(result.operations, every, modes))
-            list(pool.map(work, itertools.count(), stages))
-        finally:
-            for stage in stages:
-                stage.__exit__(None, None, None)
-    result.seconds = time.monotonic() - began
+    result = prove(stages, enumerate(plan(operations, every, modes)), try_one, seconds_max=seconds_max, tell=tell)
+    result.about = f"{operations} operations a run, {result.hits} struck"
     return result
 
 
 def measure(stage: Stage) -> tuple[int, tuple[str, ...]]:
     """The number of operations of an undisturbed run on the filesystem, and what they are."""
     backing = stage.folder / "home.backing"
+    stage.clear()
     stage.reset(backing)
     with FaultyFolder(backing, home_of(stage.folder)) as disk:
         disk.count()
@@ -85,15 +46,14 @@ def measure(stage: Stage) -> tuple[int, tuple[str, ...]]:
         tally = disk.calm()
         assert ended.acknowledged, f"the run fails on a good filesystem: {ended.errors or ended.output}"
         stage.herd.kill()
-    home_of(stage.folder).rmdir()
     return tally.operations, tally.trace
 
 
-def try_point(stage: Stage, fault: Fault, index: int) -> tuple[Findings, bool]:
-    """One fault from the state before. True when it struck: runs differ a little, so a late one may not."""
-    expected = stage.expected
-    assert expected is not None
+def try_point(stage: Stage, fault: Fault, *, look: bool, restart: bool) -> Findings:
+    """One fault from the state before. Runs differ a little, so a late fault may not be reached."""
     backing, home = stage.folder / "home.backing", home_of(stage.folder)
+    assert stage.expected
+    stage.clear()
     stage.reset(backing)
     with FaultyFolder(backing, home) as disk:
         disk.arm(fault)
@@ -102,7 +62,6 @@ def try_point(stage: Stage, fault: Fault, index: int) -> tuple[Findings, bool]:
             stage.herd.kill()
         tally = disk.calm()
         findings = Findings(f"{fault} [{tally.struck or 'not reached'}] exit {ended.status}")
-        look, restart = index // len(MODES) % 2 == 0, index // len(MODES) // 2 % 2 == 0
+        findings.hit = tally.struck is not None
         stage.settle(findings, ended, look=look, restart=restart)
-    home.rmdir()
-    return findings, tally.struck is not None
+    return findings

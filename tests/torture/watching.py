@@ -4,28 +4,16 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from itertools import groupby
-from pathlib import Path
 from subprocess import TimeoutExpired
 
 from tests.torture.judging import Findings, judge_command
 from tests.torture.processes import POLL_SECONDS, Command
+from tests.torture.proving import Proved, Tell, prove, silent
 from tests.torture.stage import Stage
-from tests.torture.workload import Workload, home_of
+from tests.torture.workload import home_of
 
 SECONDS_MAX = 60.0
-
-
-@dataclass
-class Watch:
-    """What the reader saw. `looks`: how often it looked."""
-
-    workload: str
-    seconds: float = 0.0
-    looks: int = 0
-    points: list[Findings] = field(default_factory=list)
 
 
 def judge_watched(findings: Findings, looks: list[str]) -> None:
@@ -37,38 +25,31 @@ def judge_watched(findings: Findings, looks: list[str]) -> None:
 
 
 def watch(
-    workload: Callable[[], Workload],
-    folder: Path,
-    *,
-    seconds_max: float,
-    count_max: int = 100_000,
-    seed: int = 0,
-    tell: Callable[[Findings], None] = lambda _: None,
-) -> Watch:
+    stages: list[Stage], *, seconds_max: float, count_max: int = 100_000, seed: int = 0, tell: Tell = silent
+) -> Proved:
     """Runs under the reader's eyes: every other one is killed at a random moment and run again."""
-    result = Watch(workload().name)
-    began = time.monotonic()
-    moments = random.Random(seed)
-    with Stage(workload(), folder) as stage:
-        command = stage.workload.watcher(stage.folder)
-        if command is None:
-            return result
-        assert stage.expected
-        length = 0.0
-        for index in range(count_max):
-            if index and time.monotonic() - began > seconds_max:
-                break
-            kill_after = moments.uniform(0, length) if index % 2 else None
-            findings, looks, length = _watch_one(stage, command, kill_after, length)
-            result.points.append(findings)
-            result.looks += looks
-            tell(findings)
-    result.seconds = time.monotonic() - began
+    if stages[0].workload.watcher(stages[0].folder) is None:
+        return Proved(about="this workload cannot be watched")
+    source = random.Random(seed)
+    length = stages[0].run_seconds
+    # A tuple each, as None would end the points.
+    points = ((source.uniform(0, length) if index % 2 else None,) for index in range(count_max))
+    looks: list[int] = []
+
+    def try_one(stage: Stage, point: tuple[float | None]) -> Findings:
+        findings, count = _watch_one(stage, point[0])
+        looks.append(count)
+        return findings
+
+    result = prove(stages, points, try_one, seconds_max=seconds_max, tell=tell)
+    result.about = f"{sum(looks)} looks"
     return result
 
 
-def _watch_one(stage: Stage, watcher: Command, kill_after: float | None, length: float) -> tuple[Findings, int, float]:
-    """One run, or a killed one and the next. Returns what was found, the number of looks, a run's seconds."""
+def _watch_one(stage: Stage, kill_after: float | None) -> tuple[Findings, int]:
+    """One run, or a killed one and the next. Returns what was found and the number of looks."""
+    watcher = stage.workload.watcher(stage.folder)
+    assert watcher is not None
     stage.reset(home_of(stage.folder))
     findings = Findings("watched" if kill_after is None else f"watched, killed after {kill_after:.3f} s")
     stage.herd.start(watcher)
@@ -84,7 +65,7 @@ def _watch_one(stage: Stage, watcher: Command, kill_after: float | None, length:
     stage.herd.kill()
     looks = _looks(watcher)
     judge_watched(findings, looks)
-    return findings, len(looks), length if kill_after is not None else ended.seconds
+    return findings, len(looks)
 
 
 def _kill_one(stage: Stage, seconds: float) -> None:

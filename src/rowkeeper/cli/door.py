@@ -18,7 +18,7 @@ from pydantic import ValidationError as PydanticValidationError
 from rich.console import Console
 from rich.markup import escape
 
-from rowkeeper.errors import Category, ConfigurationError, FrameworkError
+from rowkeeper.errors import Category, ConfigurationError, FrameworkError, RunInterrupted
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.settings import Settings
 
@@ -95,8 +95,8 @@ class Door(click.Group):
             error.show()
             status = WRONG_USAGE
         except (click.Abort, KeyboardInterrupt):
-            err.print("stopped")
-            status = FAILED
+            stopped = RunInterrupted("stopped by Ctrl-C", hint="give the command again: it goes on or starts over")
+            status = self._failed(stopped, debug)
         except FrameworkError as error:
             status = self._failed(error, debug)
         except Exception as error:  # noqa: BLE001 - the last door: nobody but a developer wants the traceback

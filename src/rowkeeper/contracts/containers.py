@@ -171,8 +171,7 @@ def _of_dataclass(kind: type, place: str) -> Parts:
     else:
         hints = _hints(kind, place)
         fields = {
-            each.name: Part(hints[each.name], maybe_none=each.default is None)
-            for each in dataclasses.fields(kind)
+            each.name: Part(hints[each.name], maybe_none=each.default is None) for each in dataclasses.fields(kind)
         }
     extra = getattr(kind, "__pydantic_config__", {}).get("extra")
     return Parts(fields, _held_by(kind, list(fields)), open=extra == "allow")
@@ -180,7 +179,7 @@ def _of_dataclass(kind: type, place: str) -> Parts:
 
 def _of_typed_dict(kind: type, place: str) -> Parts:
     required = kind.__required_keys__  # type: ignore[attr-defined]
-    fields = {name: Part(_bare(hint), maybe_none=name not in required) for name, hint in _hints(kind, place).items()}
+    fields = {name: _key(hint, name in required) for name, hint in _hints(kind, place).items()}
 
     def values(given: Any) -> Mapping[str, Any]:
         if not isinstance(given, Mapping):
@@ -190,11 +189,15 @@ def _of_typed_dict(kind: type, place: str) -> Parts:
     return Parts(fields, values, open=getattr(kind, "__pydantic_config__", {}).get("extra") == "allow")
 
 
-def _bare(hint: Any) -> Any:
-    """The type inside `Required[...]`, `NotRequired[...]` and `ReadOnly[...]`."""
-    while getattr(get_origin(hint), "_name", None) in ("Required", "NotRequired", "ReadOnly"):
+def _key(hint: Any, required: bool) -> Part:
+    """A key of a TypedDict, out of its `Required[...]`, `NotRequired[...]` or `ReadOnly[...]`.
+
+    What the annotation says goes before `__required_keys__`, which does not see inside annotations kept as text.
+    """
+    while (qualifier := getattr(get_origin(hint), "_name", None)) in ("Required", "NotRequired", "ReadOnly"):
+        required = required if qualifier == "ReadOnly" else qualifier == "Required"
         hint = get_args(hint)[0]
-    return hint
+    return Part(hint, maybe_none=not required)
 
 
 def _of_named_tuple(kind: type, place: str) -> Parts:

@@ -24,6 +24,7 @@ from rowkeeper.contracts.passing import (
     RESERVED,
     check_names,
     clash,
+    fitted,
     json_columns,
     pass_through,
     passed_field,
@@ -182,7 +183,10 @@ class Contract:
         whole, index, rejected = self._joined(parts)
         fields = self._carried_with(unknown)
         for field, column in zip(fields, json_columns([unknown.get(place) for place in index], fields), strict=True):
-            whole = whole.append_column(field, column)
+            stored, unfit = fitted(column, field)
+            whole = whole.append_column(field, stored)
+            for place, fault in unfit.items():
+                strange.setdefault(index[place], []).append(fault.at(field.name))
         return _verdict(*_without(whole, index, rejected, strange))
 
     def _look_for_unknown(
@@ -226,7 +230,12 @@ class Contract:
 
 def _complete(model: type[BaseModel]) -> None:
     """Sees to it that the model is one, and complete: its validator built, its annotations resolved."""
-    if not isinstance(model, type) or not issubclass(model, BaseModel) or issubclass(model, RootModel):
+    if (
+        not isinstance(model, type)
+        or not issubclass(model, BaseModel)
+        or issubclass(model, RootModel)
+        or model is BaseModel
+    ):
         name = getattr(model, "__name__", None) or type(model).__name__
         raise ContractError(
             f"{name} is no contract: a row is made of named fields",

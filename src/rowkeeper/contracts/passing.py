@@ -102,6 +102,11 @@ def pass_through(column: pa.ChunkedArray[Any], field: pa.Field[Any]) -> tuple[pa
     """A column as its field stores it, and by position the values that do not fit (null in their place)."""
     if (field.metadata or {}).get(TYPE_KEY) == b"json":
         return _as_json(column, field)
+    return fitted(column, field)
+
+
+def fitted(column: pa.ChunkedArray[Any], field: pa.Field[Any]) -> tuple[pa.ChunkedArray[Any], dict[int, Unfit]]:
+    """A column cast to its field's type, and by position the values that do not fit (null in their place)."""
     try:
         whole = column.cast(field.type)
         whole.validate(full=pa.types.is_string(field.type))
@@ -158,11 +163,12 @@ def _out_of_range(column: pa.ChunkedArray[Any]) -> list[int]:
 
 def json_columns(
     rows: Sequence[Mapping[str, str | None] | None], fields: Iterable[pa.Field[Any]]
-) -> list[pa.Array[Any]]:
+) -> list[pa.ChunkedArray[Any]]:
     """Columns of the unknown keys of JSON documents.
 
     Args:
         rows: for each row of the result, its unknown keys with their values as JSON text.
         fields: the columns to make.
     """
-    return [pa.array([row.get(field.name) if row else None for row in rows], pa.string()) for field in fields]
+    texts = ([row.get(field.name) if row else None for row in rows] for field in fields)
+    return [pa.chunked_array([pa.array(each, pa.string())]) for each in texts]

@@ -2,7 +2,8 @@
 
 Python's times have microseconds. A finer value is not cut off (Arrow does so for times of day): its row is rejected
 with `rk_nanoseconds`. A value that Python has no form for (a date in the year 200,000, text that is not UTF-8, a map
-with a key twice) rejects its row with `rk_out_of_range` or `rk_unreadable`.
+with a key twice) rejects its row with `rk_out_of_range` or `rk_unreadable`. A time zone that this machine does not
+know is no row's fault, and fails the run.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from rowkeeper.contracts.faults import NANOSECONDS, OUT_OF_RANGE, UNREADABLE, RowErrors, Unfit
+from rowkeeper.errors import SourceError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EPOCH_ORDINAL = EPOCH.toordinal()
@@ -52,6 +54,8 @@ def rows_of(table: pa.Table) -> Rows:
 def python_values(column: pa.ChunkedArray[Any]) -> tuple[list[Any], dict[int, Unfit]]:
     """The values of a column, and by position those that Python cannot hold (None in their place)."""
     wanted = _in_microseconds(column.type)
+    if pa.types.is_timestamp(column.type) and column.type.tz:
+        _check_zone(wanted)
     try:
         readable = column if wanted == column.type else column.cast(wanted)
         return _listed(readable), {}
@@ -77,7 +81,8 @@ def _one_by_one(column: pa.ChunkedArray[Any], wanted: pa.DataType) -> tuple[list
     values: list[Any] = []
     unfit: dict[int, Unfit] = {}
     for position in range(len(column)):
-        one = column.slice(position, 1)
+        # `take`, not `slice`: a cast of a sliced list looks at the items outside of the slice too.
+        one = column.take(pa.array([position]))
         try:
             if wanted != column.type:
                 one = _cast_one(one, wanted)
@@ -85,12 +90,27 @@ def _one_by_one(column: pa.ChunkedArray[Any], wanted: pa.DataType) -> tuple[list
             continue
         except Unfit as fault:
             unfit[position] = fault
-        except OverflowError:
-            unfit[position] = Unfit(OUT_OF_RANGE, f"the {column.type} is outside of what Python can hold")
         except _UNREADABLE as error:
-            unfit[position] = Unfit(UNREADABLE, f"the {column.type} cannot be read ({type(error).__name__})")
+            unfit[position] = _unreadable(column.type, error)
         values.append(None)
     return values, unfit
+
+
+def _unreadable(type_: pa.DataType, error: Exception) -> Unfit:
+    if pa.types.is_temporal(type_) or isinstance(error, OverflowError):
+        return Unfit(OUT_OF_RANGE, f"the {type_} is outside of what Python can hold")
+    return Unfit(UNREADABLE, f"the {type_} cannot be read ({type(error).__name__})")
+
+
+def _check_zone(type_: Any) -> None:
+    """Whether Python knows the zone of a column of times. Raises SourceError."""
+    try:
+        pa.scalar(0, type_).as_py()
+    except (pa.ArrowException, KeyError, ValueError):
+        raise SourceError(
+            f"the time zone {type_.tz} of a column is not known on this machine",
+            hint="install the package tzdata, or write the file with another zone",
+        ) from None
 
 
 def _cast_one(one: pa.ChunkedArray[Any], wanted: pa.DataType) -> pa.ChunkedArray[Any]:

@@ -11,7 +11,7 @@ from rowkeeper.contracts.inference import infer_contract
 from rowkeeper.errors import ConfigurationError
 from rowkeeper.sources import sample
 
-TEMPLATE = '''"""Loads {file_name} into ClickHouse. Written by `rowkeeper init`: tighten the contract, it was inferred."""
+TEMPLATE = '''"""Loads {file_name} into ClickHouse. Made by `rowkeeper init`: tighten the contract."""
 
 {imports}
 

@@ -77,8 +77,8 @@ class _Load:
         if not plan.to_read:
             return self._unchanged(held, plan, loaded)
         run = waiting or self._start(held, plan, loaded)
-        failpoint("run.after_start")
         try:
+            failpoint("run.after_start")
             return self._report(self._load(held, run, columns))
         except KeyboardInterrupt as interrupt:
             raise self._interrupted(held, run) from interrupt

@@ -35,12 +35,14 @@ def reconcile(held: Hold) -> list[Finding]:
 
     1. Prepared: only the destination knows whether it was published. If so, the ledger learns of it now; if not, a
        rollback is called off and a load is open for resumption.
-    2. Staging: it died there; what it staged is kept for the pipeline's next run.
+    2. Staging: it died there; what it staged is kept for the pipeline's next run. A rollback is called off.
     """
     findings = []
     for run in held.ledger.unfinished(held.target):
         if run.status is RunStatus.PREPARED:
             findings.append(_settle(held, run))
+        elif run.kind is RunKind.ROLLBACK:
+            findings.append(_called_off(held, run))
         elif run.status is RunStatus.STAGING:
             held.ledger.interrupt_run(held.lease, run.run, DIED)
             findings.append(Finding(run.run, run.pipeline, "kept", f"run {run.run} died while staging"))
@@ -55,10 +57,15 @@ def _settle(held: Hold, run: RunRecord) -> Finding:
         note = f"run {run.run} had been published when it died; the ledger knows now"
         return Finding(run.run, run.pipeline, "recorded", note)
     if run.kind is RunKind.ROLLBACK:
-        held.ledger.fail_run(held.lease, run.run, UNDONE)
-        return Finding(run.run, run.pipeline, "undone", f"the rollback {run.run} died before it took effect")
+        return _called_off(held, run)
     held.ledger.reopen_run(held.lease, run.run)
     return Finding(run.run, run.pipeline, "kept", f"run {run.run} died before it was published")
+
+
+def _called_off(held: Hold, run: RunRecord) -> Finding:
+    """A rollback has staged nothing that could be resumed: one that died is as if never asked for."""
+    held.ledger.fail_run(held.lease, run.run, UNDONE)
+    return Finding(run.run, run.pipeline, "undone", f"the rollback {run.run} died before it took effect")
 
 
 def check_commit(ledger: Ledger, session: DestinationSession, target: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import IO
+from io import IOBase
+from typing import IO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,7 +19,9 @@ def open_parquet(name: str, stream: IO[bytes], *, seekable: bool) -> pq.ParquetF
     Raises SourceError if it is damaged or truncated.
     """
     try:
-        return pq.ParquetFile(pa.PythonFile(stream, mode="r") if seekable else pa.BufferReader(stream.read()))
+        return pq.ParquetFile(
+            pa.PythonFile(cast("IOBase", stream), mode="r") if seekable else pa.BufferReader(stream.read())
+        )
     except pa.ArrowInvalid as error:
         raise _damaged(name) from error
 
@@ -62,4 +65,6 @@ def _decoded(table: pa.Table) -> pa.Table:
 
 
 def _damaged(name: str) -> SourceError:
-    return SourceError(f"{name} is no whole Parquet file: it is damaged or truncated", hint="fetch it again, then run again")
+    return SourceError(
+        f"{name} is no whole Parquet file: it is damaged or truncated", hint="fetch it again, then run again"
+    )

@@ -11,7 +11,8 @@ import dataclasses
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import IO, Any, Protocol
+from functools import partial
+from typing import IO, Any, Literal, Protocol, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -39,6 +40,16 @@ class Piece:
     places: pa.Array[Any]
     malformed: tuple[Malformed, ...]
     next_row: int
+
+    def since(self, row: int) -> Piece:
+        """The piece without the rows before this number."""
+        malformed = tuple(each for each in self.malformed if each.row >= row)
+        if not len(self.numbers) or self.numbers[0].as_py() >= row:
+            return dataclasses.replace(self, malformed=malformed)
+        fresh = pc.greater_equal(self.numbers, pa.scalar(row, pa.uint64()))
+        return Piece(
+            self.table.filter(fresh), self.numbers.filter(fresh), self.places.filter(fresh), malformed, self.next_row
+        )
 
 
 class Reopen(Protocol):
@@ -113,95 +124,136 @@ class _Quotes(io.RawIOBase):
         return data
 
 
-def pieces(
-    name: str, reopen: Reopen, names: Sequence[str], lines: int, keep: Sequence[str], dialect: Dialect
-) -> Iterator[Piece]:
-    """The rows of a CSV file, some thousands at a time."""
-    done = 0
-    try:
-        for piece in _pieces(name, reopen, names, lines, keep, dialect, BLOCK_BYTES, 0):
-            yield piece
-            done = piece.next_row
-    except _RowTooLong:
+@dataclasses.dataclass(frozen=True, slots=True)
+class CsvFile:
+    """A CSV file whose header is known.
+
+    Attributes:
+        names: the columns; `keep` are those that are read.
+        header_lines: lines that the header takes.
+    """
+
+    name: str
+    reopen: Reopen
+    names: Sequence[str]
+    header_lines: int
+    keep: Sequence[str]
+    dialect: Dialect
+
+    def pieces(self) -> Iterator[Piece]:
+        """The rows, some thousands at a time. A row longer than a block makes the reading start over with larger ones.
+
+        Raises SourceError for a wrong encoding, a quote that is never closed, or a row beyond `ROW_BYTES_MAX`.
+        """
+        done = 0
         try:
-            yield from _pieces(name, reopen, names, lines, keep, dialect, ROW_BYTES_MAX, done)
-        except _RowTooLong as error:
-            raise SourceError(
-                f"{name} has a row of more than {ROW_BYTES_MAX >> 20} MB after row {done}",
-                hint="see whether a quote is missing there",
-            ) from error
+            for piece in _Reading(self, BLOCK_BYTES).pieces():
+                yield piece
+                done = piece.next_row
+        except _RowTooLong:
+            try:
+                yield from (rest for rest in map(partial(_after, done), _Reading(self, ROW_BYTES_MAX).pieces()) if rest)
+            except _RowTooLong as error:
+                raise SourceError(
+                    f"{self.name} has a row of more than {ROW_BYTES_MAX >> 20} MB after row {done}",
+                    hint="see whether a quote is missing there",
+                ) from error
 
 
 class _RowTooLong(Exception):  # noqa: N818 - handled here, never seen outside
     """A row did not fit in a block."""
 
 
-def _pieces(
-    name: str,
-    reopen: Reopen,
-    names: Sequence[str],
-    lines: int,
-    keep: Sequence[str],
-    dialect: Dialect,
-    block_bytes: int,
-    done: int,
-) -> Iterator[Piece]:
-    bad: list[Malformed] = []
-    counter = 0
-    last_has_newline = False
+class _Reading:
+    """One pass over a CSV file with blocks of one size."""
 
-    def set_apart(row: pyarrow.csv.InvalidRow) -> str:
-        number = row.number - lines - 1
-        kind = "csv_too_many_fields" if row.actual_columns > row.expected_columns else "csv_too_few_fields"
-        message = f"{row.actual_columns} fields where the header has {row.expected_columns}"
-        bad.append(Malformed(number, f"row {number + 1}", kind, message, row.text.encode()))
-        return "skip"
+    def __init__(self, file: CsvFile, block_bytes: int) -> None:
+        self._file = file
+        self._block_bytes = block_bytes
+        self._bad: list[Malformed] = []
+        self._row = 0
+        self._newline_in_last = False
 
-    with reopen() as stream:
-        quotes = _Quotes(stream)
-        try:
-            reader = pyarrow.csv.open_csv(
-                pa.PythonFile(quotes, mode="r"),
+    def pieces(self) -> Iterator[Piece]:
+        with self._file.reopen() as stream:
+            quotes = _Quotes(stream)
+            try:
+                reader = self._reader(quotes)
+                while (batch := next(reader, None)) is not None:
+                    if batch.num_rows:
+                        self._newline_in_last = _has_newline(batch)
+                    if piece := self._piece(batch):
+                        yield piece
+            except (pa.ArrowInvalid, UnicodeError) as error:
+                raise self._explained(error) from error
+            if piece := self._piece(None):
+                yield piece
+            if quotes.count % 2 and self._newline_in_last:
+                raise SourceError(
+                    f"{self._file.name} ends inside quotes: a quote is never closed",
+                    hint="close it, or fetch the file again",
+                )
+
+    def _reader(self, stream: _Quotes) -> Iterator[pa.RecordBatch]:
+        file = self._file
+        return iter(
+            pyarrow.csv.open_csv(
+                cast("IO[bytes]", pa.PythonFile(stream, mode="r")),
                 read_options=pyarrow.csv.ReadOptions(
-                    block_size=block_bytes,
-                    skip_rows=lines,
-                    column_names=list(names),
-                    encoding=dialect.encoding,
+                    block_size=self._block_bytes,
+                    skip_rows=file.header_lines,
+                    column_names=list(file.names),
+                    encoding=file.dialect.encoding,
                     use_threads=False,
                 ),
                 parse_options=pyarrow.csv.ParseOptions(
-                    delimiter=dialect.delimiter, newlines_in_values=True, invalid_row_handler=set_apart
+                    delimiter=file.dialect.delimiter, newlines_in_values=True, invalid_row_handler=self._set_apart
                 ),
                 convert_options=pyarrow.csv.ConvertOptions(
-                    column_types={each: pa.string() for each in names},
-                    include_columns=list(keep),
+                    column_types={each: pa.string() for each in file.names},
+                    include_columns=list(file.keep),
                     strings_can_be_null=True,
-                    null_values=list(dialect.null_values),
+                    null_values=list(file.dialect.null_values),
                     quoted_strings_can_be_null=False,
                 ),
             )
-            while True:
-                batch = reader.read_next_batch()
-                bad.sort(key=lambda each: each.row)
-                end = counter + batch.num_rows + len(bad)
-                numbers = _numbers(counter, end, bad)
-                if batch.num_rows:
-                    last_has_newline = _has_newline(batch)
-                if end > done and end > counter:
-                    yield _piece(batch, numbers, tuple(bad), end, done)
-                counter = end
-                bad.clear()
-        except StopIteration:
-            pass
-        except (pa.ArrowInvalid, UnicodeError) as error:
-            raise _explained(name, error, dialect, counter) from error
-        if bad:
-            end = counter + len(bad)
-            yield Piece(_none(keep), pa.array([], pa.uint64()), pa.array([], pa.string()), tuple(bad), end)
-        if quotes.count % 2 and last_has_newline:
-            raise SourceError(
-                f"{name} ends inside quotes: a quote is never closed", hint="close it, or fetch the file again"
-            )
+        )
+
+    def _set_apart(self, row: Any) -> Literal["skip", "error"]:
+        """A row of another width: its number counts all rows before it, good or bad."""
+        number = row.number - self._file.header_lines - 1
+        kind = "csv_too_many_fields" if row.actual_columns > row.expected_columns else "csv_too_few_fields"
+        message = f"{row.actual_columns} fields where the header has {row.expected_columns}"
+        self._bad.append(Malformed(number, f"row {number + 1}", kind, message, row.text.encode()))
+        return "skip"
+
+    def _piece(self, batch: pa.RecordBatch | None) -> Piece | None:
+        """The rows of a block, those set apart among them: the good ones take the numbers that are left."""
+        table = pa.Table.from_batches([batch]) if batch is not None else _none(self._file.keep)
+        bad = tuple(sorted(self._bad, key=lambda each: each.row))
+        self._bad.clear()
+        first, self._row = self._row, self._row + table.num_rows + len(bad)
+        if self._row == first:
+            return None
+        numbers = _numbers(first, self._row, bad)
+        return Piece(table, numbers, row_places(numbers), bad, self._row)
+
+    def _explained(self, error: Exception) -> Exception:
+        text, name = str(error), self._file.name
+        if "straddling" in text:
+            return _RowTooLong()
+        if "UTF8" in text or isinstance(error, UnicodeError):
+            return _wrong_encoding(name, self._file.dialect, self._row)
+        if "Empty CSV" in text:
+            return SourceError(f"{name} is empty: it has not even a header", hint="see to whoever writes it")
+        return SourceError(
+            f"{name} cannot be read as CSV after row {self._row}", hint="see whether a quote is missing there"
+        )
+
+
+def _after(done: int, piece: Piece) -> Piece | None:
+    """The rows of a piece from number `done` on; None if there is none."""
+    return piece.since(done) if piece.next_row > done else None
 
 
 def _numbers(first: int, end: int, bad: Sequence[Malformed]) -> pa.Array[Any]:
@@ -216,33 +268,15 @@ def _has_newline(batch: pa.RecordBatch) -> bool:
     return any(value is not None and "\n" in value for value in last.values())
 
 
-def _piece(batch: pa.RecordBatch, numbers: pa.Array[Any], bad: tuple[Malformed, ...], end: int, done: int) -> Piece:
-    table = pa.Table.from_batches([batch])
-    if done and len(numbers) and numbers[0].as_py() < done:
-        fresh = pc.greater_equal(numbers, pa.scalar(done, pa.uint64()))
-        table, numbers = table.filter(fresh), numbers.filter(fresh)
-        bad = tuple(each for each in bad if each.row >= done)
-    return Piece(table, numbers, row_places(numbers), bad, end)
-
-
 def row_places(numbers: pa.Array[Any]) -> pa.Array[Any]:
-    """"row 17" for each row number, counted from 1 for people."""
-    return pc.binary_join_element_wise("row", pc.add(numbers, pa.scalar(1, pa.uint64())).cast(pa.string()), " ")
+    """ "row 17" for each row number, counted from 1 for people."""
+    join: Any = pc.binary_join_element_wise
+    joined: pa.Array[Any] = join("row", pc.add(numbers, pa.scalar(1, pa.uint64())).cast(pa.string()), " ")
+    return joined
 
 
 def _none(keep: Sequence[str]) -> pa.Table:
     return pa.table({each: pa.array([], pa.string()) for each in keep})
-
-
-def _explained(name: str, error: Exception, dialect: Dialect, counter: int) -> Exception:
-    text = str(error)
-    if "straddling" in text:
-        return _RowTooLong()
-    if "UTF8" in text or isinstance(error, UnicodeError):
-        return _wrong_encoding(name, dialect, counter)
-    if "Empty CSV" in text:
-        return SourceError(f"{name} is empty: it has not even a header", hint="see to whoever writes it")
-    return SourceError(f"{name} cannot be read as CSV after row {counter}", hint="see whether a quote is missing there")
 
 
 def _wrong_encoding(name: str, dialect: Dialect, counter: int) -> SourceError:

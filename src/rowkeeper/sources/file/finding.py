@@ -91,9 +91,7 @@ def _inside(path: Path, key: str, wanted: str) -> Iterator[Found]:
     for each in named:
         if each.flag_bits & 1:
             raise SourceError(f"{path} is encrypted: {each.filename}", hint="unpack it first")
-        yield Found(
-            f"{key}!{each.filename}", path, each.filename, _format(each.filename, key, wanted), ""
-        )
+        yield Found(f"{key}!{each.filename}", path, each.filename, _format(each.filename, key, wanted), "")
 
 
 def _format(name: str, key: str, wanted: str) -> str:

@@ -1,8 +1,8 @@
 """How a file is known again: by its size and the SHA-256 of its bytes.
 
-Hashing a file that was hashed before is spared where the file system says that nothing has touched it. Its word is taken
-as Git takes it: size, times and inode are all the same, and the last change was well before the hashing, as a file
-changed twice within one tick of the clock would show the same times.
+Hashing a file that was hashed before is spared where the file system says that nothing has touched it. Its word is
+taken as Git takes it: size, times and inode are all the same, and the last change was well before the hashing, as a
+file that is changed twice within one tick of the clock shows the same times.
 """
 
 from __future__ import annotations

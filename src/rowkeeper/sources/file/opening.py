@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from rowkeeper.errors import SourceError
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING or sys.version_info < (3, 14):
 else:
     from compression import zstd
 
+READ_BYTES = 1 << 20
 DAMAGES = (OSError, EOFError, zlib.error, zipfile.BadZipFile, zstd.ZstdError, NotImplementedError)
 
 
@@ -33,10 +34,10 @@ def opened(file: IO[bytes], path: Path, member: str | None, compression: str) ->
             raise SourceError(f"{path} no longer holds {member}", hint="run again") from error
     elif compression == "gz":
         with gzip.open(file) as stream:
-            yield io.BufferedReader(stream, 1 << 20)
+            yield io.BufferedReader(stream, READ_BYTES)
     elif compression == "zst":
         with zstd.open(file) as stream:
-            yield stream
+            yield cast("IO[bytes]", stream)
     else:
         yield file
 
@@ -48,6 +49,4 @@ def damaged(name: str, error: Exception) -> SourceError:
         return SourceError(f"{name} is truncated: it ends in the middle", hint="fetch it again, then run again")
     if isinstance(error, OSError) and error.errno is not None:
         return SourceError(f"{name} cannot be read: {error.strerror}", hint="see to the disk and its permissions")
-    return SourceError(
-        f"{name} is damaged: {type(error).__name__}", hint="fetch it again, then run again"
-    )
+    return SourceError(f"{name} is damaged: {type(error).__name__}", hint="fetch it again, then run again")

@@ -60,4 +60,4 @@ def _first(source: FilesSource, rows: int) -> Sample | None:
 
 
 def _words(table: pa.Table) -> set[str]:
-    return {value for name in table.column_names for value in table[name].unique().to_pylist()}
+    return {str(value) for name in table.column_names for value in table[name].unique().to_pylist()}

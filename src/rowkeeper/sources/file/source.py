@@ -17,7 +17,7 @@ from rowkeeper.errors import ConfigurationError, SourceError
 from rowkeeper.protocols import Columns, Guarantee, Plan
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.sources.file import columnar, delimited, identity, lines
-from rowkeeper.sources.file.delimited import Dialect, Piece
+from rowkeeper.sources.file.delimited import CsvFile, Dialect, Piece
 from rowkeeper.sources.file.finding import Found, find
 from rowkeeper.sources.file.opening import DAMAGES, damaged, opened
 
@@ -102,9 +102,7 @@ class FilesSource:
 
     # ------------------------------------------------------------------------------------------ read
 
-    def read(
-        self, partition: Partition, *, start_row: int, batch_rows: int, columns: Columns
-    ) -> Iterator[Batch]:
+    def read(self, partition: Partition, *, start_row: int, batch_rows: int, columns: Columns) -> Iterator[Batch]:
         """Reads one file. What is yielded last was still the file that the plan saw."""
         path = Path(str(partition.detail["path"]))
         held: Batch | None = None
@@ -135,7 +133,7 @@ class FilesSource:
         collected: list[Piece] = []
         first = start_row
         for whole in self._pieces(partition, path, start_row, batch_rows, columns):
-            piece = _from(whole, start_row)
+            piece = whole.since(start_row)
             for part in _parts(piece, batch_rows):
                 collected.append(part)
                 rows = part.next_row - first
@@ -157,7 +155,7 @@ class FilesSource:
             with reopen() as stream:
                 names, header_lines = delimited.header_of(name, stream, dialect)
             keep = columns_to_keep(name, names, columns)
-            yield from delimited.pieces(name, reopen, names, header_lines, keep, dialect)
+            yield from CsvFile(name, reopen, names, header_lines, keep, dialect).pieces()
         else:
             seekable = not partition.detail["compression"] and partition.detail["member"] is None
             with reopen() as stream:
@@ -203,23 +201,6 @@ def columns_to_keep(name: str, names: Sequence[str], columns: Columns) -> list[s
             hint='name it in the contract, or say what to do: drift="ignore" drops it, drift="evolve" adds it',
         )
     return [each for each in names if columns.extra == "evolve" or each in columns.known]
-
-
-def _from(piece: Piece, start_row: int) -> Piece:
-    """The piece without rows that an earlier attempt has staged."""
-    if start_row == 0 or not len(piece.numbers) or piece.numbers[0].as_py() >= start_row:
-        malformed = tuple(each for each in piece.malformed if each.row >= start_row)
-        return dataclasses.replace(piece, malformed=malformed)
-    import pyarrow.compute as pc  # noqa: PLC0415 - on resumption only
-
-    fresh = pc.greater_equal(piece.numbers, pa.scalar(start_row, pa.uint64()))
-    return Piece(
-        piece.table.filter(fresh),
-        piece.numbers.filter(fresh),
-        piece.places.filter(fresh),
-        tuple(each for each in piece.malformed if each.row >= start_row),
-        piece.next_row,
-    )
 
 
 def _parts(piece: Piece, rows: int) -> Iterator[Piece]:
