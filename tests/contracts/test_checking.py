@@ -239,7 +239,7 @@ def test_typed_columns_of_many_kinds() -> None:
 # -------------------------------------------------------------------- the model's own code
 
 
-class Hostile(Exception):
+class HostileError(Exception):
     def __str__(self) -> str:
         raise RuntimeError("no text")
 
@@ -251,8 +251,16 @@ class HostileValueError(ValueError):
 
 @pytest.mark.parametrize(
     "error",
-    [KeyError("secret"), TypeError("secret"), ZeroDivisionError("secret"), RecursionError("secret"), OSError("secret")]
-    + [Hostile(), StopIteration("secret"), UnicodeDecodeError("utf-8", b"secret", 0, 1, "secret")],
+    [
+        *(
+            KeyError("secret"),
+            TypeError("secret"),
+            ZeroDivisionError("secret"),
+            RecursionError("secret"),
+            OSError("secret"),
+        ),
+        *(HostileError(), StopIteration("secret"), UnicodeDecodeError("utf-8", b"secret", 0, 1, "secret")),
+    ],
     ids=lambda error: type(error).__name__,
 )
 @pytest.mark.parametrize("mode", ["before", "after"])

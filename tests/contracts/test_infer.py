@@ -19,7 +19,7 @@ from rowkeeper.contracts import InferredContract, infer_contract
 from rowkeeper.errors import ContractError
 from tests.contracts.batches import batch_of, check, documents, strings, typed
 
-quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def model_of(inferred: InferredContract, name: str = "Sample") -> type[BaseModel]:
@@ -173,7 +173,7 @@ KINDS = [  # of cells; a column draws from one of them, or from all
     st.none() | st.dates().map(date.isoformat),
     st.none() | st.datetimes().map(datetime.isoformat),
     st.text(st.characters(codec="utf-8"), max_size=4),
-    st.sampled_from(["", " 1", "1.", ".5", "1e5", "-", "+1", "00", "0", "-0.0", "1_0", "２", "1e999", "9" * 25]),
+    st.sampled_from(["", " 1", "1.", ".5", "1e5", "-", "+1", "00", "0", "-0.0", "1_0", "\uff12", "1e999", "9" * 25]),
 ]
 CELLS = st.one_of(*KINDS)
 NAMES = st.text(st.characters(codec="utf-8"), max_size=5) | st.sampled_from(["a", "date", "class", "json", "Any"])
@@ -218,7 +218,7 @@ def test_any_documents(rows: list[dict[str, Any]]) -> None:
 def test_any_typed(rows: list[dict[str, Any]]) -> None:
     """Any typed table (as Arrow makes it of these rows) is accepted by the contract that was inferred from it."""
     try:
-        table = pa.Table.from_pylist([{k: v for k, v in row.items()} for row in rows])
+        table = pa.Table.from_pylist(rows)
     except (pa.ArrowException, OverflowError):
         return
     if table.num_columns:

@@ -14,14 +14,14 @@ from decimal import Decimal
 from fractions import Fraction
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, NotRequired, TypeVar
 from uuid import UUID
 
 import pyarrow as pa
 import pydantic
 import pytest
 from pydantic import BaseModel, Field, RootModel, create_model
-from typing_extensions import NotRequired, TypeAliasType, TypedDict
+from typing_extensions import TypeAliasType, TypedDict
 
 from rowkeeper.contracts import Contract
 from rowkeeper.errors import ContractError
@@ -63,7 +63,7 @@ class Open(BaseModel, extra="allow"):
 
 class Tree(BaseModel):
     name: str
-    children: list["Tree"] = []
+    children: list[Tree] = []
 
 
 class Box(BaseModel, Generic[T]):
@@ -369,7 +369,7 @@ def test_arbitrary_class() -> None:
     class Engine:
         pass
 
-    with pytest.raises(ContractError, match="M.f"):
+    with pytest.raises(ContractError, match=r"M\.f"):
         Contract(create_model("M", __config__={"arbitrary_types_allowed": True}, f=(Engine, ...)))
 
 

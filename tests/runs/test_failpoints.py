@@ -1,10 +1,14 @@
-"""Exactly once: the process is killed at every change of state, run again, and leaves what an undisturbed run leaves."""
+"""Exactly once: killed at every change of state and run again, it leaves what an undisturbed run leaves."""
 
 from __future__ import annotations
+
+import random
+from pathlib import Path
 
 import pytest
 
 from tests.arena import KILLED, Arena, Outcome
+from tests.runs.pairs import Bench
 from tests.runs.scenarios import SCENARIOS, Scenario, left_behind, prepare
 
 by_name = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
@@ -53,3 +57,27 @@ def test_killed_at_every_failpoint_nothing_is_lost_or_doubled(arena: Arena, scen
         if different or any(each.status for each in outcomes):
             faults.append((point, different, outcomes))
     assert not faults, "\n".join(map(str, faults))
+
+
+PAIRS = 12
+
+
+def test_a_second_death_during_recovery_changes_nothing(arena: Arena):
+    """Pairs of failpoints, the second striking in what comes after the first; `make torture` tries all of them."""
+    bench = Bench.of(arena, next(each for each in SCENARIOS if each.name == "changed_file"))
+    choice = random.Random(20261123)
+    pairs = [(choice.choice(bench.points), choice.choice(bench.points)) for _ in range(PAIRS)]
+    assert [fault for pair in dict.fromkeys(pairs) if (fault := bench.fault_of(*pair))] == []
+
+
+def test_a_founder_that_dies_is_followed_by_another(tmp_path: Path):
+    """Killed at each failpoint of the first use of a state folder: the next command founds it, and works."""
+    log = tmp_path / "points.log"
+    calm = Arena(tmp_path / "calm")
+    calm.run("runs", failpoints=f"*=log:{log}")
+    points = list(dict.fromkeys(log.read_text().split()))
+    assert len(points) > 4
+    for number, point in enumerate(points):
+        arena = Arena(tmp_path / str(number))
+        assert arena.run("runs", failpoints=f"{point}=kill").status == KILLED
+        assert arena.ok("runs") == {"runs": []}

@@ -123,7 +123,8 @@ def _cast_one(one: pa.ChunkedArray[Any], wanted: pa.DataType) -> pa.ChunkedArray
 def _in_microseconds(type: pa.DataType) -> pa.DataType:
     """The same type, with microseconds where it has nanoseconds, inside lists, structs and maps too."""
     if pa.types.is_nested(type) and not pa.types.is_union(type):
-        return _nested_in_microseconds(type)
+        nested: pa.DataType = _nested_in_microseconds(type)
+        return nested
     if pa.types.is_dictionary(type):
         value = _in_microseconds(type.value_type)
         return value if value != type.value_type else type

@@ -43,7 +43,8 @@ class Seal:
         nonce = secrets.token_bytes(NONCE_BYTES)
         sealed = MAGIC + nonce + self._cipher.encrypt(nonce, data, name.encode())
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in (self._root, path.parent):  # parents=True would make the upper one open to others
+                folder.mkdir(mode=0o700, exist_ok=True)
             path.unlink(missing_ok=True)
             write_private(path, sealed)
         except OSError as error:

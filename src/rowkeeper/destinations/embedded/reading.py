@@ -45,7 +45,7 @@ class ReadClient:
         Raises DatabaseError with ClickHouse's own words: who may type SQL may see the values in it.
         """
         try:
-            result = self._client.query(sql)
+            result = self._client.query(sql, tz_mode="aware")
         except (OSError, urllib3.exceptions.HTTPError, ClickHouseError) as error:
             explained = explain(error)
             if isinstance(explained, EngineDied):
