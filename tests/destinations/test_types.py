@@ -58,6 +58,8 @@ class Everything(BaseModel):
     maybe_key: uuid.UUID | None
     place: Place
     tags: list[str]
+    keys: list[uuid.UUID]
+    pauses: list[dt.timedelta]
     places: list[Place]
     numbers: dict[str, int]
     pair: tuple[int, str]
@@ -99,6 +101,8 @@ ROW = {
     "maybe_key": None,
     "place": {"lat": -1.5, "name": None},
     "tags": ["a", ""],
+    "keys": ["61f0c404-5cb3-11e7-907b-a6006ad3dba0"],
+    "pauses": ["PT1S"],
     "places": [{"lat": 1.0, "name": "x"}, {"lat": 2.0, "name": None}],
     "numbers": {"a": -(2**63), "b": 2**63 - 1},
     "pair": [7, "seven"],
@@ -145,6 +149,8 @@ def test_every_type_comes_back_as_it_was(own_arena: Arena):
     assert second["maybe_key"] == OTHER["maybe_key"]
     assert first["numbers"] == ROW["numbers"]
     assert first["tags"] == ["a", ""]
+    assert first["keys"] == ROW["keys"]
+    assert first["pauses"] == [1_000_000]
     assert json.loads(first["union"]) == [1, 2]
     assert json.loads(first["anything"]) == ROW["anything"]
     assert first["maybe_list"] is None

@@ -87,9 +87,7 @@ def test_founders_race_ends_with_one_folder(tmp_path):
         "import sys; from pathlib import Path; from rowkeeper.security.statefolder import open_state_folder as o;"
         "s = o(Path(sys.argv[1])); print(s.id, s.key.hex())"
     )
-    racers = [
-        subprocess.Popen([sys.executable, "-c", code, tmp_path / "s"], stdout=subprocess.PIPE) for _ in range(6)
-    ]
+    racers = [subprocess.Popen([sys.executable, "-c", code, tmp_path / "s"], stdout=subprocess.PIPE) for _ in range(6)]
     assert len({racer.communicate()[0] for racer in racers}) == 1
     assert len(list((tmp_path / "config" / "rowkeeper").iterdir())) == 1
 

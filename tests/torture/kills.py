@@ -9,7 +9,7 @@ from subprocess import TimeoutExpired
 import psutil
 
 from tests.torture.judging import Findings
-from tests.torture.processes import Herd
+from tests.torture.processes import HANG_SECONDS, Herd
 from tests.torture.proving import Proved, Tell, prove, silent
 from tests.torture.stage import Stage
 from tests.torture.workload import Workload, home_of
@@ -46,7 +46,7 @@ def _try_kill(stage: Stage, seconds: float, index: int) -> Findings:
         hit = False
     except TimeoutExpired:
         hit = _strike(stage.herd, victim, client.pid, stage.workload)
-    ended = stage.herd.finish(client, command, started, 60.0)
+    ended = stage.herd.finish(client, command, started, HANG_SECONDS)
     findings = Findings(f"kill {victim} after {seconds:.3f} s{'' if hit else ' (missed)'} exit {ended.status}")
     findings.hit = hit
     rest = index // len(VICTIMS)

@@ -24,14 +24,13 @@ from typing import Self
 from tests.torture.judging import Findings
 from tests.torture.mounting import detach
 from tests.torture.planning import spread
-from tests.torture.processes import POLL_SECONDS, Ended
+from tests.torture.processes import HANG_SECONDS, POLL_SECONDS, Ended
 from tests.torture.proving import Proved, Tell, prove, silent
 from tests.torture.stage import Stage
 from tests.torture.workload import home_of
 
 IMAGE_BYTES = 1 << 30
 OPTIONS = "loop,commit=300,noauto_da_alloc,noatime"
-RUN_SECONDS_MAX = 60.0
 THE_END = "after the end"
 
 
@@ -168,7 +167,7 @@ def _run_until(stage: Stage, moment: Moment) -> Ended | None:
     command = type(command)(command.argv, command.folder, command.environment | moment.environment)
     started = time.monotonic()
     client = stage.herd.start(command)
-    until = moment.seconds if moment.seconds is not None else RUN_SECONDS_MAX
+    until = moment.seconds if moment.seconds is not None else HANG_SECONDS
     while time.monotonic() - started < until:
         if moment.environment and stage.herd.someone_stopped():
             return None

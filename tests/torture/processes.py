@@ -21,6 +21,7 @@ from tests.torture.forking import Forked
 MARK = "ROWKEEPER_TORTURE_MARK"
 KILLED = -signal.SIGKILL
 HUNG = 124
+HANG_SECONDS = 30.0  # a run takes 1 to 3 s, and this often when all cores are busy
 POLL_SECONDS = 0.01
 
 
@@ -90,7 +91,7 @@ class Herd:
         texts = [(command.folder / name).read_text(errors="replace") for name in (command.output, command.errors)]
         return Ended(status, time.monotonic() - started, *texts)
 
-    def run(self, command: Command, seconds_max: float = 60.0) -> Ended:
+    def run(self, command: Command, seconds_max: float = HANG_SECONDS) -> Ended:
         """Starts a command and waits for its end."""
         started = time.monotonic()
         return self.finish(self.start(command), command, started, seconds_max)

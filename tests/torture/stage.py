@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.torture.judging import Expected, Findings, judge_command, judge_recovery, judge_seen, judge_unreadable
-from tests.torture.processes import Ended, Herd
+from tests.torture.processes import HANG_SECONDS, Ended, Herd
 from tests.torture.workload import Outcome, Unreadable, Workload, home_of
 
 
@@ -80,7 +80,7 @@ class Stage:
         shutil.rmtree(home)
         return found
 
-    def run(self, seconds_max: float = 60.0) -> Ended:
+    def run(self, seconds_max: float = HANG_SECONDS) -> Ended:
         """The run under torture, to its end."""
         return self.herd.run(self.workload.command(self.folder), seconds_max)
 

@@ -8,12 +8,10 @@ from itertools import groupby
 from subprocess import TimeoutExpired
 
 from tests.torture.judging import Findings, judge_command
-from tests.torture.processes import POLL_SECONDS, Command
+from tests.torture.processes import HANG_SECONDS, POLL_SECONDS, Command
 from tests.torture.proving import Proved, Tell, prove, silent
 from tests.torture.stage import Stage
 from tests.torture.workload import home_of
-
-SECONDS_MAX = 60.0
 
 
 def judge_watched(findings: Findings, looks: list[str]) -> None:
@@ -77,7 +75,7 @@ def _kill_one(stage: Stage, seconds: float) -> None:
         client.wait(timeout=seconds)
     except TimeoutExpired:
         client.kill()
-    stage.herd.finish(client, command, started, SECONDS_MAX)
+    stage.herd.finish(client, command, started, HANG_SECONDS)
 
 
 def _looks(watcher: Command) -> list[str]:
@@ -87,7 +85,7 @@ def _looks(watcher: Command) -> list[str]:
 
 def _wait_for_look(watcher: Command, count: int) -> None:
     """Until the reader has looked so often."""
-    deadline = time.monotonic() + SECONDS_MAX
+    deadline = time.monotonic() + HANG_SECONDS
     while len(list(filter(None, _looks(watcher)))) < count:
         if time.monotonic() > deadline:
             raise AssertionError(f"the reader does not answer: {(watcher.folder / watcher.errors).read_text()[-500:]}")

@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-from rowkeeper.contracts.inference import infer_contract
+from rowkeeper.contracts import infer_contract
 from rowkeeper.errors import ConfigurationError
 from rowkeeper.sources import sample
 

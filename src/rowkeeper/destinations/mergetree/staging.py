@@ -10,7 +10,7 @@ import pyarrow as pa
 from rowkeeper.batch import ROW_BITS, ROW_ID
 from rowkeeper.destinations.mergetree.bulk import shared_arrow_file
 from rowkeeper.destinations.mergetree.layout import HASH, RUN, columns_of, contract_columns, row_hash
-from rowkeeper.destinations.mergetree.types import identifier, literal, transport
+from rowkeeper.destinations.mergetree.types import identifier, literal
 from rowkeeper.protocols import StagedRows
 from rowkeeper.resilience.failpoints import failpoint
 
@@ -60,7 +60,6 @@ def _allow_parts(table: TableSession, name: str) -> None:
 
 def insert(table: TableSession, rows: pa.Table) -> None:
     """Hands a batch over. The engine hashes each row as it takes it, before anything is written."""
-    rows = transport(rows)
     kinds = dict(table.columns)
     given = [name for name in rows.column_names if name != ROW_ID]
     structure = ", ".join(f"{identifier(name)} {kinds[name]}" for name in given) + f", {ROW_ID} UInt64"

@@ -104,15 +104,3 @@ def identifier(name: str) -> str:
 def literal(text: str) -> str:
     """A quoted string."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def transport(table: pa.Table) -> pa.Table:
-    """The table as ClickHouse reads it right: UUIDs as text, durations as whole microseconds."""
-    for index, field in enumerate(table.schema):
-        column = table.column(index)
-        if pa.types.is_duration(field.type):
-            table = table.set_column(index, field.name, column.cast(pa.duration("us")).cast(pa.int64()))
-        elif pa.types.is_fixed_size_binary(field.type) and (field.metadata or {}).get(b"rk:type") == b"uuid":
-            text = [None if value is None else value.hex() for value in column.to_pylist()]
-            table = table.set_column(index, field.name, pa.array(text, pa.string()))
-    return table
