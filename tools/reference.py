@@ -32,7 +32,7 @@ def reference() -> str:
         "## In a pipeline file",
         *(_documented(name, thing) for name, thing in PUBLIC.items()),
         "## Errors",
-        "Each says what happened, to what, and what to do next. `retryable` ones leave what was staged for the next run.",
+        "Each says what happened, to what, and what to do next. After a `retryable` one the next run goes on.",
         _errors(),
     ]
     return "\n\n".join(parts) + "\n"

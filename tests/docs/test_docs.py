@@ -7,12 +7,12 @@ import shlex
 from pathlib import Path
 
 import pytest
+from tools.reference import TARGET, reference
 
 import rowkeeper as rk
 from rowkeeper.cli.commands import main as door
 from rowkeeper.pipeline import select
 from tests.arena import Arena
-from tools.reference import TARGET, reference
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"```(\w+)(?: file=(\S+))?\n(.*?)```", re.DOTALL)

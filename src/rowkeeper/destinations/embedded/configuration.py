@@ -24,8 +24,12 @@ CONFIG = """<clickhouse>
   </storage_configuration>
   <user_directories><users_xml><path>{users}</path></users_xml></user_directories>
   <logger><level>none</level></logger>
+  <database_atomic_delay_before_drop_table_sec>1</database_atomic_delay_before_drop_table_sec>
 </clickhouse>
 """
+
+# Tables are dropped in the background (a DROP that waits would wait for ever on a disk that fails), but soon: the
+# default of eight minutes would keep the space of every staging area for so long.
 
 USERS = """<clickhouse>
   <profiles><default/></profiles>

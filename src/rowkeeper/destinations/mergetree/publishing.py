@@ -89,7 +89,7 @@ def publish(table: TableSession, record: CommitRecord, change: Change) -> None:
 def _build(table: TableSession, record: CommitRecord, change: Change, next_table: str) -> list[str]:
     """Makes the table that will be live; returns the parts of the live table that it was made from."""
     do, names = table.statements.do, table.names
-    do(f"DROP TABLE IF EXISTS {next_table} SYNC")
+    do(f"DROP TABLE IF EXISTS {next_table}")
     failpoint("publish.before_clone")
     parts = _parts(table, names.table)
     if change.reverse is not None:
@@ -152,12 +152,12 @@ def _keep_undo(table: TableSession, run: int, former: str) -> None:
     failpoint("publish.after_undo")
     for companion in table.companions("undo"):
         if companion.run != run:
-            table.statements.do(f"DROP TABLE IF EXISTS {table.names.quoted(companion.name)} SYNC")
+            table.statements.do(f"DROP TABLE IF EXISTS {table.names.quoted(companion.name)}")
 
 
 def _clear(table: TableSession, run: int) -> None:
     for companion in table.companions("staging", "fenced", run=run):
-        table.statements.do(f"DROP TABLE IF EXISTS {table.names.quoted(companion.name)} SYNC")
+        table.statements.do(f"DROP TABLE IF EXISTS {table.names.quoted(companion.name)}")
     failpoint("publish.after_clear")
 
 
@@ -189,7 +189,7 @@ def settle(table: TableSession, run: int) -> bool:
             table.statements.do(f"RENAME TABLE {table.names.quoted(area.name)} TO {table.names.fenced(run)}")
     failpoint("settle.after_fence")
     for following in table.companions("next", run=run)[:1]:
-        table.statements.do(f"DROP TABLE IF EXISTS {table.names.fenced_next(run)} SYNC")
+        table.statements.do(f"DROP TABLE IF EXISTS {table.names.fenced_next(run)}")
         name = table.names.quoted(following.name)
         table.statements.do(f"RENAME TABLE {name} TO {table.names.fenced_next(run)}")
     failpoint("settle.after_fence_next")
@@ -202,5 +202,5 @@ def settle(table: TableSession, run: int) -> bool:
         failpoint("settle.after_sync")
         _clear(table, run)
     else:
-        table.statements.do(f"DROP TABLE IF EXISTS {table.names.fenced_next(run)} SYNC")
+        table.statements.do(f"DROP TABLE IF EXISTS {table.names.fenced_next(run)}")
     return published

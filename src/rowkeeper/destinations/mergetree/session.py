@@ -53,14 +53,14 @@ class TableSession:
         columns = layout.contract_columns(self.schema, made.low_cardinality)
         _check_names(made, dict(columns))
         wanted = self.names.wanted(0)
-        self.statements.do(f"DROP TABLE IF EXISTS {wanted} SYNC")
+        self.statements.do(f"DROP TABLE IF EXISTS {wanted}")
         self.statements.do(layout.create(wanted, columns, made.order_by, made.partition_by, dict(made.codecs)))
         try:
             if not self.exists(self.names.table):
                 self.statements.do(f"CREATE TABLE IF NOT EXISTS {self.names.live} AS {wanted}")
             return layout.compare(self.statements, self.names, wanted)
         finally:
-            self.statements.do(f"DROP TABLE IF EXISTS {wanted} SYNC")
+            self.statements.do(f"DROP TABLE IF EXISTS {wanted}")
 
     def _ensure_database(self) -> None:
         """EXCHANGE needs an Atomic database; chDB's own `default` is an overlay over one."""

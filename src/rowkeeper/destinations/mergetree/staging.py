@@ -111,11 +111,11 @@ def resume(table: TableSession, run: int, token: int, staged: Sequence[StagedRow
     _enter(table, run, token)
     name = table.names.staging(run, token)
     for newer in areas[1:]:
-        table.statements.do(f"DROP TABLE IF EXISTS {table.names.quoted(newer.name)} SYNC")
+        table.statements.do(f"DROP TABLE IF EXISTS {table.names.quoted(newer.name)}")
     former = table.names.quoted(areas[0].name)
     table.statements.do(f"CREATE TABLE {name} CLONE AS {former}")
     failpoint("stage_resume.after_clone")
-    table.statements.do(f"DROP TABLE {former} SYNC")
+    table.statements.do(f"DROP TABLE {former}")
     failpoint("stage_resume.after_drop")
     _allow_parts(table, name)
     table.columns = table.staged_columns()
@@ -152,5 +152,5 @@ def drop(table: TableSession, run: int) -> None:
     if companions:
         table.statements.stop(run)
     for companion in companions:
-        table.statements.do(f"DROP TABLE IF EXISTS {table.names.quoted(companion.name)} SYNC")
+        table.statements.do(f"DROP TABLE IF EXISTS {table.names.quoted(companion.name)}")
         failpoint("stage_drop.after_drop")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -172,7 +173,7 @@ class _Reading:
         self._block_bytes = block_bytes
         self._bad: list[Malformed] = []
         self._row = 0
-        self._newline_in_last = False
+        self._last_good = self._last_bad = (-1, False)  # number, and whether a newline is in it
 
     def pieces(self) -> Iterator[Piece]:
         with self._file.reopen() as stream:
@@ -180,15 +181,15 @@ class _Reading:
             try:
                 reader = self._reader(quotes)
                 while (batch := next(reader, None)) is not None:
-                    if batch.num_rows:
-                        self._newline_in_last = _has_newline(batch)
                     if piece := self._piece(batch):
+                        if batch.num_rows:
+                            self._last_good = (piece.numbers[-1].as_py(), _has_newline(batch))
                         yield piece
             except (pa.ArrowInvalid, UnicodeError) as error:
                 raise self._explained(error) from error
             if piece := self._piece(None):
                 yield piece
-            if quotes.count % 2 and self._newline_in_last:
+            if quotes.count % 2 and max(self._last_good, self._last_bad)[1]:
                 raise SourceError(
                     f"{self._file.name} ends inside quotes: a quote is never closed",
                     hint="close it, or fetch the file again",
@@ -225,18 +226,25 @@ class _Reading:
         kind = "csv_too_many_fields" if row.actual_columns > row.expected_columns else "csv_too_few_fields"
         message = f"{row.actual_columns} fields where the header has {row.expected_columns}"
         self._bad.append(Malformed(number, f"row {number + 1}", kind, message, row.text.encode()))
+        self._last_bad = (number, "\n" in row.text)
         return "skip"
 
     def _piece(self, batch: pa.RecordBatch | None) -> Piece | None:
-        """The rows of a block, those set apart among them: the good ones take the numbers that are left."""
+        """The rows of a block, those set apart among them: the good ones take the numbers that are left.
+
+        The reader parses ahead of what it returns, so some of the rows set apart belong to a later block.
+        """
         table = pa.Table.from_batches([batch]) if batch is not None else _none(self._file.keep)
-        bad = tuple(sorted(self._bad, key=lambda each: each.row))
-        self._bad.clear()
-        first, self._row = self._row, self._row + table.num_rows + len(bad)
-        if self._row == first:
-            return None
-        numbers = _numbers(first, self._row, bad)
-        return Piece(table, numbers, row_places(numbers), bad, self._row)
+        self._bad.sort(key=lambda each: each.row)
+        taken = {each.row for each in self._bad}
+        free = (number for number in itertools.count(self._row) if number not in taken)
+        numbers = pa.array(itertools.islice(free, table.num_rows), pa.uint64())
+        first, self._row = self._row, numbers[-1].as_py() + 1 if len(numbers) else self._row
+        if batch is None and self._bad:
+            self._row = self._bad[-1].row + 1
+        bad = tuple(each for each in self._bad if each.row < self._row)
+        del self._bad[: len(bad)]
+        return Piece(table, numbers, row_places(numbers), bad, self._row) if self._row > first else None
 
     def _explained(self, error: Exception) -> Exception:
         text, name = str(error), self._file.name
@@ -254,13 +262,6 @@ class _Reading:
 def _after(done: int, piece: Piece) -> Piece | None:
     """The rows of a piece from number `done` on; None if there is none."""
     return piece.since(done) if piece.next_row > done else None
-
-
-def _numbers(first: int, end: int, bad: Sequence[Malformed]) -> pa.Array[Any]:
-    numbers = pa.array(range(first, end), pa.uint64())
-    if not bad:
-        return numbers
-    return numbers.filter(pc.invert(pc.is_in(numbers, pa.array([each.row for each in bad], pa.uint64()))))
 
 
 def _has_newline(batch: pa.RecordBatch) -> bool:
