@@ -22,7 +22,8 @@ from rowkeeper.errors import Category, ConfigurationError, FrameworkError, RunIn
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.settings import Settings
 
-out = Console(soft_wrap=True, highlight=False)
+WIDTH_ELSEWHERE = 200  # where there is no terminal, lines are for other programs to cut
+out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else WIDTH_ELSEWHERE)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2

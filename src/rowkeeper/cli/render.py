@@ -30,7 +30,7 @@ def show_report(report: RunReport) -> None:
     status = f"[{COLOURS.get(report.status, 'white')}]{report.status}[/]"
     speed = f" ({report.rows_per_second:,.0f} rows/s)" if report.account.read else ""
     out.print(f"[bold]{escape(report.pipeline)}[/]  {status}  run {report.run}, {report.seconds:.1f} s{speed}")
-    if report.status != "unchanged":
+    if report.partitions:
         show_account(report.account.as_dict(), report.reasons)
     for note in report.notes:
         out.print(f"  [dim]{escape(note)}[/]")

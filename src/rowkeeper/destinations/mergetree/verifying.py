@@ -30,6 +30,8 @@ def verify(table: TableSession, expected: Mapping[int, Fingerprint]) -> list[Run
     report = []
     for run in sorted({*expected, *found}):
         held, (there, changed) = expected.get(run, Fingerprint()), found.get(run, (Fingerprint(), 0))
+        if run not in expected:
+            changed = 0  # all of them are added: there is nothing that they could have been changed from
         doubled = 0 if there == held else _doubled(table, run)
         report.append(_judge(run, held, there, changed, doubled))
     return report
