@@ -319,7 +319,7 @@ class DestinationSession(Protocol):
         """Makes an empty staging area for the run, dropping any of the same name."""
         ...
 
-    def stage_resume(self, run: int, former_token: int, token: int, staged: Sequence[StagedRows]) -> bool:
+    def stage_resume(self, run: int, token: int, staged: Sequence[StagedRows]) -> bool:
         """Takes over the staging area of a dead run, keeping exactly the rows that are recorded as staged.
 
         Returns False, with the staging area dropped, if it does not hold them all, as they were sent.

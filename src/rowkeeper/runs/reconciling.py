@@ -157,7 +157,7 @@ def take_over(held: Hold, run: RunRecord) -> RunRecord | None:
     staged = staged_rows(held.ledger.batches(run.run), held.ledger.partitions(run.run))
     resumed = held.ledger.resume_run(held.lease, run.run)
     failpoint("reconcile.after_resume")
-    kept = held.session.stage_resume(run.run, run.token, held.lease.token, staged)
+    kept = held.session.stage_resume(run.run, held.lease.token, staged)
     return resumed if kept else None
 
 

@@ -126,9 +126,8 @@ class TableSession:
         """Makes an empty staging area."""
         staging.open_area(self, run, token)
 
-    def stage_resume(self, run: int, former_token: int, token: int, staged: Sequence[StagedRows]) -> bool:
+    def stage_resume(self, run: int, token: int, staged: Sequence[StagedRows]) -> bool:
         """Takes over a dead run's staging area; False if it does not hold what the ledger says."""
-        del former_token  # the oldest area is the one to take over, whatever token it was made under
         return staging.resume(self, run, token, staged)
 
     def stage(self, table: pa.Table) -> None:
