@@ -19,20 +19,18 @@ from rich.table import Table
 from bench.generate import FORMATS, files
 from bench.one import DATA
 
-REPEATS = 3
 
-
-def measured(what: str, kind: str, rows: int) -> dict[str, Any]:
-    """One load in a fresh process."""
-    argv = [sys.executable, "-m", "bench.one", what, kind, str(rows)]
+def measured(module: str, *words: str) -> dict[str, Any]:
+    """One measurement in a fresh process."""
+    argv = [sys.executable, "-m", module, *words]
     done = subprocess.run(argv, check=True, capture_output=True, text=True, cwd=Path(__file__).parent.parent)
     document: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return document
 
 
-def best(what: str, kind: str, rows: int) -> dict[str, Any]:
+def best(module: str, *words: str, repeats: int) -> dict[str, Any]:
     """The quickest of a few: what is slower had something else to wait for."""
-    runs = [measured(what, kind, rows) for _ in range(REPEATS)]
+    runs = [measured(module, *words) for _ in range(repeats)]
     return min(runs, key=lambda run: float(run["seconds"]))
 
 
@@ -41,12 +39,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--large", type=int, default=10_000_000, help="rows of the memory and publish section")
+    parser.add_argument("--repeats", type=int, default=3, help="the quickest of so many counts")
     options = parser.parse_args()
     console = Console()
+    whole: dict[str, float] = {}
     table = Table("format", "rows", "raw s", "Rowkeeper s", "speed, raw = 1", "raw MB", "Rowkeeper MB")
     for kind in FORMATS:
         files(DATA, options.rows, kind)
-        raw, load = best("raw", kind, options.rows), best("load", kind, options.rows)
+        raw = best("bench.one", "raw", kind, str(options.rows), repeats=options.repeats)
+        load = best("bench.one", "load", kind, str(options.rows), repeats=options.repeats)
+        whole[kind] = float(load["seconds"])
         table.add_row(
             kind,
             f"{options.rows:,}",
@@ -57,15 +59,25 @@ def main() -> None:
             f"{load['megabytes_peak']:.0f}",
         )
     console.print("A whole run against a raw INSERT ... SELECT FROM file()", table)
+    _host(console, options.rows, options.repeats, whole["parquet"])
     if options.large:
         _large(console, options.large)
+
+
+def _host(console: Console, rows: int, repeats: int, run_seconds: float) -> None:
+    host, inside = (
+        float(best("bench.hosting", how, str(rows), repeats=repeats)["seconds"]) for how in ("host", "inside")
+    )
+    table = Table("rows staged", "through the host s", "in this process s", "the host costs a run")
+    table.add_row(f"{rows:,}", f"{host:.2f}", f"{inside:.2f}", f"{(host - inside) / run_seconds:.1%}")
+    console.print("What the engine's host process costs (Parquet)", table)
 
 
 def _large(console: Console, rows: int) -> None:
     table = Table("rows", "Rowkeeper s", "of which publish s", "seal (read back) s", "peak MB, both processes")
     for count in (rows // 10, rows):
         files(DATA, count, "parquet")
-        load = measured("load", "parquet", count)
+        load = measured("bench.one", "load", "parquet", str(count))
         table.add_row(
             f"{count:,}",
             f"{load['seconds']:.1f}",

@@ -1,0 +1,87 @@
+"""What the host process costs: the same rows staged through it, and by the same engine code in this process.
+
+`python -m bench.hosting host|inside ROWS` prints a JSON document.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow as pa
+
+import rowkeeper as rk
+from bench.generate import chunk
+from bench.trips import Trip
+from rowkeeper.batch import ROW_ID
+from rowkeeper.contracts import Contract
+from rowkeeper.destinations.embedded import configuration
+from rowkeeper.destinations.embedded.answering import Engine, Limits
+from rowkeeper.destinations.embedded.places import EnginePlaces
+from rowkeeper.destinations.mergetree.session import TableSession
+from rowkeeper.destinations.mergetree.statements import Statements
+
+BATCH_ROWS = 131_072
+
+
+class Inside(Statements):
+    """The host's engine in this process: no socket, no HTTP, no driver."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._table = "bench"
+        self.run = 0
+
+    def do(self, sql: str) -> None:
+        """Runs a statement."""
+        self._engine.run(sql, b"", {}, writes=True)
+
+    def ask(self, sql: str) -> Sequence[Sequence[Any]]:
+        """Runs a query."""
+        answer = self._engine.run(f"{sql} FORMAT JSONCompact", b"", {}, writes=True)
+        return cast("Sequence[Sequence[Any]]", json.loads(answer)["data"])
+
+
+def tables(rows: int) -> list[pa.Table]:
+    """Accepted rows as a run stages them."""
+    schema = Contract(Trip).schema
+    found = []
+    for first in range(0, rows, BATCH_ROWS):
+        count = min(BATCH_ROWS, rows - first)
+        table = chunk(first, count).to_arrow().cast(schema)
+        found.append(table.append_column(ROW_ID, pa.array(range(first, first + count), pa.uint64())))
+    return found
+
+
+def main() -> None:
+    """Stages the rows and prints how long it took."""
+    how, rows = sys.argv[1], int(sys.argv[2])
+    batches = tables(rows)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["XDG_CONFIG_HOME"] = folder + "/config"
+        settings = rk.Settings(home=Path(folder) / "state", engine_idle_seconds=5)
+        with rk.Workspace.open(settings) as workspace:
+            destination = rk.destinations.clickhouse("trips", order_by=["pickup_at", "trip_id"])
+            session: TableSession = destination.connect(workspace.site, Contract(Trip).schema)
+            if how == "inside":
+                places = EnginePlaces(Path(folder) / "inside")
+                places.folder.mkdir()
+                os.environ[configuration.KEY_VARIABLE] = "00" * 32
+                session.statements = Inside(Engine(configuration.write(places), Limits(2 << 30, 60.0)))
+            session.prepare()
+            session.stage_open(1, 1)
+            started = time.perf_counter()
+            for batch in batches:
+                session.stage(batch)
+            seconds = time.perf_counter() - started
+    sys.stdout.write(json.dumps({"seconds": seconds}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
