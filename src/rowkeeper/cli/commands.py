@@ -32,7 +32,7 @@ from rowkeeper.runs.loading import run_pipeline
 from rowkeeper.runs.reconciling import recover as recover_runs
 from rowkeeper.runs.rejects import describe_rejects, open_rejects
 from rowkeeper.runs.replaying import replay
-from rowkeeper.runs.report import Observer, partition_document
+from rowkeeper.runs.report import partition_document
 from rowkeeper.runs.rollback import rollback_run
 from rowkeeper.runs.verifying import verify_pipeline
 from rowkeeper.runs.workspace import Workspace
@@ -57,9 +57,9 @@ def run(file: str, as_json: bool) -> int:
     pipelines = _pipelines(file)
     documents: list[dict[str, Any]] = []
     status = DONE
-    with workspace() as space, shown(err) as observe:
+    with workspace() as space:
         for pipeline in pipelines:
-            document, outcome = _run_one(pipeline, space, observe, as_json)
+            document, outcome = _run_one(pipeline, space, as_json)
             documents.append(document)
             status = max(status, outcome)
     if as_json:
@@ -67,10 +67,11 @@ def run(file: str, as_json: bool) -> int:
     return status
 
 
-def _run_one(pipeline: Pipeline, space: Workspace, observe: Observer, as_json: bool) -> tuple[dict[str, Any], int]:
+def _run_one(pipeline: Pipeline, space: Workspace, as_json: bool) -> tuple[dict[str, Any], int]:
     """Runs one pipeline; a failure is told and does not keep the file's other pipelines from running."""
     try:
-        report = run_pipeline(pipeline, space, observe)
+        with shown(err) as observe:  # the live line is gone before anything else is printed
+            report = run_pipeline(pipeline, space, observe)
     except FrameworkError as error:
         tell_error(error)
         document = {"pipeline": pipeline.name, "status": "failed", "error": error_document(error)}

@@ -74,6 +74,8 @@ class _Line(_Meter):
 
     def render(self) -> Table:
         grid = Table.grid(padding=(0, 2))
+        for _ in range(4):
+            grid.add_column(no_wrap=True)
         grid.add_row(
             f"[bold]{self.now.pipeline}[/]", self.now.step, self.text(), f"[dim]{self.memory_megabytes:,.0f} MB[/]"
         )
