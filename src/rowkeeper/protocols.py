@@ -337,7 +337,7 @@ class DestinationSession(Protocol):
         """Drops all that a run has staged, whatever its token; its former next table too."""
         ...
 
-    def duplicate_rows(self) -> Iterator[DuplicateRow]:
+    def duplicate_rows(self, change: Change) -> Iterator[DuplicateRow]:
         """The staged rows that `seal` will take out as duplicates, in order of row id."""
         ...
 
@@ -361,7 +361,7 @@ class DestinationSession(Protocol):
         ...
 
     def undo_kept(self, run: int) -> bool:
-        """Whether this run is the last one published and the table as it was before is still kept."""
+        """Whether this run is the last one published and the table as it was before can take its place again."""
         ...
 
     def verify(self, expected: Mapping[int, Fingerprint]) -> list[RunRows]:

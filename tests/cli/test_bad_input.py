@@ -369,7 +369,7 @@ def test_a_zombie_can_do_no_harm(arena: Arena):
     """Stopped just before its commit point, past its lease; another run publishes; the zombie wakes up and fails."""
     arena.write("zombie/a.csv", CSV_BYTES)
     file = write_pipeline(arena, "zombie", "zombie/*.csv")
-    zombie = arena.start("run", file, failpoints="publish.before_exchange=stop", env={"ROWKEEPER_LEASE_SECONDS": "0.5"})
+    zombie = arena.start("run", file, failpoints="publish.before_exchange=stop", env={"ROWKEEPER_LEASE_SECONDS": "3"})
     zombie.wait_stopped()
     other = arena.run("run", file)
     while "is held by another run" in other.stderr:

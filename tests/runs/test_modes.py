@@ -246,3 +246,50 @@ def test_a_dropped_table_is_noticed(arena: Arena):
     outcome = arena.run("run", file)
     assert outcome.status == 1
     assert "published last by no run" in outcome.stderr
+
+
+def test_a_changed_file_is_no_duplicate_of_itself(arena: Arena):
+    """Reloaded with duplicates="skip": the rows of its former version hold no place that its new rows would lose."""
+    file = declare(arena, "itself", 'key=["id"], duplicates="skip"')
+    arena.write("itself/a.csv", FIRST)
+    arena.ok("run", file)
+    arena.write("itself/a.csv", FIRST + "5,1,new\n")
+    assert line(arena.ok("run", file)) == (4, 3, 0, 1, 0)
+    assert sorted(row[2] for row in arena.rows("itself")) == ["a", "b", "new"]
+    assert arena.ok("verify", file)["sound"]
+
+
+def test_a_rollback_loses_no_row_of_another_writer(arena: Arena):
+    """An append is taken back around them; a merge, which would lose them, is refused with nothing changed."""
+    for name, options, status in (("mine", "", 0), ("ours", 'key=["id"], write="merge"', 1)):
+        file = declare(arena, name, options)
+        arena.write(f"{name}/a.csv", FIRST)
+        arena.ok("run", file)
+        arena.write(f"{name}/b.csv", SECOND)
+        run = arena.ok("run", file)["run"]
+        with writer(arena) as client:
+            client.command(f"INSERT INTO {name} (id, version, text) VALUES (9, 9, 'theirs')")
+        assert arena.run("rollback", str(run)).status == status
+        assert "theirs" in {row[2] for row in arena.rows(name)}
+        assert arena.run("verify", file, "--json").json["added"] == 1
+        assert arena.run("verify", file, "--json").json["missing"] == 0
+
+
+@pytest.mark.parametrize("point", ["publish.before_clone", "publish.after_clone", "publish.before_exchange"])
+def test_a_zombie_rollback_can_do_no_harm(arena: Arena, point: str):
+    """Stopped before its commit point past its lease and settled by another command, it wakes up and fails."""
+    name = "zombie_" + point.split(".")[1]
+    file = declare(arena, name)
+    arena.write(f"{name}/a.csv", FIRST)
+    run = arena.ok("run", file)["run"]
+    env = {"ROWKEEPER_LEASE_SECONDS": "3"}
+    zombie = arena.start("rollback", str(run), failpoints=f"{point}=stop", env=env)
+    zombie.wait_stopped()
+    while "is held by another run" in (other := arena.run("recover")).stderr:
+        pass
+    assert other.status == 0, other
+    zombie.go_on()
+    assert zombie.wait().status == 1
+    assert len(arena.rows(name)) == 3
+    assert arena.ok("verify", file)["sound"]
+    assert arena.ok("run", file)["status"] == "unchanged"

@@ -11,10 +11,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from tests.torture.faults import Mode
 from tests.torture.forking import preload
 from tests.torture.judging import Findings
 from tests.torture.kills import kills
 from tests.torture.mounting import why_no_fuse
+from tests.torture.planning import MODES
 from tests.torture.powerloss import power_losses, why_no_power_loss
 from tests.torture.product import APPEND, MODULES, VARIANTS, Product, why_no_product
 from tests.torture.proving import Proved, Tell
@@ -37,6 +39,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--short", action="store_true", help=f"about {SHORT_SECONDS:.0f} s, one way of writing")
     parser.add_argument("--seconds", type=float, help=f"for all proofs together; default {LONG_SECONDS:.0f}")
     parser.add_argument("--every", type=int, default=1, help="every n-th operation (the order is spread anyway)")
+    parser.add_argument("--match", default="", help="only operations with this in 'operation path' (a pattern)")
+    parser.add_argument("--modes", type=Mode, nargs="+", help="only these ways to fail")
+    parser.add_argument("--variants", nargs="+", choices=[each.name for each in VARIANTS], help="only these")
     parser.add_argument("--only", choices=sorted(SHARES), help="one proof alone")
     parser.add_argument("--rehearse", metavar="BUG", help="torture the rehearsal with this bug instead, or `chdb`")
     parser.add_argument("--whole", action="store_true", help="start whole processes, not forks with all imported")
@@ -50,7 +55,8 @@ def _workloads(options: argparse.Namespace) -> list[Callable[[], Workload]]:
     if options.rehearse:
         return [ChdbRehearsal if options.rehearse == "chdb" else partial(LoaderRehearsal, options.rehearse)]
     preload(MODULES)
-    variants = (APPEND,) if options.short else VARIANTS
+    names = options.variants or ([APPEND.name] if options.short else [each.name for each in VARIANTS])
+    variants = [each for each in VARIANTS if each.name in names]
     return [partial(Product, variant, forked=not options.whole) for variant in variants]
 
 
@@ -88,7 +94,8 @@ def _possible(options: argparse.Namespace, tally: Tally) -> list[str]:
 def _prove(proof: str, stages: list[Stage], seconds: float, options: argparse.Namespace, tell: Tell) -> Proved:
     match proof:
         case "sweep":
-            return sweep(stages, seconds_max=seconds, every=options.every, tell=tell)
+            modes = [mode for mode in MODES if options.modes is None or mode[0] in options.modes]
+            return sweep(stages, seconds_max=seconds, every=options.every, match=options.match, modes=modes, tell=tell)
         case "kills":
             return kills(stages, seconds_max=seconds, seed=options.seed, tell=tell)
         case "power":

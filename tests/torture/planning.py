@@ -26,9 +26,8 @@ def spread(count: int) -> Iterator[int]:
             yield value
 
 
-def plan(operations: int, every: int, modes: Sequence[tuple[Mode, bool]] = MODES) -> Iterator[Fault]:
-    """Every `every`-th operation in each mode, evenly spread over the run and over the modes from the beginning."""
-    numbers = list(range(1, operations + 1, every))
+def plan(numbers: Sequence[int], modes: Sequence[tuple[Mode, bool]] = MODES) -> Iterator[Fault]:
+    """These operations in each mode, evenly spread over the run and over the modes from the beginning."""
     for index in spread(len(numbers)):
         for mode, sticky in modes:
             yield Fault(mode, numbers[index], sticky)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from tests.torture.faults import Fault, Mode
@@ -18,11 +19,16 @@ def sweep(
     *,
     seconds_max: float,
     every: int = 1,
+    match: str = "",
     modes: Sequence[tuple[Mode, bool]] = MODES,
     tell: Tell = silent,
 ) -> Proved:
-    """Tries every `every`-th operation in each mode, evenly spread over the run wherever the time ends."""
-    operations, _ = measure(stages[0])
+    """Tries every `every`-th operation in each mode, evenly spread over the run wherever the time ends.
+
+    `match`: only operations that this regular expression finds in "operation path".
+    """
+    trace = measure(stages[0])
+    numbers = [number for number, operation in enumerate(trace, 1) if re.search(match, operation)][::every]
 
     def try_one(stage: Stage, point: tuple[int, Fault]) -> Findings:
         index, fault = point
@@ -30,13 +36,13 @@ def sweep(
         turn = index // len(modes)
         return try_point(stage, fault, look=turn % 2 == 0, restart=turn // 2 % 2 == 0)
 
-    result = prove(stages, enumerate(plan(operations, every, modes)), try_one, seconds_max=seconds_max, tell=tell)
-    result.about = f"{operations} operations a run, {result.hits} struck"
+    result = prove(stages, enumerate(plan(numbers, modes)), try_one, seconds_max=seconds_max, tell=tell)
+    result.about = f"{len(trace)} operations a run, {result.hits} struck"
     return result
 
 
-def measure(stage: Stage) -> tuple[int, tuple[str, ...]]:
-    """The number of operations of an undisturbed run on the filesystem, and what they are."""
+def measure(stage: Stage) -> tuple[str, ...]:
+    """The operations of an undisturbed run, in their order: "operation path" each."""
     backing = stage.folder / "home.backing"
     stage.clear()
     stage.reset(backing)
@@ -46,7 +52,7 @@ def measure(stage: Stage) -> tuple[int, tuple[str, ...]]:
         tally = disk.calm()
         assert ended.acknowledged, f"the run fails on a good filesystem: {ended.errors or ended.output}"
         stage.herd.kill()
-    return tally.operations, tally.trace
+    return tally.trace
 
 
 def try_point(stage: Stage, fault: Fault, *, look: bool, restart: bool) -> Findings:

@@ -100,7 +100,9 @@ def _accounts(
 def _seal_duplicates(held: Hold, run: RunRecord, partitions: Sequence[RunPartition]) -> Iterator[BatchRecord]:
     """Seals away the duplicates that go to quarantine, in files of a bounded size."""
     keys = {each.ordinal: each.partition.key for each in partitions}
-    for ordinal, group in groupby(held.session.duplicate_rows(), key=lambda row: partition_ordinal(row.row_id)):
+    for ordinal, group in groupby(
+        held.session.duplicate_rows(change_of(run)), key=lambda row: partition_ordinal(row.row_id)
+    ):
         for rows in _chunks(group, DUPLICATES_PER_FILE):
             rejects = rejects_of_duplicates(rows, keys)
             first = rows[0].row_id

@@ -64,6 +64,7 @@ def _settle(held: Hold, run: RunRecord) -> Finding:
 
 def _called_off(held: Hold, run: RunRecord) -> Finding:
     """A rollback has staged nothing that could be resumed: one that died is as if never asked for."""
+    held.session.stage_drop(run.run)
     held.ledger.fail_run(held.lease, run.run, UNDONE)
     return Finding(run.run, run.pipeline, "undone", f"the rollback {run.run} died before it took effect")
 

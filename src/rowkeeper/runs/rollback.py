@@ -52,6 +52,7 @@ def _entry(held: Hold, run: RunRecord, postings: tuple[Posting, ...]) -> RunReco
         reverses=run.run,
     )
     failpoint("rollback.after_start")
+    held.session.stage_open(entry.run, held.lease.token)  # empty: what fences this rollback, should it become a zombie
     columns = held.ledger.schema_versions(run.target)[-1].columns
     prepared = held.ledger.prepare_run(
         held.lease, entry.run, accounts={}, fingerprints={}, postings=postings, columns=columns
@@ -74,8 +75,9 @@ def _reversing(held: Hold, run: RunRecord) -> tuple[Posting, ...]:
         return tuple(Posting(each.about_run, -each.change) for each in postings)
     if any(posting.about_run != run.run for posting in postings):
         raise PipelineError(
-            f"run {run.run} replaced rows of earlier runs, which are no longer kept",
-            hint="only the last run of such a table can be taken back; restore a backup, or load the former input",
+            f"run {run.run} replaced rows of earlier runs, which can no longer be put back",
+            hint="only the last run of such a table can be taken back, as long as nobody else has written to it; "
+            "restore a backup, or load the former input",
         )
     left = held.ledger.balance(run.target).get(run.run)
     return (Posting(run.run, -left),) if left else ()

@@ -119,21 +119,31 @@ def _build(table: TableSession, record: CommitRecord, change: Change, next_table
 
 
 def _build_reversed(table: TableSession, run: int, next_table: str) -> None:
-    """The table without a run: as it was before, where that is kept; otherwise without the run's rows."""
+    """The table without a run: as it was before, where that is kept; otherwise without the run's rows.
+
+    The staging area of a rollback is empty. It is asked for once `next` is there: a zombie whose area was fenced stops
+    here, and one that comes further finds its `next` fenced.
+    """
     do, names = table.statements.do, table.names
-    if table.undo_kept(run) and not _foreign_rows(table):
-        do(f"CREATE TABLE {next_table} CLONE AS {names.undo(run)}")
-        failpoint("publish.after_clone")
-        return
-    do(f"CREATE TABLE {next_table} CLONE AS {names.live}")
+    undo = undo_kept(table, run)
+    do(f"CREATE TABLE {next_table} CLONE AS {names.undo(run) if undo else names.live}")
     failpoint("publish.after_clone")
-    do(f"DELETE FROM {next_table} WHERE {RUN} = {run}")
-    failpoint("publish.after_deletes")
+    table.rows(names.staging(table.run, table.token))
+    if not undo:
+        do(f"DELETE FROM {next_table} WHERE {RUN} = {run}")
+        failpoint("publish.after_deletes")
 
 
-def _foreign_rows(table: TableSession) -> int:
-    """Rows that no run brought, and that going back to the former table would lose."""
-    return table.statements.number(f"SELECT count() FROM {table.names.live} WHERE {RUN} = 0")
+def undo_kept(table: TableSession, run: int) -> bool:
+    """Whether this run was the last, its undo is kept, and going back would lose no row of another writer."""
+    record = table.commit_record()
+    if record is None or record.run != run or not table.companions("undo", run=run):
+        return False
+    foreign = [
+        table.statements.number(f"SELECT count() FROM {name} WHERE {RUN} = 0")
+        for name in (table.names.live, table.names.undo(run))
+    ]
+    return foreign[0] == foreign[1]
 
 
 def _parts(table: TableSession, name: str) -> list[str]:

@@ -29,7 +29,7 @@ def seal(table: TableSession, staged: Sequence[StagedRows], change: Change) -> S
     Raises IntegrityError if a row is missing or another than it was.
     """
     name = table.names.staging(table.run, table.token)
-    losers = losers_of(table)
+    losers = losers_of(table, change)
     _check_files(table, name)
     found = _read_back(table, name)
     duplicates: dict[int, int] = {}
@@ -88,7 +88,7 @@ def replaces_rows(table: TableSession) -> bool:
     return table.destination.write_mode == "merge" or table.destination.duplicates == "replace"
 
 
-def losers_of(table: TableSession) -> str | None:
+def losers_of(table: TableSession, change: Change) -> str | None:
     """A query for the addresses of the staged rows that are duplicates; None where no key is looked at.
 
     Memory: a hash table of the staged keys, limited by the engine's own limit for one statement.
@@ -106,16 +106,22 @@ def losers_of(table: TableSession) -> str | None:
         f"SELECT {ROW_ID} FROM {name} WHERE {key} IN (SELECT {key} {twice}) "
         f"AND {ROW_ID} NOT IN (SELECT {winner} {twice})"
     )
-    against = _losers_against_table(table, name, key)
+    against = _losers_against_table(table, name, key, change)
     return f"{in_run} UNION ALL {against}" if against else in_run
 
 
-def _losers_against_table(table: TableSession, name: str, key: str) -> str | None:
-    """Staged rows that lose against rows of the table: the former keep their place, or are of a higher version."""
+def _losers_against_table(table: TableSession, name: str, key: str, change: Change) -> str | None:
+    """Staged rows that lose against rows of the table: the former keep their place, or are of a higher version.
+
+    Rows that this very publish takes away (a changed file's former ones) hold no place.
+    """
     made = table.destination
-    if made.write_mode == "replace":
+    if change.drop_all:
         return None  # nothing of the table stays
-    known = f"FROM {table.names.live} WHERE {key} IN (SELECT {key} FROM {name})"
+    going = _former_rows(change)
+    known = f"FROM {table.names.live} WHERE {key} IN (SELECT {key} FROM {name})" + (
+        f" AND NOT {going}" if going else ""
+    )
     if not replaces_rows(table):
         return f"SELECT {ROW_ID} FROM {name} WHERE {key} IN (SELECT {key} {known})"
     if made.version is None:
@@ -129,9 +135,9 @@ def _losers_against_table(table: TableSession, name: str, key: str) -> str | Non
     )
 
 
-def duplicate_rows(table: TableSession) -> Iterator[DuplicateRow]:
+def duplicate_rows(table: TableSession, change: Change) -> Iterator[DuplicateRow]:
     """The duplicates with their values, in order of their addresses; none unless they go to quarantine."""
-    losers = losers_of(table)
+    losers = losers_of(table, change)
     if losers is None or table.destination.duplicates != "quarantine":
         return
     names = [name for name, _ in table.columns]
@@ -150,14 +156,18 @@ def removal(table: TableSession, change: Change) -> str | None:
     """The rows of the table that publishing takes away, as a condition; None for none."""
     if change.drop_all:
         return "1"
-    conditions = []
-    if change.drop_rows:
-        pairs = ", ".join(f"({run}, {ordinal})" for run, ordinal in change.drop_rows)
-        conditions.append(f"({RUN}, {PARTITION}) IN ({pairs})")
+    former = _former_rows(change)
+    conditions = [former] if former else []
     if replaces_rows(table):
         key = key_of(table)
         conditions.append(f"{key} IN (SELECT {key} FROM {table.names.staging(table.run, table.token)})")
     return " OR ".join(conditions) or None
+
+
+def _former_rows(change: Change) -> str:
+    """The rows of loads that this run replaces, as a condition; empty for none."""
+    pairs = ", ".join(f"({run}, {ordinal})" for run, ordinal in change.drop_rows)
+    return f"(({RUN}, {PARTITION}) IN ({pairs}))" if pairs else ""
 
 
 def _removed(table: TableSession, change: Change) -> dict[int, Fingerprint]:

@@ -138,9 +138,9 @@ class TableSession:
         """Drops all that a run has staged."""
         staging.drop(self, run)
 
-    def duplicate_rows(self) -> Iterator[DuplicateRow]:
+    def duplicate_rows(self, change: Change) -> Iterator[DuplicateRow]:
         """The staged rows that `seal` will take out and that go to quarantine."""
-        return sealing.duplicate_rows(self)
+        return sealing.duplicate_rows(self, change)
 
     def seal(self, staged: Sequence[StagedRows], change: Change) -> Sealed:
         """Takes out duplicates, and reads back from disk all that is left."""
@@ -155,9 +155,8 @@ class TableSession:
         return publishing.settle(self, run)
 
     def undo_kept(self, run: int) -> bool:
-        """Whether this run is the last one, and the table as it was before is still kept."""
-        record = self.commit_record()
-        return record is not None and record.run == run and bool(self.companions("undo", run=run))
+        """Whether this run is the last one, and the table as it was before can take its place again."""
+        return publishing.undo_kept(self, run)
 
     def verify(self, expected: Mapping[int, Fingerprint]) -> list[RunRows]:
         """Recomputes the fingerprint of each run's rows."""

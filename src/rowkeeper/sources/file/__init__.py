@@ -1,9 +1,12 @@
 """Local files as a source: CSV, NDJSON and Parquet; plain, .gz, .zst, or inside a .zip.
 
-source.py     FilesSource: the declaration, the plan, and the reading of one partition
+source.py     FilesSource: the declaration and the plan
+store.py      the seam: where files lie, on this machine now
 finding.py    which files and zip members there are
 identity.py   how a file is known again
+reading.py    one partition, from its first byte to its last batch
 opening.py    through compression, with truncation and damage found out
+text.py       any encoding as UTF-8, checked
 delimited.py  CSV
 lines.py      NDJSON
 columnar.py   Parquet

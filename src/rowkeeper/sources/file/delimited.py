@@ -1,26 +1,29 @@
 """CSV: every cell as text, rows that do not fit the header set apart with their number and their text.
 
-Read by pyarrow's streaming reader. Three things it does not tell are looked after here: a quote that is never closed
-(it takes the rest of the file for one field), a duplicate name in the header, and a row longer than its block.
+Read by pyarrow's streaming reader. What it does not tell, or gets wrong, is looked after here and in `text.py`: a quote
+that is never closed (it takes the rest of the file for one field), a duplicate name in the header, a row longer than
+its block, and row numbers of rows that are set apart ahead of their block. Blank lines are no rows.
 """
 
 from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import io
-import itertools
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from functools import partial
 from typing import IO, Any, Literal, Protocol, cast
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
 from rowkeeper.batch import Malformed
 from rowkeeper.errors import SourceError
+from rowkeeper.sources.file.text import Utf8Stream
 
 BLOCK_BYTES = 4 << 20
 ROW_BYTES_MAX = 64 << 20
@@ -73,56 +76,56 @@ class Dialect:
 def header_of(name: str, stream: IO[bytes], dialect: Dialect) -> tuple[list[str], int]:
     """The column names, and how many lines they take.
 
-    Raises SourceError for an empty file, or a name that is there twice.
+    Raises SourceError for an empty file, a name that is there twice, or a header that has no end.
     """
-    encoding = "utf-8-sig" if dialect.encoding.lower().replace("_", "-") in ("utf-8", "utf8") else dialect.encoding
-    text = io.TextIOWrapper(io.BufferedReader(_Head(stream)), encoding=encoding, newline="")
+    head = _Head(Utf8Stream(name, stream, dialect.encoding))
+    reader = csv.reader(io.TextIOWrapper(io.BufferedReader(head), "utf-8", newline=""), delimiter=dialect.delimiter)
     try:
-        reader = csv.reader(text, delimiter=dialect.delimiter)
         names = next((row for row in reader if row), None)
-        lines = reader.line_num
-    except (UnicodeError, csv.Error) as error:
-        raise _wrong_encoding(name, dialect, 0) from error
+    except (csv.Error, UnicodeError) as error:
+        raise _no_header(name) from error
     if names is None:
         raise SourceError(f"{name} is empty: it has not even a header", hint="see to whoever writes it")
+    if head.cut and any("\n" in each for each in names):
+        raise _no_header(name)
+    refuse_twice(name, names)
+    return names, reader.line_num
+
+
+def refuse_twice(name: str, names: Sequence[str]) -> None:
+    """Raises SourceError if a column name is there twice: either could be meant."""
     twice = sorted({each for each in names if names.count(each) > 1})
     if twice:
         raise SourceError(
             f"{name} has the column {twice[0]!r} {names.count(twice[0])} times", hint="rename one of them in the file"
         )
-    return names, lines
+
+
+def _no_header(name: str) -> SourceError:
+    return SourceError(
+        f"the first {HEADER_BYTES_MAX >> 20} MB of {name} are no CSV header",
+        hint="see whether a quote is missing there, and whether the file is a CSV at all",
+    )
 
 
 class _Head(io.RawIOBase):
     """The beginning of a stream: a header is not looked for beyond it."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: Utf8Stream) -> None:
         self._stream, self._left = stream, HEADER_BYTES_MAX
+        self.cut = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
+        if self._left < 2:
+            self.cut = True
+            return 0
         data = self._stream.read(min(len(buffer), self._left))
         self._left -= len(data)
         buffer[: len(data)] = data
         return len(data)
-
-
-class _Quotes(io.RawIOBase):
-    """Passes a stream on and counts its quotes: an odd number leaves one open."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        self.count = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._stream.read(size)
-        self.count += data.count(b'"')
-        return data
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -146,19 +149,22 @@ class CsvFile:
 
         Raises SourceError for a wrong encoding, a quote that is never closed, or a row beyond `ROW_BYTES_MAX`.
         """
-        done = 0
-        try:
-            for piece in _Reading(self, BLOCK_BYTES).pieces():
-                yield piece
-                done = piece.next_row
-        except _RowTooLong:
+        done, block_bytes = 0, BLOCK_BYTES
+        while True:
             try:
-                yield from (rest for rest in map(partial(_after, done), _Reading(self, ROW_BYTES_MAX).pieces()) if rest)
+                for piece in map(functools.partial(_after, done), _Reading(self, block_bytes).pieces()):
+                    if piece is not None:
+                        yield piece
+                        done = piece.next_row
             except _RowTooLong as error:
-                raise SourceError(
-                    f"{self.name} has a row of more than {ROW_BYTES_MAX >> 20} MB after row {done}",
-                    hint="see whether a quote is missing there",
-                ) from error
+                if block_bytes >= ROW_BYTES_MAX:
+                    raise SourceError(
+                        f"{self.name} has a row of more than {ROW_BYTES_MAX >> 20} MB after row {done}",
+                        hint="see whether a quote is missing there",
+                    ) from error
+                block_bytes = min(4 * block_bytes, ROW_BYTES_MAX)
+            else:
+                return
 
 
 class _RowTooLong(Exception):  # noqa: N818 - handled here, never seen outside
@@ -173,29 +179,31 @@ class _Reading:
         self._block_bytes = block_bytes
         self._bad: list[Malformed] = []
         self._row = 0
-        self._last_good = self._last_bad = (-1, False)  # number, and whether a newline is in it
+        self._end = f"rowkeeper-end-of-file-{secrets.token_hex(8)}"
+        if len(file.names) == 1:
+            self._end = f"{self._end}{file.dialect.delimiter}{self._end}"
+        self._ended = False
 
     def pieces(self) -> Iterator[Piece]:
-        with self._file.reopen() as stream:
-            quotes = _Quotes(stream)
+        file = self._file
+        with file.reopen() as stream:
+            text = Utf8Stream(file.name, stream, file.dialect.encoding, end=f"\n{self._end}\n".encode())
             try:
-                reader = self._reader(quotes)
+                reader = self._reader(text)
                 while (batch := next(reader, None)) is not None:
                     if piece := self._piece(batch):
-                        if batch.num_rows:
-                            self._last_good = (piece.numbers[-1].as_py(), _has_newline(batch))
                         yield piece
-            except (pa.ArrowInvalid, UnicodeError) as error:
+            except pa.ArrowInvalid as error:
                 raise self._explained(error) from error
             if piece := self._piece(None):
                 yield piece
-            if quotes.count % 2 and max(self._last_good, self._last_bad)[1]:
+            if not self._ended:
                 raise SourceError(
-                    f"{self._file.name} ends inside quotes: a quote is never closed",
+                    f"{file.name} ends inside quotes: a quote is never closed",
                     hint="close it, or fetch the file again",
                 )
 
-    def _reader(self, stream: _Quotes) -> Iterator[pa.RecordBatch]:
+    def _reader(self, stream: Utf8Stream) -> Iterator[pa.RecordBatch]:
         file = self._file
         return iter(
             pyarrow.csv.open_csv(
@@ -204,7 +212,6 @@ class _Reading:
                     block_size=self._block_bytes,
                     skip_rows=file.header_lines,
                     column_names=list(file.names),
-                    encoding=file.dialect.encoding,
                     use_threads=False,
                 ),
                 parse_options=pyarrow.csv.ParseOptions(
@@ -213,6 +220,7 @@ class _Reading:
                 convert_options=pyarrow.csv.ConvertOptions(
                     column_types={each: pa.string() for each in file.names},
                     include_columns=list(file.keep),
+                    check_utf8=False,  # done by the stream
                     strings_can_be_null=True,
                     null_values=list(file.dialect.null_values),
                     quoted_strings_can_be_null=False,
@@ -222,11 +230,13 @@ class _Reading:
 
     def _set_apart(self, row: Any) -> Literal["skip", "error"]:
         """A row of another width: its number counts all rows before it, good or bad."""
+        if row.text == self._end:  # the line after the last: no quote was open
+            self._ended = True
+            return "skip"
         number = row.number - self._file.header_lines - 1
         kind = "csv_too_many_fields" if row.actual_columns > row.expected_columns else "csv_too_few_fields"
         message = f"{row.actual_columns} fields where the header has {row.expected_columns}"
         self._bad.append(Malformed(number, f"row {number + 1}", kind, message, row.text.encode()))
-        self._last_bad = (number, "\n" in row.text)
         return "skip"
 
     def _piece(self, batch: pa.RecordBatch | None) -> Piece | None:
@@ -235,25 +245,36 @@ class _Reading:
         The reader parses ahead of what it returns, so some of the rows set apart belong to a later block.
         """
         table = pa.Table.from_batches([batch]) if batch is not None else _none(self._file.keep)
+        first, rows = self._row, table.num_rows
         self._bad.sort(key=lambda each: each.row)
-        taken = {each.row for each in self._bad}
-        free = (number for number in itertools.count(self._row) if number not in taken)
-        numbers = pa.array(itertools.islice(free, table.num_rows), pa.uint64())
-        first, self._row = self._row, numbers[-1].as_py() + 1 if len(numbers) else self._row
+        numbers = row_range(first, first + rows + len(self._bad))
+        if self._bad:
+            bad_rows = pa.array([each.row for each in self._bad], pa.uint64())
+            numbers = numbers.filter(pc.invert(pc.is_in(numbers, bad_rows)))
+        numbers = numbers.slice(0, rows)
+        if rows:
+            self._row = numbers[-1].as_py() + 1
         if batch is None and self._bad:
             self._row = self._bad[-1].row + 1
         bad = tuple(each for each in self._bad if each.row < self._row)
         del self._bad[: len(bad)]
+        self._check_lengths(table, bad)
         return Piece(table, numbers, row_places(numbers), bad, self._row) if self._row > first else None
+
+    def _check_lengths(self, table: pa.Table, bad: Sequence[Malformed]) -> None:
+        """Raises _RowTooLong for a row beyond the limit that found room in two blocks."""
+        longest = max((len(each.text) for each in bad), default=0)
+        if table.nbytes > ROW_BYTES_MAX:
+            lengths = (pc.fill_null(pc.binary_length(each).cast(pa.int64()), 0) for each in table.columns)
+            add: Any = pc.add
+            longest = max(longest, pc.max(functools.reduce(add, lengths)).as_py())
+        if longest > ROW_BYTES_MAX:
+            raise _RowTooLong
 
     def _explained(self, error: Exception) -> Exception:
         text, name = str(error), self._file.name
         if "straddling" in text:
             return _RowTooLong()
-        if "UTF8" in text or isinstance(error, UnicodeError):
-            return _wrong_encoding(name, self._file.dialect, self._row)
-        if "Empty CSV" in text:
-            return SourceError(f"{name} is empty: it has not even a header", hint="see to whoever writes it")
         return SourceError(
             f"{name} cannot be read as CSV after row {self._row}", hint="see whether a quote is missing there"
         )
@@ -264,9 +285,10 @@ def _after(done: int, piece: Piece) -> Piece | None:
     return piece.since(done) if piece.next_row > done else None
 
 
-def _has_newline(batch: pa.RecordBatch) -> bool:
-    last = batch.slice(batch.num_rows - 1).to_pylist()[0]
-    return any(value is not None and "\n" in value for value in last.values())
+def row_range(first: int, end: int) -> pa.Array[Any]:
+    """The row numbers from `first` to before `end`, as a uint64 array."""
+    numbers: pa.Array[Any] = pl.int_range(first, end, dtype=pl.UInt64, eager=True).to_arrow()
+    return numbers
 
 
 def row_places(numbers: pa.Array[Any]) -> pa.Array[Any]:
@@ -278,10 +300,3 @@ def row_places(numbers: pa.Array[Any]) -> pa.Array[Any]:
 
 def _none(keep: Sequence[str]) -> pa.Table:
     return pa.table({each: pa.array([], pa.string()) for each in keep})
-
-
-def _wrong_encoding(name: str, dialect: Dialect, counter: int) -> SourceError:
-    return SourceError(
-        f"{name} is not {dialect.encoding}: it has bytes of another encoding after row {counter}",
-        hint='say which one it has: rk.sources.files(..., encoding="latin-1")',
-    )

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import glob
 import os
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rowkeeper.errors import ConfigurationError, SourceError
 from rowkeeper.sources.file.opening import damaged
+from rowkeeper.sources.file.store import Entry, Store
 
 FORMATS = {
     ".csv": "csv",
@@ -24,6 +24,7 @@ FORMATS = {
     ".pq": "parquet",
 }
 COMPRESSIONS = {".gz": "gz", ".zst": "zst"}
+ENCRYPTED_FLAG = 1  # of a zip member, APPNOTE.TXT 4.4.4
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -32,66 +33,70 @@ class Found:
 
     Attributes:
         key: its path as the pattern gives it, with `!member` inside a zip.
-        path: where it is.
+        location: where the store finds it.
         compression: "", "gz" or "zst".
     """
 
     key: str
-    path: Path
+    location: str
     member: str | None
     format: str
     compression: str
 
 
-def find(patterns: Sequence[str], base: Path, wanted: str) -> list[Found]:
-    """Everything that the patterns match, by key.
+def find(patterns: Sequence[str], store: Store, wanted: str) -> list[Found]:
+    """Everything that the patterns match, by key; a file that several patterns match is there once.
 
     Raises:
         SourceError: nothing matches, or a zip cannot be read.
         ConfigurationError: the files are of several formats, or of one that is not known.
     """
-    found: dict[str, Found] = {}
+    found: dict[tuple[str, str | None], Found] = {}
     for pattern in patterns:
-        matches = sorted(glob.glob(str(base / pattern), recursive=True))
-        if not matches:
-            raise _nothing(pattern, base)
-        for match in matches:
-            if not os.path.isdir(match):
-                for each in _inside(Path(match), _key(match, pattern, base), wanted):
-                    found[each.key] = each
+        for entry in store.list(pattern):
+            for each in _inside(store, entry, wanted):
+                found.setdefault((os.path.normpath(each.location), each.member), each)
     formats = {each.format for each in found.values()}
-    if not found:
-        raise _nothing(", ".join(patterns), base)
     if len(formats) > 1:
         raise ConfigurationError(
             f"{', '.join(patterns)} match files of several formats: {', '.join(sorted(formats))}",
             hint="a source has one format: narrow the pattern, or make a pipeline of each",
         )
-    return [found[key] for key in sorted(found)]
+    return sorted(found.values(), key=lambda each: each.key)
 
 
-def _key(match: str, pattern: str, base: Path) -> str:
-    return match if os.path.isabs(pattern) else os.path.relpath(match, base)
-
-
-def _inside(path: Path, key: str, wanted: str) -> Iterator[Found]:
+def _inside(store: Store, entry: Entry, wanted: str) -> Iterator[Found]:
+    path = Path(entry.key)
     if path.suffix.lower() != ".zip":
         compression = COMPRESSIONS.get(path.suffix.lower(), "")
         name = path.stem if compression else path.name
-        yield Found(key, path, None, _format(name, key, wanted), compression)
+        yield Found(entry.key, entry.location, None, _format(name, entry.key, wanted), compression)
         return
+    members = [each for each in _members(store, entry) if wanted != "auto" or _known(each.filename)]
+    if not members:
+        raise SourceError(f"{entry.key} holds no file of a known format", hint=f"known are {', '.join(FORMATS)}")
+    name, times = Counter(each.filename for each in members).most_common(1)[0]
+    if times > 1:
+        raise SourceError(f"{entry.key} holds {name} {times} times: which is meant cannot be told", hint="pack it anew")
+    for each in members:
+        if each.flag_bits & ENCRYPTED_FLAG:
+            raise SourceError(f"{entry.key} is encrypted: {each.filename}", hint="unpack it first")
+        key = f"{entry.key}!{each.filename}"
+        yield Found(key, entry.location, each.filename, _format(each.filename, key, wanted), "")
+
+
+def _members(store: Store, entry: Entry) -> list[zipfile.ZipInfo]:
+    """The files in a zip, without what macOS packs beside each."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = [each for each in archive.infolist() if not each.is_dir()]
-    except (OSError, zipfile.BadZipFile) as error:
-        raise damaged(str(path), error) from error
-    named = [each for each in members if wanted != "auto" or Path(each.filename).suffix.lower() in FORMATS]
-    if not named:
-        raise SourceError(f"{path} holds no file of a known format", hint=f"known are {', '.join(FORMATS)}")
-    for each in named:
-        if each.flag_bits & 1:
-            raise SourceError(f"{path} is encrypted: {each.filename}", hint="unpack it first")
-        yield Found(f"{key}!{each.filename}", path, each.filename, _format(each.filename, key, wanted), "")
+        with store.open(entry.location) as file, zipfile.ZipFile(file) as archive:
+            listed = archive.infolist()
+    except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise damaged(entry.key, error) from error
+    return [each for each in listed if not each.is_dir() and not each.filename.startswith("__MACOSX/")]
+
+
+def _known(name: str) -> bool:
+    return Path(name).suffix.lower() in FORMATS
 
 
 def _format(name: str, key: str, wanted: str) -> str:
@@ -103,18 +108,3 @@ def _format(name: str, key: str, wanted: str) -> str:
             f"the format of {key} cannot be told from its name", hint='say it: format="csv", "ndjson" or "parquet"'
         )
     return known
-
-
-def _nothing(pattern: str, base: Path) -> SourceError:
-    path = base / pattern
-    folder = path.parent
-    while glob.has_magic(str(folder)):
-        folder = folder.parent
-    if not folder.is_dir():
-        return SourceError(f"no file matches {pattern}: there is no folder {folder}", hint="correct the pattern")
-    names = sorted(each.name for each in folder.iterdir())
-    near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.4) or names[:3]
-    return SourceError(
-        f"no file matches {pattern} (looked in {folder})",
-        hint="there are: " + ", ".join(near) if near else "the folder is empty",
-    )

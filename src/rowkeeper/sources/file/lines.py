@@ -2,46 +2,102 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import IO, Any, cast
 
+import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from rowkeeper.batch import RAW_LINE
 from rowkeeper.errors import SourceError
-from rowkeeper.sources.file.delimited import ROW_BYTES_MAX, Piece, Reopen
+from rowkeeper.sources.file.delimited import ROW_BYTES_MAX, Piece, Reopen, row_range
+from rowkeeper.sources.file.text import BYTE_ORDER_MARK, Utf8Stream
 
 CHUNK_BYTES = 4 << 20
+WIDE_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-def pieces(name: str, reopen: Reopen) -> Iterator[Piece]:
-    """The lines of a file, some thousands at a time. Blank lines are no rows."""
-    rest = b""
+def pieces(name: str, reopen: Reopen, encoding: str = "utf-8") -> Iterator[Piece]:
+    """The lines of a file, some thousands at a time. Blank lines are no rows, but are counted as lines.
+
+    Raises SourceError for a line of more than `ROW_BYTES_MAX`, and for text of another encoding.
+    """
     line = row = 0
-    with reopen() as stream:
+    pending: list[bytes] = []  # the beginning of a line whose end was not read yet
+    pending_bytes = 0
+    with _utf8(name, reopen, encoding) as stream:
         while chunk := stream.read(CHUNK_BYTES):
-            *whole, rest = (rest + chunk).split(b"\n")
-            if len(rest) > ROW_BYTES_MAX:
-                raise SourceError(
-                    f"{name} has a line of more than {ROW_BYTES_MAX >> 20} MB after line {line + len(whole)}",
-                    hint="one JSON document per line is expected",
-                )
-            if whole:
-                piece = _piece(whole, line, row)
-                line, row = line + len(whole), piece.next_row
+            cut = chunk.rfind(b"\n") + 1
+            if cut:
+                piece, lines = _piece(name, b"".join((*pending, chunk[: cut - 1])), line, row)
+                line, row = line + lines, piece.next_row
+                pending, pending_bytes = [], 0
                 if piece.table.num_rows:
                     yield piece
-    if rest.strip():
-        yield _piece([rest], line, row)
+            pending.append(chunk[cut:])
+            pending_bytes += len(chunk) - cut
+            if pending_bytes > ROW_BYTES_MAX:
+                raise _too_long(name, line)
+    if pending_bytes:
+        piece, _ = _piece(name, b"".join(pending), line, row)
+        if piece.table.num_rows:
+            yield piece
 
 
-def _piece(lines: list[bytes], line: int, row: int) -> Piece:
-    if line == 0 and lines[0].startswith(b"\xef\xbb\xbf"):
-        lines[0] = lines[0][3:]
-    kept = [(number, text) for number, text in enumerate(lines, line + 1) if text and not text.isspace()]
-    return Piece(
-        table=pa.table({RAW_LINE: pa.array([text.rstrip(b"\r") for _, text in kept], pa.large_binary())}),
-        numbers=pa.array(range(row, row + len(kept)), pa.uint64()),
-        places=pa.array([f"line {number}" for number, _ in kept], pa.string()),
+class _Transcoded(AbstractContextManager["Utf8Stream"]):
+    """A file's content as UTF-8."""
+
+    def __init__(self, name: str, content: AbstractContextManager[IO[bytes]], encoding: str) -> None:
+        self._name, self._content, self._encoding = name, content, encoding
+
+    def __enter__(self) -> Utf8Stream:
+        return Utf8Stream(self._name, self._content.__enter__(), self._encoding)
+
+    def __exit__(self, *fault: Any) -> bool | None:
+        return self._content.__exit__(*fault)
+
+
+def _utf8(name: str, reopen: Reopen, encoding: str) -> AbstractContextManager[IO[bytes]]:
+    """UTF-8 goes through as it stands: whether a line is good is the contract's to say."""
+    if codecs.lookup(encoding).name == "utf-8":
+        return reopen()
+    return cast("AbstractContextManager[IO[bytes]]", _Transcoded(name, reopen(), encoding))
+
+
+def _piece(name: str, text: bytes, line: int, row: int) -> tuple[Piece, int]:
+    """The lines of a text without its last newline, and how many they are, blank ones included."""
+    if line == 0:
+        if text.startswith(WIDE_MARKS):
+            raise SourceError(f"{name} is not utf-8 but utf-16", hint='rk.sources.files(..., encoding="utf-16")')
+        text = text.removeprefix(BYTE_ORDER_MARK)
+    if b"\r" in text:  # inside a document it can stand as white space only
+        text = text.replace(b"\r\n", b"\n").removesuffix(b"\r")
+    whole: Any = pa.array([text], pa.large_binary())
+    documents: Any = pc.split_pattern(whole, "\n").flatten()
+    places = pl.int_range(line + 1, line + 1 + len(documents), dtype=pl.UInt64, eager=True).to_arrow()
+    if pc.max(pc.binary_length(documents)).as_py() > ROW_BYTES_MAX:
+        raise _too_long(name, line)
+    lines = len(documents)
+    written: Any = pc.not_equal(pc.binary_length(documents), pa.scalar(0, pa.int64()))
+    written = pc.and_not(written, pc.ascii_is_space(documents.view(pa.large_string())))
+    if not pc.all(written).as_py():
+        documents, places = documents.filter(written), places.filter(written)
+    join: Any = pc.binary_join_element_wise
+    piece = Piece(
+        table=pa.table({RAW_LINE: documents}),
+        numbers=row_range(row, row + len(documents)),
+        places=join("line", places.cast(pa.string()), " "),
         malformed=(),
-        next_row=row + len(kept),
+        next_row=row + len(documents),
+    )
+    return piece, lines
+
+
+def _too_long(name: str, line: int) -> SourceError:
+    return SourceError(
+        f"{name} has a line of more than {ROW_BYTES_MAX >> 20} MB after line {line}",
+        hint="one JSON document per line is expected",
     )

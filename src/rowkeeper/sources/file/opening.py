@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 from rowkeeper.errors import SourceError
@@ -24,14 +24,14 @@ DAMAGES = (OSError, EOFError, zlib.error, zipfile.BadZipFile, zstd.ZstdError, No
 
 
 @contextmanager
-def opened(file: IO[bytes], path: Path, member: str | None, compression: str) -> Iterator[IO[bytes]]:
+def opened(file: IO[bytes], name: str, member: str | None, compression: str) -> Iterator[IO[bytes]]:
     """The content of an open file as a stream of bytes."""
     if member is not None:
         try:
             with zipfile.ZipFile(file) as archive, archive.open(member) as stream:
                 yield stream
         except KeyError as error:
-            raise SourceError(f"{path} no longer holds {member}", hint="run again") from error
+            raise SourceError(f"{name} is no longer there: its zip holds no {member}", hint="run again") from error
     elif compression == "gz":
         with gzip.open(file) as stream:
             yield io.BufferedReader(stream, READ_BYTES)
@@ -42,11 +42,26 @@ def opened(file: IO[bytes], path: Path, member: str | None, compression: str) ->
         yield file
 
 
-def damaged(name: str, error: Exception) -> SourceError:
-    """What an exception of a decompressor or of the disk means for a person."""
+def damaged(name: str, error: Exception, rows: int | None = None) -> SourceError:
+    """What an exception of a decompressor or of the disk means for a person.
+
+    Args:
+        rows: how many rows had been read, where any could have been.
+    """
     text = str(error).lower()
-    if isinstance(error, EOFError) or "end-of-stream" in text or "truncated" in text or "unexpected end" in text:
-        return SourceError(f"{name} is truncated: it ends in the middle", hint="fetch it again, then run again")
+    place = f" after row {rows:,}" if rows else ""
     if isinstance(error, OSError) and error.errno is not None:
-        return SourceError(f"{name} cannot be read: {error.strerror}", hint="see to the disk and its permissions")
-    return SourceError(f"{name} is damaged: {type(error).__name__}", hint="fetch it again, then run again")
+        return SourceError(
+            f"{name} cannot be read{place}: {os.strerror(error.errno)}", hint="see to the disk and its permissions"
+        )
+    if isinstance(error, EOFError) or any(each in text for each in ("end-of-stream", "truncated", "unexpected end")):
+        return SourceError(f"{name} is truncated: it ends in the middle{place}", hint="fetch it again, then run again")
+    if isinstance(error, NotImplementedError):
+        return SourceError(f"{name} is packed in a way that cannot be read here: {error}", hint="unpack it first")
+    if "not a zip file" in text:
+        return SourceError(f"{name} is no whole zip file: it is damaged or truncated", hint="fetch it again")
+    return SourceError(f"{name} is damaged{place}: {_kind(error)}", hint="fetch it again, then run again")
+
+
+def _kind(error: Exception) -> str:
+    return f"{type(error).__module__}.{type(error).__name__}"

@@ -1,0 +1,170 @@
+"""One partition, from opening it to its last batch: unchanged from the first byte to the last, or an error."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, Any
+
+import pyarrow as pa
+
+from rowkeeper.batch import Batch, InputMode, Malformed, Partition
+from rowkeeper.errors import SourceError
+from rowkeeper.protocols import Columns
+from rowkeeper.resilience.failpoints import failpoint
+from rowkeeper.sources.file import columnar, delimited, identity, lines
+from rowkeeper.sources.file.delimited import CsvFile, Dialect, Piece
+from rowkeeper.sources.file.opening import DAMAGES, damaged, opened
+from rowkeeper.sources.file.store import Store
+
+BATCH_BYTES_MAX = 64 << 20
+MODES = {"csv": InputMode.STRINGS, "ndjson": InputMode.JSON, "parquet": InputMode.PYTHON}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reading:
+    """The reading of one partition from `start_row` on."""
+
+    store: Store
+    partition: Partition
+    dialect: Dialect
+    columns: Columns
+    batch_rows: int
+    start_row: int
+
+    def batches(self) -> Iterator[Batch]:
+        """Batches of about `batch_rows` rows and `BATCH_BYTES_MAX`, the last of them held back until the file is
+        known to be the one that the plan saw.
+
+        Raises SourceError if it changed, or cannot be read to its end.
+        """
+        held: Batch | None = None
+        try:
+            for batch in self._gathered():
+                if held is not None:
+                    yield held
+                    failpoint("source.after_batch")
+                held = batch
+            failpoint("source.before_end_check")
+            self._check_unchanged()
+        except DAMAGES as error:
+            raise damaged(self.partition.key, error, held.next_row if held else None) from error
+        if held is not None:
+            yield held
+
+    def _check_unchanged(self) -> None:
+        location = str(self.partition.detail["path"])
+        if not identity.same(self.store.stamp(location), self.partition.detail):
+            raise identity.changed(location)
+
+    def _gathered(self) -> Iterator[Batch]:
+        self._check_unchanged()
+        mode = MODES[str(self.partition.detail["format"])]
+        collected: list[Piece] = []
+        first, collected_bytes = self.start_row, 0
+        for whole in self._pieces():
+            if whole.next_row <= self.start_row:
+                continue
+            for part in _parts(whole.since(self.start_row), self.batch_rows):
+                collected.append(part)
+                collected_bytes += part.table.nbytes
+                if part.next_row - first >= self.batch_rows or collected_bytes > BATCH_BYTES_MAX:
+                    yield _batch(collected, self.partition.key, mode, first)
+                    first, collected, collected_bytes = part.next_row, [], 0
+        if collected and collected[-1].next_row > first:
+            yield _batch(collected, self.partition.key, mode, first)
+
+    def _pieces(self) -> Iterator[Piece]:
+        name, detail = self.partition.key, self.partition.detail
+        if detail["format"] == "ndjson":
+            yield from lines.pieces(name, self._open, self.dialect.encoding)
+        elif detail["format"] == "csv":
+            with self._open() as stream:
+                names, header_lines = delimited.header_of(name, stream, self.dialect)
+            keep = columns_to_keep(name, names, self.columns)
+            yield from CsvFile(name, self._open, names, header_lines, keep, self.dialect).pieces()
+        else:
+            seekable = not detail["compression"] and detail["member"] is None
+            with self._open() as stream:
+                names = columnar.open_parquet(name, stream, seekable=seekable).schema_arrow.names
+            delimited.refuse_twice(name, names)
+            keep = columns_to_keep(name, names, self.columns)
+            yield from columnar.pieces(
+                name, self._open, keep, seekable=seekable, batch_rows=self.batch_rows, start_row=self.start_row
+            )
+
+    @contextmanager
+    def _open(self) -> Iterator[IO[bytes]]:
+        """The content of the file that the plan saw, unpacked."""
+        detail = self.partition.detail
+        location = str(detail["path"])
+        with self.store.open(location) as file:
+            if not identity.same(self.store.stamp_of_open(file), detail):
+                raise identity.changed(location)
+            with opened(file, self.partition.key, detail["member"], str(detail["compression"])) as stream:
+                yield stream
+
+
+def columns_to_keep(name: str, names: Sequence[str], columns: Columns) -> list[str]:
+    """The columns that are read, by the contract's policy on others.
+
+    Raises SourceError for a required column that is missing, or one that is there and must not be.
+    """
+    for group in columns.required:
+        if not group.intersection(names):
+            wanted = sorted(group)[0]
+            near = difflib.get_close_matches(wanted, names, n=1)
+            raise SourceError(
+                f"{name} has no column {' or '.join(sorted(group))}, which the contract requires",
+                hint=f"did you mean {near[0]}? Give the field an alias" if near else "it has " + ", ".join(names),
+            )
+    unknown = [each for each in names if each not in columns.known]
+    if unknown and columns.extra == "reject":
+        raise SourceError(
+            f"{name} has a column {unknown[0]} that the contract does not name"
+            + (f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""),
+            hint='name it in the contract, or say what to do: drift="ignore" drops it, drift="evolve" adds it',
+        )
+    keep = [each for each in names if columns.extra == "evolve" or each in columns.known]
+    if not keep:
+        raise SourceError(
+            f"{name} has none of the columns that the contract names",
+            hint="it has " + ", ".join(map(repr, names)) + "; see whether it has a header, and the right delimiter",
+        )
+    return keep
+
+
+def _parts(piece: Piece, rows: int) -> Iterator[Piece]:
+    """A piece in parts of at most so many rows."""
+    if piece.table.num_rows <= rows:
+        yield piece
+        return
+    start = 0
+    while start < piece.table.num_rows:
+        numbers = piece.numbers.slice(start, rows)
+        last = start + rows >= piece.table.num_rows
+        end = piece.next_row if last else piece.numbers[start + rows].as_py()
+        low = 0 if start == 0 else numbers[0].as_py()
+        bad: tuple[Malformed, ...] = tuple(each for each in piece.malformed if low <= each.row < end)
+        yield Piece(piece.table.slice(start, rows), numbers, piece.places.slice(start, rows), bad, end)
+        start += rows
+
+
+def _batch(pieces: Sequence[Piece], key: str, mode: InputMode, first: int) -> Batch:
+    return Batch(
+        table=pa.concat_tables([each.table for each in pieces]),
+        mode=mode,
+        partition=key,
+        first_row=first,
+        next_row=pieces[-1].next_row,
+        row_numbers=pa.concat_arrays([_flat(each.numbers) for each in pieces]),
+        places=pa.concat_arrays([_flat(each.places) for each in pieces]),
+        malformed=tuple(bad for each in pieces for bad in each.malformed),
+    )
+
+
+def _flat(array: Any) -> pa.Array[Any]:
+    flat: pa.Array[Any] = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+    return flat

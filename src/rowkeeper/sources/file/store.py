@@ -1,0 +1,137 @@
+"""The seam behind which files lie: on this machine now, in an object store later. Readers see streams of bytes only."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import glob
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Protocol
+
+from rowkeeper.errors import SourceError
+
+Stamp = Mapping[str, int | str]
+"""What a store says of a file without reading it; another stamp means that the file was touched. JSON values."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """A file that a pattern matches.
+
+    Attributes:
+        key: its name within the pipeline, the same at every run.
+        location: where the store finds it.
+    """
+
+    key: str
+    location: str
+
+
+class Store(Protocol):
+    """A place with files."""
+
+    def list(self, pattern: str) -> Sequence[Entry]:
+        """The files that match, at least one; raises SourceError that says where it looked and what is there."""
+        ...
+
+    def stamp(self, location: str) -> Stamp:
+        """What the store says of a file now; raises SourceError if it is no readable file."""
+        ...
+
+    def stamp_of_open(self, file: IO[bytes]) -> Stamp:
+        """The same of a file that `open` gave, even if its name stands for another one by now."""
+        ...
+
+    def open(self, location: str) -> IO[bytes]:
+        """The content, from its beginning, seekable; raises SourceError if it cannot be opened."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LocalStore:
+    """Files of this machine. Relative patterns start from `base`; their keys are relative to it too."""
+
+    base: Path
+
+    def list(self, pattern: str) -> Sequence[Entry]:
+        """Matches `*`, `?`, `[...]` and `**`; a name that exists as it is written is taken as such."""
+        matches = [pattern] if os.path.lexists(self.base / pattern) else []
+        matches = matches or sorted(glob.glob(pattern, root_dir=self.base, recursive=True))
+        found = [self._entry(each, pattern) for each in matches if not (self.base / each).is_dir()]
+        if not found:
+            raise self._nothing(pattern, matches)
+        return found
+
+    def stamp(self, location: str) -> Stamp:
+        """Size, times and inode."""
+        try:
+            return _stamp(os.stat(location), location)
+        except OSError as error:
+            raise _unreadable(location, error) from error
+
+    def stamp_of_open(self, file: IO[bytes]) -> Stamp:
+        """The same by descriptor."""
+        return _stamp(os.fstat(file.fileno()), str(file.name))
+
+    def open(self, location: str) -> IO[bytes]:
+        """A plain file; a pipe or a device is refused by its stamp, as opening it could wait for ever."""
+        self.stamp(location)
+        try:
+            return Path(location).open("rb")
+        except OSError as error:
+            raise _unreadable(location, error) from error
+
+    def _entry(self, match: str, pattern: str) -> Entry:
+        location = str(self.base / match)
+        key = Path(match if os.path.isabs(pattern) else os.path.relpath(location, self.base)).as_posix()
+        try:
+            key.encode()
+        except UnicodeEncodeError as error:
+            raise SourceError(
+                f"a file that matches {pattern} has a name that is no UTF-8: {os.fsencode(key)!r}", hint="rename it"
+            ) from error
+        return Entry(key, location)
+
+    def _nothing(self, pattern: str, folders: Sequence[str]) -> SourceError:
+        if folders:
+            return SourceError(
+                f"no file matches {pattern}: {self.base / folders[0]} is a folder",
+                hint=f'for the files in it: "{pattern.rstrip("/")}/*"',
+            )
+        beginning = Path(pattern).parent
+        while glob.has_magic(str(beginning)) and not (self.base / beginning).is_dir():
+            beginning = beginning.parent
+        folder = self.base / beginning
+        try:
+            names = sorted(each.name for each in folder.iterdir())
+        except NotADirectoryError:
+            return SourceError(f"no file matches {pattern}: {folder} is no folder", hint="correct the pattern")
+        except FileNotFoundError:
+            return SourceError(f"no file matches {pattern}: there is no folder {folder}", hint="correct the pattern")
+        except OSError as error:
+            return SourceError(f"no file matches {pattern}: {folder}: {error.strerror}", hint="see to its permissions")
+        near = difflib.get_close_matches(Path(pattern).name, names, n=3, cutoff=0.4) or names[:3]
+        return SourceError(
+            f"no file matches {pattern} (looked in {folder})",
+            hint="there are: " + ", ".join(near) if near else "the folder is empty",
+        )
+
+
+def _stamp(found: os.stat_result, location: str) -> Stamp:
+    if not stat.S_ISREG(found.st_mode):
+        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe or device"
+        raise SourceError(f"{location} is {kind}, not a file", hint="give a file: it is read more than once")
+    return {
+        "size": found.st_size,
+        "mtime_ns": found.st_mtime_ns,
+        "ctime_ns": found.st_ctime_ns,
+        "inode": found.st_ino,
+    }
+
+
+def _unreadable(location: str, error: OSError) -> SourceError:
+    hint = "it was there a moment ago: run again" if isinstance(error, FileNotFoundError) else "see to its permissions"
+    return SourceError(f"{location} cannot be read: {error.strerror}", hint=hint)
