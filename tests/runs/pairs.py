@@ -31,18 +31,19 @@ class Bench:
     def of(cls, arena: Arena, scenario: Scenario) -> Bench:
         """Runs it undisturbed, and once more after a death in the middle, to see the failpoints of recovery as well."""
         points: list[str] = []
-        for name, failpoint in ((f"{scenario.name}_calm", ""), (f"{scenario.name}_once", "publish.after_comment=kill")):
+        calm, once = f"pairs_{scenario.name}_calm", f"pairs_{scenario.name}_once"
+        for name, failpoint in ((calm, ""), (once, "publish.after_comment=kill")):
             command = prepare(arena, scenario, name)
             if failpoint:
                 arena.run(*command, failpoints=failpoint)
             log = arena.folder / f"{name}.log"
             assert arena.run(*command, failpoints=f"*=log:{log}").status == 0
             points += log.read_text().split()
-        return cls(arena, scenario, list(dict.fromkeys(points)), left_behind(arena, f"{scenario.name}_calm"))
+        return cls(arena, scenario, list(dict.fromkeys(points)), left_behind(arena, calm))
 
     def fault_of(self, first: str, second: str) -> str | None:
         """Kills at `first`, then at `second` in what follows, then lets it run; returns what is wrong afterwards."""
-        name = f"{self.scenario.name}_{self.points.index(first)}_{self.points.index(second)}"
+        name = f"pairs_{self.scenario.name}_{self.points.index(first)}_{self.points.index(second)}"
         command = prepare(self.arena, self.scenario, name)
         for point in (first, second):
             died = self.arena.run(*command, failpoints=f"{point}=kill")

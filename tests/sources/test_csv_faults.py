@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from rowkeeper.errors import ConfigurationError, SourceError
 from rowkeeper.protocols import Columns
 from rowkeeper.sources import files
-from rowkeeper.sources.file import delimited
-from tests.sources.reading import batches, rows
+from rowkeeper.sources.file import delimited, pacing
+from tests.sources.reading import ANY, batches, rows
 
 FRAGMENTS = ["a", "b", ",", '"', "\n", "\r\n", "\r\n", "x", '""', " ", "é", '","', '"\n', ',"']
 
@@ -167,3 +167,46 @@ def test_columns_follow_the_policy(tmp_path: Path):
     assert "did you mean nmae" in caught.value.hint
     with pytest.raises(SourceError, match="none of the columns"):
         batches(path, columns=Columns(frozenset({"other"}), (), "ignore"))
+
+
+@pytest.mark.parametrize("leave_early", [False, True])
+def test_reading_runs_a_few_blocks_ahead_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leave_early: bool
+):
+    """However large the file and slow the consumer: memory is bounded. A reading that is left in the middle ends."""
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 1 << 10)
+    path = written(tmp_path / "a.csv", "p,q\n" + "1,2\n1\n" * 50_000)
+    handed = 0
+    hand_out = pacing.Pace.hand_out
+
+    def counting(self: pacing.Pace) -> bool:
+        nonlocal handed
+        given = hand_out(self)
+        handed += 1
+        return given
+
+    monkeypatch.setattr(pacing.Pace, "hand_out", counting)
+    source = files(str(path))
+    reading = source.read(source.plan({}, whole=False).load[0], start_row=0, batch_rows=50, columns=ANY)
+    most = 0
+    for batch in reading:
+        most = max(most, handed * (1 << 10) - batch.next_row * 3)
+        if leave_early and batch.next_row > 20_000:
+            break
+    else:
+        assert batch.next_row == 100_000
+    reading.close()  # type: ignore[attr-defined]
+    assert most < 16 << 10
+
+
+def test_a_file_whose_rows_all_have_another_width_is_an_error_at_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A few such rows are set apart; beyond a limit the file is at fault, and memory is bounded."""
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 1 << 10)
+    monkeypatch.setattr(delimited, "HOPELESS_ROWS", 2_000)
+    monkeypatch.setattr(pacing, "STARVED_SECONDS", 0.001)
+    few = batches(written(tmp_path / "a.csv", "p,q\n" + "1,2,\n" * 1_999))
+    assert sum(len(batch.malformed) for batch in few) == 1_999
+    with pytest.raises(SourceError, match=r"none of the first 2,000 rows .* \(2\); row 2000 has 3"):
+        batches(written(tmp_path / "b.csv", "p,q\n" + "1,2,\n" * 2_000))
+    late = batches(written(tmp_path / "c.csv", "p,q\n1,2\n" + "1,2,\n" * 9_000))
+    assert sum(len(batch.malformed) for batch in late) == 9_000

@@ -7,5 +7,8 @@ powerloss.py   ext4 on a loop file, copied while it runs: what was not synced is
 processes.py   finding, freezing and killing what a workload started
 workload.py    the seam: what is tortured; rehearsals.py and product.py stand behind it
 judging.py     what a disturbed run may leave, and what counts as lost, doubled, half published, stranded
-sweep.py       a fault at each operation;  kills.py: a kill at a random moment
+stage.py       one workload in one folder, brought back to the state before for each point
+planning.py    which points are tried, in which order;  proving.py: tries them, on several stages at once
+forking.py     starts the product without the second that its imports take
+sweep.py       a fault at each operation;  kills.py: a kill at a random moment;  watching.py: a reader meanwhile
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -107,6 +108,8 @@ def _prove(proof: str, stages: list[Stage], seconds: float, options: argparse.Na
 def main() -> int:
     """Runs the proofs, prints the table; 1 if anything was found."""
     options = _options()
+    # As with Ctrl-C, everything is killed and unmounted on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     console = Console(stderr=False, width=None if sys.stdout.isatty() else 200)
     tally = Tally(console)
     progress = [0, 0]

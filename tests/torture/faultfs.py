@@ -2,7 +2,7 @@
 
 It runs as its own process: `python -m tests.torture.faultfs BACKING MOUNTPOINT CONTROL`. It says `ready` on
 standard output once it is mounted, takes commands on the Unix socket CONTROL (a JSON line each: `arm` with a
-fault, `calm`, `tally`), and unmounts when it is told to end or when its parent dies.
+fault, `calm`), and unmounts when its standard input ends: so it ends with its parent, however that ends.
 
 Why it is built the way it is:
 - One thread serves, so that operations have one order and one counter. Nothing it does blocks: locks are not
@@ -38,9 +38,9 @@ from tests.torture.faults import Fault, Meter, Mode, Verdict
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _AT_FDCWD = -100
-_PR_SET_PDEATHSIG = 1
+_MNT_DETACH = 2
 ENTRY_SECONDS = 3600
-_ENDED_BY_SIGNAL = 8  # what libfuse returns from its loop after SIGTERM
+_ENDED_FROM_OUTSIDE = 8  # what libfuse returns from its loop after a signal
 _STAT_NS = ("atime", "mtime", "ctime")
 _STAT = ("st_mode", "st_ino", "st_nlink", "st_uid", "st_gid", "st_rdev", "st_size", "st_blocks", "st_blksize")
 _STATVFS = ("f_bsize", "f_frsize", "f_blocks", "f_bfree", "f_bavail", "f_files", "f_ffree", "f_favail", "f_namemax")
@@ -99,6 +99,7 @@ class FaultFs(mfusepy.Operations):  # type: ignore[misc]
         self._root = str(backing)
         self._gate = gate
         self._names: dict[int, str] = {}
+        self.mounted = threading.Event()
 
     def _check(self, operation: str, path: str) -> None:
         if self._gate.judge(operation, path) is not Verdict.PASS:
@@ -108,6 +109,7 @@ class FaultFs(mfusepy.Operations):  # type: ignore[misc]
         return path if path is not None else self._names.get(handle or -1, "?")
 
     def init(self, path: str) -> None:
+        self.mounted.set()
         print("ready", flush=True)
 
     # What only looks.
@@ -295,19 +297,28 @@ def _obey(listener: socket.socket, gate: _Gate) -> None:
             lines.write(json.dumps(answer) + "\n")
 
 
+def _unmount_at_end(mountpoint: Path, mounted: threading.Event) -> None:
+    """Waits for the end of standard input, which comes however the parent ends; the loop ends with the mount."""
+    sys.stdin.read()
+    mounted.wait()
+    _libc.umount2(os.fsencode(mountpoint), _MNT_DETACH)
+    os.kill(os.getpid(), signal.SIGTERM)  # somebody may still use it, and would keep the loop waiting
+
+
 def main() -> None:
     """Mounts, serves until ended, unmounts."""
     backing, mountpoint, control = (Path(argument).absolute() for argument in sys.argv[1:4])
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     os.umask(0)
     gate = _Gate()
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(control))
     listener.listen()
+    files = FaultFs(backing, gate)
     threading.Thread(target=_obey, args=(listener, gate), daemon=True).start()
+    threading.Thread(target=_unmount_at_end, args=(mountpoint, files.mounted), daemon=True).start()
     try:
         _Fuse(
-            FaultFs(backing, gate),
+            files,
             str(mountpoint),
             foreground=True,
             nothreads=True,
@@ -319,7 +330,7 @@ def main() -> None:
             fsname="faultfs",
         )
     except RuntimeError as error:
-        if error.args != (_ENDED_BY_SIGNAL,):
+        if error.args != (_ENDED_FROM_OUTSIDE,):
             sys.exit(f"faultfs: libfuse ended with {error}")
 
 

@@ -41,7 +41,7 @@ class FaultyFolder:
     """`mountpoint` shows what is in `backing`, through the faulty filesystem, while the context lasts.
 
     The process that arms it must not touch the mount point while a killing fault is armed: it would be among
-    those that came by. Start and end it in one thread: the filesystem ends when the thread that started it does.
+    those that came by.
     """
 
     def __init__(self, backing: Path, mountpoint: Path) -> None:
@@ -57,7 +57,14 @@ class FaultyFolder:
         self._control.unlink(missing_ok=True)
         command = [sys.executable, "-m", "tests.torture.faultfs"]
         places = [str(place) for place in (self._backing, self.mountpoint, self._control)]
-        self._server = subprocess.Popen(command + places, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+        self._server = subprocess.Popen(
+            command + places,
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # Ctrl-C, and a kill of our group, are not for it: it is to unmount
+        )
         assert self._server.stdout is not None
         if self._server.stdout.readline() != "ready\n":
             self.__exit__(None, None, None)
@@ -69,14 +76,15 @@ class FaultyFolder:
     ) -> None:
         server = self._server
         if server is not None:
-            server.terminate()
+            assert server.stdin is not None
+            assert server.stdout is not None
+            server.stdin.close()
             try:
                 server.wait(timeout=5)
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()
-            if server.stdout is not None:
-                server.stdout.close()
+            server.stdout.close()
         detach(self.mountpoint)
         self._control.unlink(missing_ok=True)
 

@@ -49,10 +49,11 @@ def prove(
     result = Proved()
     began = time.monotonic()
     lock = threading.Lock()
+    stopped = threading.Event()
 
     def work(stage: Stage) -> None:
         first = True
-        while first or time.monotonic() - began < seconds_max:
+        while (first or time.monotonic() - began < seconds_max) and not stopped.is_set():
             first = False
             with lock:
                 point = next(points, None)
@@ -64,6 +65,9 @@ def prove(
                 tell(findings)
 
     with ThreadPoolExecutor(len(stages)) as pool:
-        list(pool.map(work, stages))
+        try:
+            list(pool.map(work, stages))
+        finally:
+            stopped.set()  # Ctrl-C, or a fault of ours in one thread: the others finish their point and end
     result.seconds = time.monotonic() - began
     return result

@@ -7,6 +7,7 @@ identity.py   how a file is known again
 reading.py    one partition, from its first byte to its last batch
 opening.py    through compression, with truncation and damage found out
 text.py       any encoding as UTF-8, checked
+pacing.py     how far a reader may run ahead
 delimited.py  CSV
 lines.py      NDJSON
 columnar.py   Parquet

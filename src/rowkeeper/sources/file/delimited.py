@@ -7,6 +7,7 @@ its block, and row numbers of rows that are set apart ahead of their block. Blan
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import functools
@@ -23,9 +24,12 @@ import pyarrow.csv
 
 from rowkeeper.batch import Malformed
 from rowkeeper.errors import SourceError
+from rowkeeper.sources.file.pacing import Pace
 from rowkeeper.sources.file.text import Utf8Stream
 
 BLOCK_BYTES = 4 << 20
+BLOCKS_AHEAD = 2
+HOPELESS_ROWS = 100_000
 ROW_BYTES_MAX = 64 << 20
 HEADER_BYTES_MAX = 1 << 20
 
@@ -183,14 +187,18 @@ class _Reading:
         if len(file.names) == 1:
             self._end = f"{self._end}{file.dialect.delimiter}{self._end}"
         self._ended = False
+        self._is_opening = True  # until the first good row, all rows set apart are in memory
+        self._bad_bytes = 0
 
     def pieces(self) -> Iterator[Piece]:
-        file = self._file
-        with file.reopen() as stream:
-            text = Utf8Stream(file.name, stream, file.dialect.encoding, end=f"\n{self._end}\n".encode())
+        file, pace = self._file, Pace(BLOCKS_AHEAD, self._block_bytes)
+        with file.reopen() as stream, contextlib.closing(pace):
+            end = f"\n{self._end}\n".encode()
+            text = Utf8Stream(file.name, stream, file.dialect.encoding, end, pace)
             try:
                 reader = self._reader(text)
-                while (batch := next(reader, None)) is not None:
+                self._is_opening = False
+                while (batch := self._next(reader, pace)) is not None:
                     if piece := self._piece(batch):
                         yield piece
             except pa.ArrowInvalid as error:
@@ -202,6 +210,13 @@ class _Reading:
                     f"{file.name} ends inside quotes: a quote is never closed",
                     hint="close it, or fetch the file again",
                 )
+
+    @staticmethod
+    def _next(reader: Iterator[pa.RecordBatch], pace: Pace) -> pa.RecordBatch | None:
+        pace.wait_for_batch()
+        batch = next(reader, None)
+        pace.take()
+        return batch
 
     def _reader(self, stream: Utf8Stream) -> Iterator[pa.RecordBatch]:
         file = self._file
@@ -237,7 +252,9 @@ class _Reading:
         kind = "csv_too_many_fields" if row.actual_columns > row.expected_columns else "csv_too_few_fields"
         message = f"{row.actual_columns} fields where the header has {row.expected_columns}"
         self._bad.append(Malformed(number, f"row {number + 1}", kind, message, row.text.encode()))
-        return "skip"
+        self._bad_bytes += len(row.text)
+        hopeless = len(self._bad) >= HOPELESS_ROWS or self._bad_bytes > ROW_BYTES_MAX
+        return "error" if self._is_opening and hopeless else "skip"
 
     def _piece(self, batch: pa.RecordBatch | None) -> Piece | None:
         """The rows of a block, those set apart among them: the good ones take the numbers that are left.
@@ -275,6 +292,12 @@ class _Reading:
         text, name = str(error), self._file.name
         if "straddling" in text:
             return _RowTooLong()
+        if self._is_opening and self._bad:
+            return SourceError(
+                f"none of the first {len(self._bad):,} rows of {name} has as many fields as the header "
+                f"({len(self._file.names)}); {self._bad[-1].place} has {self._bad[-1].message.split()[0]}",
+                hint="mend the header (a file without one?), or say the right delimiter=",
+            )
         return SourceError(
             f"{name} cannot be read as CSV after row {self._row}", hint="see whether a quote is missing there"
         )

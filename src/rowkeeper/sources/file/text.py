@@ -17,6 +17,7 @@ import io
 from typing import IO
 
 from rowkeeper.errors import SourceError
+from rowkeeper.sources.file.pacing import Pace
 
 CHUNK_BYTES = 1 << 20
 BYTE_ORDER_MARK = "\ufeff".encode()
@@ -29,10 +30,11 @@ class Utf8Stream(io.RawIOBase):
         name: the file, for errors.
         stream: its bytes, in `encoding`.
         end: bytes that follow the last ones of the stream.
+        pace: how far the reader of this may run ahead.
     """
 
-    def __init__(self, name: str, stream: IO[bytes], encoding: str, end: bytes = b"") -> None:
-        self._name, self._stream, self._encoding, self._end = name, stream, encoding, end
+    def __init__(self, name: str, stream: IO[bytes], encoding: str, end: bytes = b"", pace: Pace | None = None) -> None:
+        self._name, self._stream, self._encoding, self._end, self._pace = name, stream, encoding, end, pace
         self._decoder = codecs.getincrementaldecoder(encoding)("strict")
         self._as_it_is = codecs.lookup(encoding).name in ("utf-8", "ascii")
         self._ready = bytearray()
@@ -48,6 +50,8 @@ class Utf8Stream(io.RawIOBase):
 
         Raises SourceError for bytes that are not of the encoding.
         """
+        if self._pace is not None and not self._pace.hand_out():
+            return b""  # whoever wanted it has gone
         size = max(size, 2) if size >= 0 else CHUNK_BYTES
         while not self._at_end and len(self._ready) <= size:
             self._fill()
