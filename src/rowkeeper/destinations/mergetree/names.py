@@ -11,7 +11,7 @@ import re
 
 from rowkeeper.destinations.mergetree.types import identifier
 
-COMPANION = re.compile(r".+__rk_(staging|next|undo|fenced|fenced_next|wanted)_(\d+)(?:_(\d+))?")
+COMPANION = re.compile(r".+__rk_(staging|next|undo|fenced|fenced_next|wanted|losers)_(\d+)(?:_(\d+))?")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,6 +45,10 @@ class Names:
     def fenced_next(self, run: int) -> str:
         """The next table of a dead run, out of its reach."""
         return self.quoted(f"{self.table}__rk_fenced_next_{run}")
+
+    def losers(self, run: int, token: int) -> str:
+        """The addresses of staged rows that are duplicates."""
+        return self.quoted(f"{self.table}__rk_losers_{run}_{token}")
 
     def wanted(self, run: int) -> str:
         """An empty table as the contract would have it, to compare with."""

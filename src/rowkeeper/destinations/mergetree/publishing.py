@@ -8,8 +8,8 @@ import os
 from typing import TYPE_CHECKING
 
 from rowkeeper.batch import Fingerprint
+from rowkeeper.destinations.mergetree.duplicates import removals
 from rowkeeper.destinations.mergetree.layout import RUN, columns_of
-from rowkeeper.destinations.mergetree.sealing import removal
 from rowkeeper.destinations.mergetree.types import literal
 from rowkeeper.errors import DiskFull, IntegrityError
 from rowkeeper.protocols import Change, CommitRecord
@@ -101,8 +101,7 @@ def _build(table: TableSession, record: CommitRecord, change: Change, next_table
         for column, kind in table.columns:
             if column not in dict(columns_of(table.statements, names.database, names.table)):
                 table.add_column(next_table, column, kind)
-        condition = None if change.drop_all else removal(table, change)
-        if condition is not None:
+        for condition in [] if change.drop_all else removals(table, change):
             do(f"DELETE FROM {next_table} WHERE {condition}")
             failpoint("publish.after_deletes")
         expected = table.rows(next_table) + table.rows(staging)
@@ -166,7 +165,7 @@ def _keep_undo(table: TableSession, run: int, former: str) -> None:
 
 
 def _clear(table: TableSession, run: int) -> None:
-    for companion in table.companions("staging", "fenced", run=run):
+    for companion in table.companions("staging", "fenced", "losers", run=run):
         table.statements.do(f"DROP TABLE IF EXISTS {table.names.quoted(companion.name)}")
     failpoint("publish.after_clear")
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from rowkeeper.batch import Fingerprint
-from rowkeeper.destinations.mergetree import layout, publishing, sealing, staging, verifying
+from rowkeeper.destinations.mergetree import duplicates, layout, publishing, sealing, staging, verifying
 from rowkeeper.destinations.mergetree.names import Companion, Names
 from rowkeeper.destinations.mergetree.statements import Statements
 from rowkeeper.destinations.mergetree.types import identifier, literal
@@ -140,7 +140,7 @@ class TableSession:
 
     def duplicate_rows(self, change: Change) -> Iterator[DuplicateRow]:
         """The staged rows that `seal` will take out and that go to quarantine."""
-        return sealing.duplicate_rows(self, change)
+        return duplicates.duplicate_rows(self, change)
 
     def seal(self, staged: Sequence[StagedRows], change: Change) -> Sealed:
         """Takes out duplicates, and reads back from disk all that is left."""

@@ -148,7 +148,7 @@ def _holds(table: TableSession, name: str, staged: Sequence[StagedRows]) -> bool
 
 def drop(table: TableSession, run: int) -> None:
     """Drops every temporary table of a run but its undo, after what it left running was stopped."""
-    companions = table.companions("staging", "next", "fenced", "fenced_next", run=run)
+    companions = table.companions("staging", "next", "fenced", "fenced_next", "losers", run=run)
     if companions:
         table.statements.stop(run)
     for companion in companions:
