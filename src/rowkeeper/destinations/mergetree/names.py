@@ -73,3 +73,8 @@ class Companion:
         """A table's name as a companion, if it is one."""
         match = COMPANION.fullmatch(name)
         return None if match is None else cls(int(match[3] or 0), match[1], int(match[2]), name)
+
+
+def bare(name: str) -> str:
+    """A table's name without database and quotes, as the system tables have it."""
+    return name.split(".")[1].strip("`")

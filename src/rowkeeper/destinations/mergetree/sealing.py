@@ -28,7 +28,7 @@ def seal(table: TableSession, staged: Sequence[StagedRows], change: Change) -> S
     Raises IntegrityError if a row is missing or another than it was.
     """
     name = table.names.staging(table.run, table.token)
-    _check_files(table, name)
+    check_files(table, name)
     found = _read_back(table, name)
     _compare(found, staged)
     duplicates: dict[int, int] = {}
@@ -42,10 +42,14 @@ def seal(table: TableSession, staged: Sequence[StagedRows], change: Change) -> S
     return Sealed(found, {key: count for key, count in duplicates.items() if count}, (*removed, *added))
 
 
-def _check_files(table: TableSession, name: str) -> None:
-    """Sizes and checksums of the files themselves, marks and indexes included."""
+def check_files(table: TableSession, name: str) -> None:
+    """Sizes and checksums of the files themselves, marks and indexes included.
+
+    Args:
+        name: a table, or `table PART 'name'`.
+    """
     if not table.statements.number(f"CHECK TABLE {name} SETTINGS check_query_single_value_result = 1"):
-        raise IntegrityError(f"the staged rows of run {table.run} are damaged on disk", hint=MENDING)
+        raise IntegrityError(f"what run {table.run} wrote is damaged on disk", hint=MENDING)
 
 
 def _read_back(table: TableSession, name: str) -> dict[int, Fingerprint]:
