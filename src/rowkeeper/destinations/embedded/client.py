@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import Any
 
@@ -14,6 +15,10 @@ from rowkeeper.destinations.embedded.places import EnginePlaces
 from rowkeeper.destinations.embedded.starting import connect, ensure_host
 from rowkeeper.errors import DatabaseError, DiskFull, EngineDied, FrameworkError
 from rowkeeper.protocols import Site
+
+# What fails is raised, and told in our words. Without a handler, the driver's warnings with their tracebacks would go to
+# standard error.
+logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 ATTEMPTS = 3
 OUT_OF_SPACE = re.compile(r"No space left|NOT_ENOUGH_SPACE|ENOSPC|Code: 243\b")
