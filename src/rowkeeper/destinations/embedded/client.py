@@ -16,7 +16,7 @@ from rowkeeper.destinations.embedded.starting import connect, ensure_host
 from rowkeeper.errors import DatabaseError, DiskFull, EngineDied, FrameworkError
 from rowkeeper.protocols import Site
 
-# What fails is raised, and told in our words. Without a handler, the driver's warnings with their tracebacks would go to
+# What fails is raised, and told in our words. Without a handler the driver's warnings would go, with tracebacks, to
 # standard error.
 logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
