@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rowkeeper import destinations, errors, sources
     from rowkeeper.batch import Account, Fingerprint
+    from rowkeeper.contracts import check, rule
     from rowkeeper.pipeline import Pipeline
     from rowkeeper.runs.loading import run_pipeline as run
     from rowkeeper.runs.report import RunReport
@@ -31,8 +32,10 @@ __all__ = [
     "RunReport",
     "Settings",
     "Workspace",
+    "check",
     "destinations",
     "errors",
+    "rule",
     "run",
     "sources",
 ]
@@ -44,8 +47,10 @@ _HOMES = {
     "RunReport": ("runs.report", "RunReport"),
     "Settings": ("settings", "Settings"),
     "Workspace": ("runs.workspace", "Workspace"),
+    "check": ("contracts", "check"),
     "destinations": ("destinations", None),
     "errors": ("errors", None),
+    "rule": ("contracts", "rule"),
     "run": ("runs.loading", "run_pipeline"),
     "sources": ("sources", None),
 }

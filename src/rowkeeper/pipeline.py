@@ -8,7 +8,7 @@ import importlib.util
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +18,7 @@ import polars as pl
 import pyarrow as pa
 from pydantic import BaseModel
 
-from rowkeeper.contracts import Contract
+from rowkeeper.contracts import BusinessRule, Contract
 from rowkeeper.errors import ConfigurationError, DeclarationError, FrameworkError, PipelineFileError
 from rowkeeper.protocols import Destination, DriftPolicy, Source
 
@@ -43,6 +43,7 @@ class Pipeline:
             to the file and line.
         drift: what happens to a column of the source that the contract does not name: `reject` fails the run,
             `ignore` drops it, `evolve` adds it to the table as a Nullable column.
+        rules: conditions on the columns of a row, beside the contract's own, each made by `rk.rule`.
 
     Raises:
         ConfigurationError: the declaration cannot work; no row has been touched.
@@ -55,6 +56,7 @@ class Pipeline:
     destination: Destination
     transform: Transform | None = None
     drift: DriftPolicy = "reject"
+    rules: Sequence[BusinessRule] = ()
     file: Path | None = dataclasses.field(default=None, compare=False, repr=False)  # where it was declared
 
     def __post_init__(self) -> None:
@@ -75,9 +77,9 @@ class Pipeline:
             )
 
     @cached_property
-    def rules(self) -> Contract:
-        """The contract, ready to check batches. Raises ContractError if it cannot be turned into columns."""
-        return Contract(self.contract, drift=self.drift)
+    def checker(self) -> Contract:
+        """The contract, ready to check batches. Raises ContractError or DeclarationError if it cannot be."""
+        return Contract(self.contract, drift=self.drift, rules=self.rules)
 
 
 def load_file(path: Path) -> dict[str, Pipeline]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from rowkeeper.errors import FrameworkError, all_errors, error_of
 from rowkeeper.operations.doctor import examine
 from rowkeeper.operations.scaffold import scaffold
 from rowkeeper.pipeline import Pipeline, select
+from rowkeeper.runs.explaining import plan_of, share_by_pydantic
 from rowkeeper.runs.loading import run_pipeline
 from rowkeeper.runs.reconciling import recover as recover_runs
 from rowkeeper.runs.rejects import describe_rejects, open_rejects
@@ -160,42 +162,31 @@ def show(number: int, as_json: bool) -> None:
 @json_option
 def explain(file: str, as_json: bool) -> None:
     """How each field of the contract is checked, and why; what source and destination guarantee."""
-    documents = []
-    for pipeline in _pipelines(file):
-        fields = pipeline.rules.explain()
-        documents.append(
-            {
-                "pipeline": pipeline.name,
-                "source": {"mode": pipeline.source.mode.value, "guarantee": pipeline.source.guarantee.value},
-                "destination": {
-                    "target": pipeline.destination.target,
-                    "write": pipeline.destination.write_mode,
-                    "guarantee": pipeline.destination.guarantee.value,
-                },
-                "drift": pipeline.drift,
-                "fields": [
-                    {"name": each.name, "kind": each.kind, "column": each.column, "why": each.why} for each in fields
-                ],
-            }
-        )
+    pipelines = _pipelines(file)
+    with workspace() as space:
+        documents = [_explained(pipeline, space) for pipeline in pipelines]
     if as_json:
         print_json(documents[0] if len(documents) == 1 else {"pipelines": documents})
         return
     for document in documents:
-        _show_plan(document)
+        render.show_plan(document)
 
 
-def _show_plan(document: dict[str, Any]) -> None:
-    source, destination = document["source"], document["destination"]
-    out.print(f"[bold]{escape(document['pipeline'])}[/]")
-    out.print(f"  source       {source['mode']} values, {source['guarantee']}")
-    out.print(f"  destination  {escape(destination['target'])}, {destination['write']}, {destination['guarantee']}")
-    out.print(f"  drift        {document['drift']}\n")
-    table = render.grid("field", "kind", "column", "why")
-    for field in document["fields"]:
-        table.add_row(*(escape(str(field[key])) for key in ("name", "kind", "column", "why")))
-    out.print(table)
-    out.print()
+def _explained(pipeline: Pipeline, space: Workspace) -> dict[str, Any]:
+    last = share_by_pydantic(space.ledger, pipeline.name)
+    return {
+        "pipeline": pipeline.name,
+        "source": {"mode": pipeline.source.mode.value, "guarantee": pipeline.source.guarantee.value},
+        "destination": {
+            "target": pipeline.destination.target,
+            "write": pipeline.destination.write_mode,
+            "guarantee": pipeline.destination.guarantee.value,
+        },
+        "drift": pipeline.drift,
+        "fields": [dataclasses.asdict(each) for each in plan_of(pipeline)],
+        "rules": [each.definition() for each in pipeline.rules],
+        "last_run": None if last is None else {"run": last[0], "share_by_pydantic": last[1]},
+    }
 
 
 @main.group()

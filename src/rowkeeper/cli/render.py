@@ -49,6 +49,28 @@ def show_account(account: Mapping[str, int], reasons: Mapping[str, int] | None =
         out.print(f"      and {len(shown) - REASONS_SHOWN} reasons more: rowkeeper quarantine show", style="dim")
 
 
+KINDS = {"V": "by column", "P": "by column where the form is narrow", "F": "by Pydantic"}
+
+
+def show_plan(document: Mapping[str, Any]) -> None:
+    """How a pipeline's contract is checked."""
+    source, destination = document["source"], document["destination"]
+    out.print(f"[bold]{escape(document['pipeline'])}[/]")
+    out.print(f"  source       {source['mode']} values, {source['guarantee']}")
+    out.print(f"  destination  {escape(destination['target'])}, {destination['write']}, {destination['guarantee']}")
+    out.print(f"  drift        {document['drift']}")
+    if last := document["last_run"]:
+        out.print(f"  last run     {last['run']}: Pydantic judged {last['share_by_pydantic']:.1%} of the rows")
+    out.print()
+    table = grid("field", "kind", "column", "check", "why")
+    for field in document["fields"]:
+        table.add_row(*(escape(str(field[key])) for key in ("name", "kind", "column", "check", "why")))
+    out.print(table)
+    for each in document["rules"]:
+        out.print(f"  rule  {escape(each)}")
+    out.print("  " + "; ".join(f"{kind} {meaning}" for kind, meaning in KINDS.items()) + "\n", style="dim")
+
+
 def show_errors(errors: Sequence[Mapping[str, Any]]) -> None:
     """One error with all that is to be said of it, or a line for each."""
     if len(errors) == 1:

@@ -241,4 +241,6 @@ def _batch_of(row: Row[Any]) -> BatchRecord:
         quarantine_sha256=row.quarantine_sha256,
         reasons=row.reasons,
         staged_at=row.staged_at,
+        by_pydantic=row.by_pydantic,
+        rules=row.rules,
     )

@@ -162,6 +162,8 @@ batches = Table(
     Column("reasons", JSON, nullable=False),
     Column("staged_at", UtcDateTime, nullable=False),
     Column("of_duplicates", Boolean, nullable=False),  # set aside by the seal, not by the contract
+    Column("by_pydantic", BigInteger, nullable=False, server_default="0"),  # rows that the columns did not decide
+    Column("rules", JSON, nullable=False, server_default="{}"),  # rule to rows valid, invalid, unknown
     Index("ix_batches_run_partition_ordinal", "run", "partition_ordinal"),
 )
 

@@ -12,7 +12,7 @@ from rowkeeper.batch import Partition
 from rowkeeper.errors import DatabaseError, FrameworkError, RunInterrupted
 from rowkeeper.ledger import LoadedPartition, RunKind, RunRecord, RunStatus
 from rowkeeper.pipeline import Pipeline
-from rowkeeper.protocols import Plan
+from rowkeeper.protocols import Plan, Source
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.runs.definition import definition_of
 from rowkeeper.runs.hold import Hold, hold
@@ -34,15 +34,19 @@ def run_pipeline(pipeline: Pipeline, workspace: Workspace, observe: Observer = u
     Raises:
         FrameworkError: nothing was published by this call, unless the error says that this is unknown.
     """
-    material = Material(pipeline.name, pipeline.source, pipeline.rules, pipeline.rules.columns(), pipeline.transform)
+    material = _material(pipeline, pipeline.source)
     return _Load(pipeline, workspace, observe, material, definition_of(pipeline), RunKind.LOAD).run()
 
 
 def replay_run(pipeline: Pipeline, workspace: Workspace, source: QuarantineSource, observe: Observer) -> RunReport:
     """Runs a run's rejected rows through the pipeline as it is now."""
-    material = Material(pipeline.name, source, pipeline.rules, pipeline.rules.columns(), pipeline.transform)
+    material = _material(pipeline, source)
     definition = f"{definition_of(pipeline)}:{source.run}"
     return _Load(pipeline, workspace, observe, material, definition, RunKind.REPLAY).run()
+
+
+def _material(pipeline: Pipeline, source: Source) -> Material:
+    return Material(pipeline.name, source, pipeline.checker, pipeline.checker.columns(), pipeline.transform)
 
 
 @dataclasses.dataclass
