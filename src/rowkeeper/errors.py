@@ -16,6 +16,9 @@
     ├── ValidationError            rows that a person asked to be good are not
     ├── IntegrityError             what is stored is not what was recorded
     ├── RetryError                 trying again did not help
+    │   ├── CircuitOpenError       the host has failed so often that it is left alone for a while
+    │   ├── DeadlineExceeded       the time that the work was given is over
+    │   └── AmbiguousError         whether the call took effect is not known
     └── SecurityError              a key, a permission or a seal is wrong
 
 No message holds a secret or a classified value: messages are put together from names, numbers and
@@ -139,6 +142,30 @@ class RetryError(FrameworkError):
     """Trying again did not help; carries the last error as its cause."""
 
     category = Category.NETWORK
+
+
+class CircuitOpenError(RetryError):
+    """The host has failed, or was slow, so often that it is left alone for a while; the call was not made.
+
+    Attributes:
+        retry_after_seconds: until it lets a call through again.
+    """
+
+    retryable = True
+
+    def __init__(self, what: str, *, retry_after_seconds: float, hint: str = "") -> None:
+        super().__init__(what, hint=hint, context={"retry_after_seconds": round(retry_after_seconds, 3)})
+        self.retry_after_seconds = retry_after_seconds
+
+
+class DeadlineExceeded(RetryError):  # noqa: N818 - the field's own word
+    """The time that the work was given is over."""
+
+    retryable = True
+
+
+class AmbiguousError(RetryError):
+    """Whether the call took effect is not known, and must be looked up before it is repeated."""
 
 
 class SecurityError(FrameworkError):
