@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rowkeeper import destinations, errors, sources
     from rowkeeper.batch import Account, Fingerprint
     from rowkeeper.pipeline import Pipeline
+    from rowkeeper.resilience.deadline import deadline
+    from rowkeeper.resilience.policy import CircuitBreaker, Resilience, Retry, RetryBudget
     from rowkeeper.runs.loading import run_pipeline as run
     from rowkeeper.runs.report import RunReport
     from rowkeeper.runs.workspace import Workspace
@@ -26,11 +28,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Account",
+    "CircuitBreaker",
     "Fingerprint",
     "Pipeline",
+    "Resilience",
+    "Retry",
+    "RetryBudget",
     "RunReport",
     "Settings",
     "Workspace",
+    "deadline",
     "destinations",
     "errors",
     "run",
@@ -39,11 +46,16 @@ __all__ = [
 
 _HOMES = {
     "Account": ("batch", "Account"),
+    "CircuitBreaker": ("resilience.policy", "CircuitBreaker"),
     "Fingerprint": ("batch", "Fingerprint"),
     "Pipeline": ("pipeline", "Pipeline"),
+    "Resilience": ("resilience.policy", "Resilience"),
+    "Retry": ("resilience.policy", "Retry"),
+    "RetryBudget": ("resilience.policy", "RetryBudget"),
     "RunReport": ("runs.report", "RunReport"),
     "Settings": ("settings", "Settings"),
     "Workspace": ("runs.workspace", "Workspace"),
+    "deadline": ("resilience.deadline", "deadline"),
     "destinations": ("destinations", None),
     "errors": ("errors", None),
     "run": ("runs.loading", "run_pipeline"),

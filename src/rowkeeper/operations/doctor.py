@@ -46,6 +46,7 @@ def _checks(workspace: Workspace) -> Iterator[Finding]:
     yield _engine(workspace)
     yield _unfinished(workspace)
     yield _quarantine(workspace)
+    yield _breakers(workspace)
 
 
 def _disk(workspace: Workspace) -> Finding:
@@ -90,3 +91,17 @@ def _quarantine(workspace: Workspace) -> Finding:
     except IntegrityError as error:
         return Finding("quarantine", False, error.what, error.hint)
     return Finding("quarantine", True, f"{files:,} files with {rows:,} rows open as they were sealed")
+
+
+def _breakers(workspace: Workspace) -> Finding:
+    """Hosts that fail so often that some process leaves them alone."""
+    open_now = [
+        f"{state.name} for {state.open_seconds:.0f} s"
+        for state in workspace.ledger.breakers.read()
+        if state.open_seconds
+    ]
+    if open_now:
+        return Finding(
+            "breakers", False, f"left alone: {', '.join(open_now)}", "see to these hosts; calls go on by themselves"
+        )
+    return Finding("breakers", True, "no host is left alone")
