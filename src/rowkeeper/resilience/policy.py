@@ -11,6 +11,25 @@ from typing import Any, Literal
 from rowkeeper.errors import ConfigurationError
 
 
+def _positive(policy: Any, *names: str) -> None:
+    for name in names:
+        value = getattr(policy, name)
+        if value is not None and not value > 0:
+            raise _wrong(policy, name, "must be more than 0")
+
+
+def _share(policy: Any, name: str, *, least: float) -> None:
+    if not least <= getattr(policy, name) <= 1:
+        raise _wrong(policy, name, f"must be between {least:g} and 1")
+
+
+def _wrong(policy: Any, name: str, rule: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{type(policy).__name__}({name}={getattr(policy, name)!r}): it {rule}",
+        hint="docs/resilience.md says what each setting does",
+    )
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
     """When and how often a call is tried again.
@@ -109,22 +128,3 @@ class Resilience:
 
     def __post_init__(self) -> None:
         _positive(self, "deadline_seconds", "hedge_after_seconds")
-
-
-def _positive(policy: Any, *names: str) -> None:
-    for name in names:
-        value = getattr(policy, name)
-        if value is not None and not value > 0:
-            raise _wrong(policy, name, "must be more than 0")
-
-
-def _share(policy: Any, name: str, *, least: float) -> None:
-    if not least <= getattr(policy, name) <= 1:
-        raise _wrong(policy, name, f"must be between {least:g} and 1")
-
-
-def _wrong(policy: Any, name: str, rule: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"{type(policy).__name__}({name}={getattr(policy, name)!r}): it {rule}",
-        hint="docs/resilience.md says what each setting does",
-    )
