@@ -10,6 +10,9 @@ settings unless the line says otherwise; only the host, the clock and the chance
     well after       seconds from its end to the last closing
     served           share of calls with an answer: before and after the trouble, and in it
     overrun          by how much calls went beyond their deadline, 99th percentile
+
+Then the deadline in real time, with real sockets: calls in eight threads, each with retries, to a TCP server of this
+machine that is silent, that sends a byte at a time, or that does not accept.
 """
 
 from __future__ import annotations
@@ -25,10 +28,12 @@ from rowkeeper.resilience.calls import Calls
 from rowkeeper.resilience.outcomes import Effect
 from rowkeeper.resilience.policy import CircuitBreaker, Resilience, Retry
 from tests.resilience.clocks import LoopClock, VirtualLoop
+from tests.resilience.stalling import KINDS, overruns, p99
 
 SECONDS, BEGINS, ENDS = 600.0, 120.0, 360.0
 CALLS_PER_SECOND = 20.0
 DEADLINE_SECONDS = 30.0
+REAL_CALLS, REAL_SECONDS = 100, 0.5
 USUAL = Resilience(retry=Retry(attempt_seconds_max=5.0), deadline_seconds=DEADLINE_SECONDS)
 
 Trouble = Callable[[float, random.Random], Awaitable[None]]
@@ -187,6 +192,12 @@ def main() -> None:
         print(
             f"{it.name:34} {it.calls:6,} {it.amplification:14.3f} {it.tries:13.3f} {it.openings:7} {opened:>10} "
             f"{well:>10} {served:>14} {it.overrun_p99 * 1000:8.0f} ms"
+        )
+    for kind in KINDS:
+        late = overruns(kind, calls=REAL_CALLS, seconds=REAL_SECONDS)
+        print(
+            f"real sockets, {kind}: {len(late)} calls with {REAL_SECONDS} s each; "
+            f"overrun median {late[len(late) // 2] * 1000:.0f} ms, p99 {p99(late) * 1000:.0f} ms"
         )
 
 

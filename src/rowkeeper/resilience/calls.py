@@ -123,9 +123,12 @@ class Line:
                 while wait := course.admission():
                     self._kit.clock.sleep(wait)
                     self._sharing.exchange()
-                with course.attempt():
-                    return self._asked(function, course)
-                self._sharing.exchange()
+                try:
+                    with course.attempt():
+                        return self._asked(function, course)
+                finally:
+                    if self._sharing.has_news:
+                        self._sharing.exchange()
                 self._kit.clock.sleep(course.wait_seconds())
                 if course.unsure and happened is not None:
                     found = self._looked(happened, course)
@@ -181,10 +184,13 @@ class Line:
                 while wait := course.admission():
                     await self._kit.clock.sleep_async(wait)
                     await self._exchange()
-                with course.attempt():
-                    async with asyncio.timeout(seconds_left()):
-                        return await self._asked_async(function, course)
-                await self._exchange()
+                try:
+                    with course.attempt():
+                        async with asyncio.timeout(seconds_left()):
+                            return await self._asked_async(function, course)
+                finally:
+                    if self._sharing.has_news:
+                        await self._exchange()
                 await self._kit.clock.sleep_async(course.wait_seconds())
                 if course.unsure and happened is not None:
                     found = await self._looked_async(happened, course)

@@ -73,6 +73,11 @@ class Sharing:
             self._to_write.append(transition)
 
     @property
+    def has_news(self) -> bool:
+        """Whether something happened here that the others do not know."""
+        return bool(self._to_write)
+
+    @property
     def due(self) -> bool:
         """Whether `exchange` would ask the store."""
         now = self._clock.monotonic()
