@@ -19,7 +19,7 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 from rowkeeper.contracts import Contract
-from rowkeeper.errors import ConfigurationError, FrameworkError
+from rowkeeper.errors import ConfigurationError, DeclarationError, FrameworkError, PipelineFileError
 from rowkeeper.protocols import Destination, DriftPolicy, Source
 
 Transform = Callable[[pa.Table], "pa.Table | pl.DataFrame"] | Callable[[pl.DataFrame], "pa.Table | pl.DataFrame"]
@@ -59,17 +59,17 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
-            raise ConfigurationError(
+            raise DeclarationError(
                 f"{self.name!r} cannot name a pipeline",
                 hint="a letter, then up to 99 letters, digits, '_', '.' or '-'",
             )
         if self.drift not in ("reject", "ignore", "evolve"):
-            raise ConfigurationError(
+            raise DeclarationError(
                 f"pipeline {self.name}: drift={self.drift!r} is no policy",
                 hint="one of reject, ignore, evolve",
             )
         if self.transform is not None and not callable(self.transform):
-            raise ConfigurationError(
+            raise DeclarationError(
                 f"pipeline {self.name}: the transform cannot be called",
                 hint="pass a function of one argument",
             )
@@ -87,21 +87,19 @@ def load_file(path: Path) -> dict[str, Pipeline]:
         ConfigurationError: there is no such file, it raises, or it declares no pipeline.
     """
     if not path.is_file():
-        raise ConfigurationError(
-            f"there is no pipeline file {path}", hint="rowkeeper init FILE makes one from a sample"
-        )
+        raise PipelineFileError(f"there is no pipeline file {path}", hint="rowkeeper init FILE makes one from a sample")
     module = _execute(path.absolute())
     found: dict[str, Pipeline] = {}
     for value in vars(module).values():
         if isinstance(value, Pipeline):
             if found.get(value.name, value) is not value:
-                raise ConfigurationError(
+                raise PipelineFileError(
                     f"{path} declares two pipelines of the name {value.name}",
                     hint="give each a name of its own",
                 )
             found[value.name] = _located(value, path.absolute())
     if not found:
-        raise ConfigurationError(
+        raise PipelineFileError(
             f"{path} declares no pipeline",
             hint='assign one at its top level: flights = rk.Pipeline("flights", ...)',
         )
@@ -115,7 +113,7 @@ def select(path: Path, name: str | None) -> list[Pipeline]:
         return list(found.values())
     if name not in found:
         near = difflib.get_close_matches(name, found, n=1)
-        raise ConfigurationError(
+        raise PipelineFileError(
             f"{path} declares no pipeline {name}",
             hint=f"did you mean {near[0]}?" if near else "it declares " + ", ".join(found),
         )
@@ -144,11 +142,11 @@ def _execute(path: Path) -> ModuleType:
         line = _line_in(error, path)
         raise type(error)(f"{path}{line}: {error.what}", hint=error.hint, context=error.context) from error
     except SyntaxError as error:
-        raise ConfigurationError(
+        raise PipelineFileError(
             f"{error.filename}, line {error.lineno}: {error.msg}", hint="correct the pipeline file"
         ) from error
     except (Exception, SystemExit) as error:  # the user's own code may raise anything at all
-        raise ConfigurationError(
+        raise PipelineFileError(
             f"{path}{_line_in(error, path)}: the pipeline file raised {type(error).__name__}: {error}",
             hint=_hint_for(error),
         ) from error

@@ -18,8 +18,8 @@ import rowkeeper as rk
 from rowkeeper.errors import (
     AmbiguousError,
     CircuitOpenError,
-    ConfigurationError,
     DeadlineExceeded,
+    DeclarationError,
     RetryError,
 )
 from rowkeeper.resilience.budget import Budget
@@ -307,6 +307,21 @@ def test_retries_do_not_multiply(way: str):
     assert host.asked == 5
 
 
+def test_an_inner_call_raises_what_its_function_raised():
+    """Around it somebody may want to catch that: the words of giving up are the outer call's."""
+    rig = Rig()
+    inner = rig.calls.to("host", "inner")
+
+    def outer() -> str:
+        try:
+            inner.call(Host(REFUSED), effect=Effect.READ)
+        except ConnectionRefusedError:
+            return "caught"
+        return "answered"
+
+    assert rig.line.call(outer, effect=Effect.READ) == "caught"
+
+
 # ------------------------------------------------------------------------------------------------ breaker
 
 
@@ -503,5 +518,5 @@ def test_the_deadline_crosses_into_hedges():
 )
 def test_settings_that_make_no_sense_are_refused(wrong: Callable[[], object]):
     """When they are written, not in the night when they are needed."""
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(DeclarationError):
         wrong()

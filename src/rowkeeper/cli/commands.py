@@ -14,7 +14,6 @@ from rowkeeper.cli.door import (
     FAILED,
     Door,
     err,
-    error_document,
     exit_status,
     json_option,
     out,
@@ -24,7 +23,7 @@ from rowkeeper.cli.door import (
 )
 from rowkeeper.cli.progress import shown
 from rowkeeper.destinations import read_client
-from rowkeeper.errors import FrameworkError
+from rowkeeper.errors import FrameworkError, all_errors, error_of
 from rowkeeper.operations.doctor import examine
 from rowkeeper.operations.scaffold import scaffold
 from rowkeeper.pipeline import Pipeline, select
@@ -74,7 +73,7 @@ def _run_one(pipeline: Pipeline, space: Workspace, as_json: bool) -> tuple[dict[
             report = run_pipeline(pipeline, space, observe)
     except FrameworkError as error:
         tell_error(error)
-        document = {"pipeline": pipeline.name, "status": "failed", "error": error_document(error)}
+        document = {"pipeline": pipeline.name, "status": "failed", "error": error.document()}
         return document, exit_status(error)
     if not as_json:
         render.show_report(report)
@@ -355,6 +354,18 @@ def doctor(as_json: bool) -> int:
             if not each.ok:
                 out.print(f"       [bold]mend[/]             {escape(each.mend)}")
     return DONE if all(each.ok for each in findings) else FAILED
+
+
+@main.command()
+@click.argument("code", required=False)
+@json_option
+def errors(code: str | None, as_json: bool) -> None:
+    """What an error code means, and what to do; without a code, all of them."""
+    documents = [each.explanation() for each in (all_errors() if code is None else [error_of(code)])]
+    if as_json:
+        print_json({"errors": documents})
+    else:
+        render.show_errors(documents)
 
 
 @main.command()

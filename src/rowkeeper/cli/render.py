@@ -49,6 +49,21 @@ def show_account(account: Mapping[str, int], reasons: Mapping[str, int] | None =
         out.print(f"      and {len(shown) - REASONS_SHOWN} reasons more: rowkeeper quarantine show", style="dim")
 
 
+def show_errors(errors: Sequence[Mapping[str, Any]]) -> None:
+    """One error with all that is to be said of it, or a line for each."""
+    if len(errors) == 1:
+        error = errors[0]
+        again = "the same command again may help" if error["retryable"] else "the same command again will not help"
+        out.print(f"[bold]{error['code']} {error['name']}[/]  {error['category']}; {again}")
+        out.print(f"{escape(error['meaning'])}\n[bold]next:[/] {escape(error['advice'])}")
+        return
+    table = grid("code", "error", "category", "retryable", "meaning")
+    for error in sorted(errors, key=lambda each: str(each["code"])):
+        retryable = "yes" if error["retryable"] else ""
+        table.add_row(error["code"], error["name"], error["category"], retryable, escape(error["meaning"]))
+    out.print(table)
+
+
 def show_runs(runs: Sequence[RunRecord]) -> None:
     """A line per run, newest first."""
     if not runs:

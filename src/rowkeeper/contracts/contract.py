@@ -31,7 +31,7 @@ from rowkeeper.contracts.passing import (
     unknown_columns,
 )
 from rowkeeper.contracts.reading import rows_of
-from rowkeeper.errors import ContractError, SourceError
+from rowkeeper.errors import ColumnsDiffer, ContractError
 from rowkeeper.protocols import Columns, DriftPolicy
 
 PART_ROWS = 8_192  # checked at a time, so that few validated models are alive at once
@@ -143,7 +143,7 @@ class Contract:
         if self.drift == "ignore" or not names:
             return ()
         if self.drift == "reject":
-            raise SourceError(
+            raise ColumnsDiffer(
                 f"the column {names[0]!r} is none that the contract {self.model.__name__} knows",
                 hint='drift="ignore" drops such columns, drift="evolve" adds them to the table',
                 context={"columns": names},

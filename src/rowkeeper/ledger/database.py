@@ -15,7 +15,16 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from rowkeeper.errors import ConfigurationError, DatabaseError, DiskFull, FrameworkError, IntegrityError, StateError
+from rowkeeper.errors import (
+    ConfigurationError,
+    DatabaseError,
+    DiskFull,
+    FrameworkError,
+    IntegrityError,
+    LedgerBusy,
+    NewerState,
+    StateError,
+)
 from rowkeeper.resilience.failpoints import failpoint
 
 BUSY_SECONDS = 30
@@ -137,7 +146,7 @@ def _explain(error: DBAPIError, done: str) -> FrameworkError:
     if "malformed" in text or "not a database" in text:
         return IntegrityError("the ledger is damaged", hint="restore it from a backup", context=context)
     if "locked" in text:
-        return DatabaseError(
+        return LedgerBusy(
             f"the ledger was locked by another process for {BUSY_SECONDS} s", hint="try again", context=context
         )
     return DatabaseError(
@@ -162,7 +171,7 @@ def migrate(engine: Engine) -> None:
         current = context.get_current_revision()
         known = [step.revision for step in steps]
         if current is not None and current not in known:
-            raise StateError(
+            raise NewerState(
                 f"the ledger was made by a newer version of Rowkeeper (schema {current})",
                 hint="upgrade: pip install --upgrade rowkeeper",
             )

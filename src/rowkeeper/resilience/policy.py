@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal
 
-from rowkeeper.errors import ConfigurationError
+from rowkeeper.errors import DeclarationError
 
 
 def _positive(policy: Any, *names: str) -> None:
@@ -23,8 +23,8 @@ def _share(policy: Any, name: str, *, least: float) -> None:
         raise _wrong(policy, name, f"must be between {least:g} and 1")
 
 
-def _wrong(policy: Any, name: str, rule: str) -> ConfigurationError:
-    return ConfigurationError(
+def _wrong(policy: Any, name: str, rule: str) -> DeclarationError:
+    return DeclarationError(
         f"{type(policy).__name__}({name}={getattr(policy, name)!r}): it {rule}",
         hint="docs/resilience.md says what each setting does",
     )

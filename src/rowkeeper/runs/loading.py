@@ -215,11 +215,10 @@ class _Load:
         return None
 
     def _close_in_ledger(self, held: Hold, run: RunRecord, error: FrameworkError) -> None:
-        document = {"type": type(error).__name__, "what": error.what, "hint": error.hint}
         try:
             if held.ledger.run(run.run).status is RunStatus.STAGING:
                 close = held.ledger.interrupt_run if error.retryable else held.ledger.fail_run
-                close(held.lease, run.run, document)
+                close(held.lease, run.run, error.document())
         except FrameworkError:
             return  # the first error is the one to tell; the run is settled by the next command
 
