@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 import rowkeeper as rk
-from rowkeeper.errors import FrameworkError
+from rowkeeper.errors import FrameworkError, TransformError
 from rowkeeper.pipeline import select
 from tests.arena import Arena
 
@@ -59,3 +61,20 @@ def test_a_deadline_in_mid_run_loses_and_doubles_nothing(own_arena: Arena):
     own_arena.env["ROWKEEPER_KEY_FILE"] = str(own_arena.folder / "the.key")
     assert own_arena.ok("query", "SELECT count() AS n, uniqExact(id) AS u FROM rows")["rows"] == [[200_000, 200_000]]
     own_arena.ok("verify", "rows.py")
+
+
+def test_a_fault_is_told_although_no_time_is_left_to_clean_up(own_arena: Arena):
+    """The pipeline's own fault is what the caller hears of, not that dropping its staging came too late."""
+    own_arena.write("t/a.csv", "id,text\n1,x\n")
+    failing = PIPELINE.replace("contract=Row,", "contract=Row, transform=slow_and_wrong,").replace(
+        "rows = rk",
+        "def slow_and_wrong(frame):\n    import time\n    time.sleep(1.5)\n    raise ValueError('no')\n\nrows = rk",
+    )
+    file = own_arena.write("rows.py", failing)
+    settings = rk.Settings(home=own_arena.home, key_file=own_arena.folder / "the.key", engine_idle_seconds=20)
+    with rk.Workspace.open(settings) as workspace:
+        (pipeline,) = select(file, "rows")
+        with pytest.raises(TransformError):
+            rk.run(pipeline, workspace)  # starts the engine, which takes a while
+        with pytest.raises(TransformError), rk.deadline(1.0):
+            rk.run(pipeline, workspace)

@@ -95,13 +95,11 @@ def _quarantine(workspace: Workspace) -> Finding:
 
 def _breakers(workspace: Workspace) -> Finding:
     """Hosts that fail so often that some process leaves them alone."""
-    open_now = [
-        f"{state.name} for {state.open_seconds:.0f} s"
-        for state in workspace.ledger.breakers.read()
-        if state.open_seconds
-    ]
-    if open_now:
-        return Finding(
-            "breakers", False, f"left alone: {', '.join(open_now)}", "see to these hosts; calls go on by themselves"
-        )
+    try:
+        states = workspace.ledger.breakers.read()
+    except FrameworkError as error:
+        return Finding("breakers", False, error.what, error.hint)
+    alone = [f"{state.name} for {state.open_seconds:.0f} s" for state in states if state.open_seconds]
+    if alone:
+        return Finding("breakers", False, f"left alone: {', '.join(alone)}", "see to them; calls go on by themselves")
     return Finding("breakers", True, "no host is left alone")

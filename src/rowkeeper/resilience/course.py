@@ -119,6 +119,8 @@ class Course:
         """Whether the call goes on after this error. Raises AmbiguousError if nobody can say what happened."""
         self._error = error
         self._retry_after = judgement.retry_after_seconds
+        if judgement.retry_at is not None:
+            self._retry_after = max(0.0, (judgement.retry_at - self._kit.clock.now()).total_seconds())
         match judgement.outcome:
             case Outcome.PERMANENT:
                 return False

@@ -70,19 +70,16 @@ async def hedged_async(
     tasks = {asyncio.ensure_future(function())}
     try:
         done, waiting = await asyncio.wait(tasks, timeout=after_seconds)
-        if not done:
-            other = second()
-            if other is not None:
-                tasks.add(asyncio.ensure_future(other()))
-            waiting = tasks
-        while waiting:
-            if not done:
-                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                if task.exception() is None or not waiting:
-                    return task.result()
-            done = set()
-        return done.pop().result()
+        other = None if done else second()
+        if other is not None:
+            tasks.add(asyncio.ensure_future(other()))
+            waiting = set(tasks)
+        while True:
+            # Both may end at the same moment: an answer counts before an error.
+            well = [task for task in done if task.exception() is None]
+            if well or not waiting:
+                return (well or list(done))[0].result()
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in tasks:
             task.cancel()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from datetime import datetime
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -38,10 +39,11 @@ class Effect(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Judgement:
-    """An outcome, and how long the other side asked us to stay away, in seconds."""
+    """An outcome, and how long the other side asked us to stay away: for so long, or until then (an aware date)."""
 
     outcome: Outcome
     retry_after_seconds: float | None = None
+    retry_at: datetime | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -19,19 +18,21 @@ THROTTLED = {429}
 UNKNOWN = {500, 502, 504, 520, 522, 524}
 
 
-def status(code: int, headers: Mapping[str, str], now: datetime) -> Judgement:
+def status(code: int, headers: Mapping[str, str]) -> Judgement:
     """What an answer with this status stands for."""
-    after = retry_after_seconds(_header(headers, "retry-after"), now)
+    after = retry_after(_header(headers, "retry-after"))
     if code in THROTTLED or (code in NOT_DONE and after is not None):
-        return Judgement(Outcome.THROTTLED, after)
-    if code in NOT_DONE:
-        return Judgement(Outcome.TRANSIENT)
-    if code in UNKNOWN:
-        return Judgement(Outcome.AMBIGUOUS, after)
-    return Judgement(Outcome.PERMANENT)
+        outcome = Outcome.THROTTLED
+    elif code in NOT_DONE:
+        outcome = Outcome.TRANSIENT
+    else:
+        outcome = Outcome.AMBIGUOUS if code in UNKNOWN else Outcome.PERMANENT
+    if isinstance(after, datetime):
+        return Judgement(outcome, retry_at=after)
+    return Judgement(outcome, retry_after_seconds=after)
 
 
-def retry_after_seconds(value: str | None, now: datetime) -> float | None:
+def retry_after(value: str | None) -> float | datetime | None:
     """`Retry-After` in either of its forms, seconds or a date; None if there is none or it is neither."""
     text = (value or "").strip()
     if text.isdecimal() and text.isascii():
@@ -40,11 +41,10 @@ def retry_after_seconds(value: str | None, now: datetime) -> float | None:
         at = parsedate_to_datetime(text)
     except ValueError:
         return None
-    # "-0000" is UTC as well, but comes without a zone.
-    return max(0.0, math.ceil((at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds()))
+    return at.replace(tzinfo=at.tzinfo or UTC)  # "-0000" is UTC as well, but comes without a zone
 
 
-def judge(error: BaseException, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Judgement | None:
+def judge(error: BaseException) -> Judgement | None:
     """httpx and requests keep the answer on the error, urllib and many SDKs the status itself."""
     answer: Any = getattr(error, "response", None)
     if answer is None:
@@ -53,7 +53,7 @@ def judge(error: BaseException, now: Callable[[], datetime] = lambda: datetime.n
     if code is None or not STATUS_ERROR_MIN <= code <= STATUS_MAX:
         return None
     headers: Any = getattr(answer, "headers", None)
-    return status(code, headers if hasattr(headers, "items") else {}, now())
+    return status(code, headers if hasattr(headers, "items") else {})
 
 
 def _header(headers: Mapping[str, str], name: str) -> str | None:
