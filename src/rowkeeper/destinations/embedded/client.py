@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import Any
 
@@ -16,6 +17,10 @@ from rowkeeper.errors import DatabaseError, DiskFull, EngineDied, FrameworkError
 from rowkeeper.protocols import Site
 from rowkeeper.resilience.deadline import exceeded, remaining
 from rowkeeper.resilience.sockets import bounded
+
+# What fails is raised, and told in our words. Without a handler the driver's warnings would go, with tracebacks, to
+# standard error.
+logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 ATTEMPTS = 3
 OUT_OF_SPACE = re.compile(r"No space left|NOT_ENOUGH_SPACE|ENOSPC|Code: 243\b")
