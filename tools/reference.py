@@ -43,6 +43,11 @@ PUBLIC = {
     "rk.Pipeline": rk.Pipeline,
     "rk.sources.files": rk.sources.files,
     "rk.destinations.clickhouse": rk.destinations.clickhouse,
+    "rk.Resilience": rk.Resilience,
+    "rk.Retry": rk.Retry,
+    "rk.RetryBudget": rk.RetryBudget,
+    "rk.CircuitBreaker": rk.CircuitBreaker,
+    "rk.deadline": rk.deadline,
 }
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from rowkeeper.batch import Account, Fingerprint
     from rowkeeper.contracts import check, rule
     from rowkeeper.pipeline import Pipeline
+    from rowkeeper.resilience.deadline import deadline
+    from rowkeeper.resilience.policy import CircuitBreaker, Resilience, Retry, RetryBudget
     from rowkeeper.runs.loading import run_pipeline as run
     from rowkeeper.runs.report import RunReport
     from rowkeeper.runs.workspace import Workspace
@@ -27,12 +29,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Account",
+    "CircuitBreaker",
     "Fingerprint",
     "Pipeline",
+    "Resilience",
+    "Retry",
+    "RetryBudget",
     "RunReport",
     "Settings",
     "Workspace",
     "check",
+    "deadline",
     "destinations",
     "errors",
     "rule",
@@ -42,12 +49,17 @@ __all__ = [
 
 _HOMES = {
     "Account": ("batch", "Account"),
+    "CircuitBreaker": ("resilience.policy", "CircuitBreaker"),
     "Fingerprint": ("batch", "Fingerprint"),
     "Pipeline": ("pipeline", "Pipeline"),
+    "Resilience": ("resilience.policy", "Resilience"),
+    "Retry": ("resilience.policy", "Retry"),
+    "RetryBudget": ("resilience.policy", "RetryBudget"),
     "RunReport": ("runs.report", "RunReport"),
     "Settings": ("settings", "Settings"),
     "Workspace": ("runs.workspace", "Workspace"),
     "check": ("contracts", "check"),
+    "deadline": ("resilience.deadline", "deadline"),
     "destinations": ("destinations", None),
     "errors": ("errors", None),
     "rule": ("contracts", "rule"),

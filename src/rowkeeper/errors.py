@@ -30,6 +30,9 @@
     │   ├── LeaseHeld               RK-3401  another run holds it
     │   └── LeaseLost               RK-3402  another process took it over
     ├── RetryError                  RK-4001  trying again did not help
+    │   ├── CircuitOpenError        RK-4002  the host failed so often that it is left alone for a while
+    │   ├── DeadlineExceeded        RK-4003  the time that the work was given is over
+    │   └── AmbiguousError          RK-4004  whether the call took effect is not known
     ├── IntegrityError              RK-5000  what is stored is not what was recorded
     │   ├── StagingDamaged          RK-5001  what was staged is not on disk as it was sent
     │   ├── BooksDiffer             RK-5002  ledger and destination do not say the same
@@ -403,6 +406,37 @@ class RetryError(FrameworkError):
     code = "RK-4001"
     category = Category.NETWORK
     advice = "See to what the last error names, then run again."
+
+
+class CircuitOpenError(RetryError):
+    """The host failed, or was slow, so often that it is left alone for a while; the call was not made.
+
+    Attributes:
+        retry_after_seconds: until it lets a call through again.
+    """
+
+    code = "RK-4002"
+    retryable = True
+    advice = "See to the host, then run again: rowkeeper doctor lists the hosts that are left alone, and for how long."
+
+    def __init__(self, what: str, *, retry_after_seconds: float, hint: str = "") -> None:
+        super().__init__(what, hint=hint, context={"retry_after_seconds": round(retry_after_seconds, 3)})
+        self.retry_after_seconds = retry_after_seconds
+
+
+class DeadlineExceeded(RetryError):  # noqa: N818 - the field's own word
+    """The time that the work was given is over."""
+
+    code = "RK-4003"
+    retryable = True
+    advice = "Allow more time (deadline_seconds, rk.deadline), or see to what was slow. What was staged is kept."
+
+
+class AmbiguousError(RetryError):
+    """Whether the call took effect is not known, and must be looked up before it is repeated."""
+
+    code = "RK-4004"
+    advice = "Look at the other side, by the call's own key, before it is repeated: repeating it may do it twice."
 
 
 # ---------------------------------------------------------------------------------------------- integrity

@@ -28,6 +28,7 @@ from rowkeeper.errors import (
 from rowkeeper.resilience.failpoints import failpoint
 
 BUSY_SECONDS = 30
+HASTY_BUSY_SECONDS = 0.25
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -53,6 +54,16 @@ def connect(url: str | None, home: Path) -> Engine:
     return engine
 
 
+def hasty(engine: Engine) -> Engine:
+    """The same database for what may be lost and must not wait: no wait for the disk, next to none for its lock."""
+    if engine.dialect.name != "sqlite":
+        return create_engine(engine.url, pool_size=1, pool_timeout=HASTY_BUSY_SECONDS)
+    made = create_engine(engine.url, connect_args={"timeout": HASTY_BUSY_SECONDS, "check_same_thread": False})
+    event.listen(made, "connect", _tune_hasty)
+    event.listen(made, "begin", _begin_immediate)
+    return made
+
+
 def _make_private(path: Path) -> None:
     """0600 before SQLite writes a byte; the files beside it (-wal, -shm) take over its mode."""
     try:
@@ -73,6 +84,12 @@ def _tune(connection: sqlite3.Connection, _record: object) -> None:
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
+
+
+def _tune_hasty(connection: sqlite3.Connection, _record: object) -> None:
+    """The journal's mode is the file's own; only this connection leaves syncing to the next commit that needs it."""
+    connection.isolation_level = None
+    connection.execute("PRAGMA synchronous = NORMAL").close()
 
 
 def _begin_immediate(connection: Connection) -> None:

@@ -186,3 +186,15 @@ schema_versions = Table(
     Column("run", Integer, ForeignKey("runs.run"), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
 )
+
+breakers = Table(
+    "breakers",
+    metadata,
+    Column("host", String(255), primary_key=True),
+    Column("operation", String(255), primary_key=True),
+    Column("open_until", UtcDateTime, nullable=True),  # null: closed
+    Column("openings", Integer, nullable=False),  # in a row
+    Column("version", BigInteger, nullable=False),  # changes of this row, by whichever process
+    Column("changed_at", UtcDateTime, nullable=False),
+    Column("changed_by", String(255), nullable=False),
+)

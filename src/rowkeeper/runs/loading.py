@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rowkeeper.batch import Partition
-from rowkeeper.errors import DatabaseError, FrameworkError, RunInterrupted
+from rowkeeper.errors import DatabaseError, FrameworkError, RetryError, RunInterrupted
 from rowkeeper.ledger import LoadedPartition, RunKind, RunRecord, RunStatus
 from rowkeeper.pipeline import Pipeline
 from rowkeeper.protocols import Plan, Source
@@ -213,8 +213,8 @@ class _Load:
                     return self._report(record)
             elif not error.retryable:
                 held.session.stage_drop(run.run)
-        except DatabaseError:
-            return None  # the ledger or the engine is out of reach: the next command settles the run
+        except (DatabaseError, RetryError):
+            return None  # the ledger or the engine is out of reach, or no time is left: the next command settles it
         self._close_in_ledger(held, run, error)
         return None
 

@@ -9,6 +9,7 @@ from typing import Self
 
 from rowkeeper.ledger import Ledger
 from rowkeeper.protocols import Site
+from rowkeeper.resilience.calls import Calls
 from rowkeeper.security.sealing import Seal
 from rowkeeper.security.statefolder import StateFolder, open_state_folder
 from rowkeeper.settings import Settings
@@ -21,6 +22,7 @@ class Workspace:
     Attributes:
         site: what a destination is told of it.
         quarantine: seals and opens the files of rejected rows.
+        calls: breakers and retry budgets for whoever calls other machines, shared with other processes.
     """
 
     settings: Settings
@@ -28,6 +30,7 @@ class Workspace:
     ledger: Ledger
     site: Site
     quarantine: Seal
+    calls: Calls
 
     @classmethod
     @contextmanager
@@ -44,4 +47,4 @@ class Workspace:
                 query_seconds_max=settings.query_seconds_max,
             )
             seal = Seal(folder.key, "quarantine", folder.path / "quarantine")
-            yield cls(settings, folder, ledger, site, seal)
+            yield cls(settings, folder, ledger, site, seal, Calls(store=ledger.breakers))
