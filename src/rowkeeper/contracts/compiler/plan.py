@@ -263,8 +263,12 @@ def _look(field: _Field, rule: Rule, cells: pa.ChunkedArray[Any]) -> _Looked:
     value = None if rule.value is None else rule.value.alias(field.name)
     if rule.costly and (distinct := _by_distinct(field, rule, cells)) is not None:
         return _Looked(distinct, pl.col(f"{field.name} ok"), None if value is None else pl.col(field.name))
-    series = [_series(field.name, cells)]
+    column = _series(field.name, cells)
+    series = [column if rule.prepare is None else rule.prepare(column).alias(field.name)]
     present = pl.col(field.name).is_not_null()
+    if field.nullable and has_nulls and rule.prepare is not None:
+        present = pl.col(f"{field.name} is there")
+        series.append(column.is_not_null().alias(f"{field.name} is there"))
     if not field.nullable:
         return _Looked(series, both(rule.ok, present if has_nulls else None), value)
     if rule.ok is None or not has_nulls:
