@@ -200,7 +200,7 @@ class _Plan:
     def decide(self, table: pa.Table) -> Decided:
         rows = table.num_rows
         everything = pl.int_range(0, rows, dtype=pl.UInt64, eager=True).to_arrow()
-        if not self._fields:
+        if not self._fields or not all(_is_readable(table[field.key]) for field in self._fields if field.key):
             return Decided(self._schema.empty_table(), everything[:0], everything)
         seen = _seen(table, self._fields)
         mask = seen.ok
@@ -274,6 +274,17 @@ def _look(field: _Field, rule: Rule, cells: pa.ChunkedArray[Any]) -> _Looked:
     if rule.ok is None or not has_nulls:
         return _Looked(series, rule.ok, value)
     return _Looked(series, rule.ok.fill_null(False) | ~present, value)
+
+
+def _is_readable(cells: pa.ChunkedArray[Any]) -> bool:
+    """Whether text is UTF-8 throughout: Arrow does not look by itself, and Polars would crash on what is not."""
+    if not is_text(cells.type):
+        return True
+    try:
+        cells.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _series(name: str, cells: pa.ChunkedArray[Any]) -> pl.Series:
