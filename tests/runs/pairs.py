@@ -32,7 +32,7 @@ class Bench:
         """Runs it undisturbed, and once more after a death in the middle, to see the failpoints of recovery as well."""
         points: list[str] = []
         calm, once = f"pairs_{scenario.name}_calm", f"pairs_{scenario.name}_once"
-        for name, failpoint in ((calm, ""), (once, "publish.after_comment=kill")):
+        for name, failpoint in ((calm, ""), (once, "publish.after_attach=kill")):
             command = prepare(arena, scenario, name)
             if failpoint:
                 arena.run(*command, failpoints=failpoint)

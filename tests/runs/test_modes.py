@@ -227,7 +227,7 @@ def test_rows_of_a_foreign_writer_are_not_lost(arena: Arena):
     """Somebody inserts between clone and exchange: the publish starts over with those rows in it."""
     file = declare(arena, "foreign")
     arena.write("foreign/a.csv", FIRST)
-    running = arena.start("run", file, failpoints="publish.after_comment=stop")
+    running = arena.start("run", file, failpoints="publish.after_attach=stop")
     running.wait_stopped()
     with writer(arena) as client:
         client.command("INSERT INTO foreign (id, version, text) VALUES (9, 9, 'theirs')")

@@ -37,16 +37,25 @@ trips = rk.Pipeline(
     source=rk.sources.files("data/*.csv"),
     contract=Trip,
     destination=rk.destinations.clickhouse("trips", order_by=["id"], {options}),
+    {more}
 )
 """
 
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """How the destination is written."""
+    """How the destination is written.
+
+    Attributes:
+        options: of the destination.
+        more: of the pipeline.
+        column: the files under torture bring this one, which the contract does not know.
+    """
 
     name: str
     options: str
+    more: str = ""
+    column: str = ""
 
 
 APPEND = Variant("append", "")
@@ -54,16 +63,17 @@ PARTITIONED = Variant("append, by month", 'partition_by="toYYYYMM(made)"')
 MERGE = Variant("merge", 'write="merge", key=["id"]')
 REPLACE = Variant("replace", 'write="replace"')
 SKIP = Variant("skip duplicates", 'key=["id"], duplicates="skip"')
-VARIANTS = (APPEND, MERGE, REPLACE, SKIP, PARTITIONED)
+EVOLVE = Variant("append, a new column", "", 'drift="evolve"', "tip")
+VARIANTS = (APPEND, MERGE, REPLACE, SKIP, PARTITIONED, EVOLVE)
 
 
-def _trips(first: int, count: int, fare: float) -> str:
+def _trips(first: int, count: int, fare: float, column: str = "") -> str:
     """A CSV in which one row of 17 breaks the contract."""
-    lines = ["id,city,fare,made"]
+    lines = ["id,city,fare,made" + (f",{column}" if column else "")]
     for number in range(first, first + count):
         city = ("Oslo", "Bern", "Rome")[number % 3]
         price = -1 if number % 17 == 0 else fare + number
-        lines.append(f"{number},{city},{price},2024-{number % 3 + 1:02}-01T00:00:00Z")
+        lines.append(f"{number},{city},{price},2024-{number % 3 + 1:02}-01T00:00:00Z" + (",7" if column else ""))
     return "\n".join(lines) + "\n"
 
 
@@ -78,14 +88,14 @@ class Product:
 
     def prepare(self, folder: Path, herd: Herd) -> None:
         """The first file is published."""
-        (folder / "trips.py").write_text(PIPELINE.format(options=self._variant.options))
+        (folder / "trips.py").write_text(PIPELINE.format(options=self._variant.options, more=self._variant.more))
         data = folder / "data"
         data.mkdir()
         (data / "a.csv").write_text(_trips(0, 250, 1.5))
         ended = herd.run(self.command(folder))
         assert ended.acknowledged, ended.errors or ended.output
-        (data / "b.csv").write_text(_trips(200, 250, 2.5))
-        (data / "c.csv").write_text(_trips(450, 250, 3.5))
+        (data / "b.csv").write_text(_trips(200, 250, 2.5, self._variant.column))
+        (data / "c.csv").write_text(_trips(450, 250, 3.5, self._variant.column))
 
     def _environment(self, folder: Path) -> dict[str, str]:
         return {

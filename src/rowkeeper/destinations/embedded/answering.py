@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import hmac
 import re
 from http.server import BaseHTTPRequestHandler
@@ -16,6 +17,8 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import chdb
+
+from rowkeeper.destinations.embedded.guarding import Guard
 
 BODY_BYTES_MAX = 1 << 30
 NOT_SETTINGS = {
@@ -43,7 +46,7 @@ NOT_SETTINGS = {
 SETTING = re.compile(r"[a-z][a-z0-9_]*")
 INSERT_BODY = re.compile(r"\s*INSERT\s+INTO\b(?!.*\bSELECT\b).*\bFORMAT\s+(\w+)\s*;?\s*$", re.IGNORECASE | re.DOTALL)
 CODE = re.compile(r"Code: (\d+)")
-CODE_AUTHENTICATION, CODE_BAD_ARGUMENT, CODE_UNKNOWN = 516, 36, 1002
+CODE_AUTHENTICATION, CODE_BAD_ARGUMENT, CODE_READONLY, CODE_UNKNOWN = 516, 36, 164, 1002
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ class Engine:
         self._address = address
         self._limits = limits
         self._keeper = chdb.connect(address)  # the engine stays open between statements
+        self._guard = Guard(functools.partial(_asked, self._keeper))
         self.password = ""
 
     def run(self, query: str, body: bytes, parameters: dict[str, str], *, writes: bool) -> bytes:
@@ -88,6 +92,8 @@ class Engine:
             if insert is not None:
                 return self._insert(connection, query, insert[1], body)
             statement = f"{query}\n{body.decode()}" if query and body else query or body.decode()
+            if not writes:
+                self._check_reads(connection, statement)
             answer = connection.query(statement, parameters.get("default_format", "TabSeparated"), params=values)
             return bytes(answer.bytes())
         except RuntimeError as error:
@@ -105,6 +111,7 @@ class Engine:
             "max_insert_threads": 2,
             "mutations_sync": 2,
             "lightweight_deletes_sync": 2,
+            "input_format_null_as_default": 0,  # a null where none may be is an error, never a 0
         }
         for name, value in parameters.items():
             if name not in NOT_SETTINGS and not name.startswith("param_"):
@@ -114,6 +121,7 @@ class Engine:
         chosen["max_memory_usage"] = self._limits.memory_bytes_max
         if not writes:
             chosen["max_execution_time"] = self._limits.query_seconds_max
+            chosen["allow_experimental_eval_table_function"] = 0  # it runs SQL that nobody has looked at
         return "SET " + ", ".join(f"{name} = {_literal(value)}" for name, value in chosen.items())
 
     @staticmethod
@@ -124,9 +132,26 @@ class Engine:
         inserter.finish()
         return b""
 
+    def _check_reads(self, connection: Any, statement: str) -> None:
+        """Refuses what `readonly` lets through.
+
+        Raises EngineError, or ClickHouse's own RuntimeError for what is no SQL.
+        """
+        try:
+            why = self._guard.fault(statement, functools.partial(_asked, connection))
+        except RuntimeError as error:
+            # ClickHouse's words on the statement, without ours around it.
+            raise RuntimeError(str(error).split(": In scope SELECT formatQuery")[0] + " (SYNTAX_ERROR)") from error
+        if why:
+            raise EngineError(CODE_READONLY, f"Code: {CODE_READONLY}. DB::Exception: {why}. (READONLY)")
+
     def close(self) -> None:
         """Closes chDB."""
         self._keeper.close()
+
+
+def _asked(connection: Any, query: str, values: dict[str, str]) -> str:
+    return bytes(connection.query(query, "TSVRaw", params=values).bytes()).decode()
 
 
 def _literal(value: str | float) -> str:

@@ -17,7 +17,9 @@ from rowkeeper.protocols import Site
 
 ATTEMPTS = 3
 OUT_OF_SPACE = re.compile(r"No space left|NOT_ENOUGH_SPACE|ENOSPC|Code: 243\b")
-CODE_NAME = re.compile(r"\(([A-Z][A-Z_]+)\)")
+CODE_NOT_ENOUGH_SPACE = 243
+# A statement ends when the engine says so: giving up on one that goes on would look like an engine that died.
+ANSWER_SECONDS_MAX = 7 * 24 * 3600
 
 
 class _Pool(urllib3.HTTPConnectionPool):
@@ -67,6 +69,7 @@ def engine_client(site: Site, *, writes: bool) -> Client:
                 password=places.secret.read_text() if writes else "",
                 pool_mgr=_PoolManager(places),
                 compress=False,
+                send_receive_timeout=ANSWER_SECONDS_MAX,
                 autogenerate_session_id=False,
                 show_clickhouse_errors=True,
             )
@@ -80,15 +83,17 @@ def engine_client(site: Site, *, writes: bool) -> Client:
 def explain(error: Exception) -> FrameworkError:
     """What the driver raised, in our words; without values, which ClickHouse likes to quote."""
     text = str(error)
-    if OUT_OF_SPACE.search(text):
+    code = getattr(error, "code", None)
+    if code == CODE_NOT_ENOUGH_SPACE or OUT_OF_SPACE.search(text):
         return DiskFull("no room left on the disk to write the table", hint="free some space and run again")
-    if isinstance(error, (OSError, urllib3.exceptions.HTTPError)) or "Connection" in text or "urllib3" in text:
+    if code is None and "DB::Exception" not in text:  # no answer at all
         return EngineDied(
             "the embedded ClickHouse went away in mid-work",
             hint="run again: what was staged is kept, and the next command finds out what took effect",
         )
-    name = CODE_NAME.findall(text)
+    name = getattr(error, "name", None) or f"code {code}"
     return DatabaseError(
-        f"ClickHouse refused: {name[-1] if name else type(error).__name__}",
+        f"ClickHouse refused: {name}",
         hint="rowkeeper doctor says what is wrong; --debug shows ClickHouse's own words",
+        context={"clickhouse": name},
     )

@@ -43,4 +43,4 @@ def engine_status(site: Site) -> EngineStatus:
     finally:
         client.close()
     faults = tuple(f"{database}.{table}: {count} broken parts" for database, table, count in broken.result_rows)
-    return EngineStatus(version, peer_pid(EnginePlaces(site.home / "engine")), faults)
+    return EngineStatus(version, peer_pid(EnginePlaces.under(site.home)), faults)

@@ -21,6 +21,11 @@ class EnginePlaces:
 
     folder: Path
 
+    @classmethod
+    def under(cls, home: Path) -> EnginePlaces:
+        """Those of the state folder `home`."""
+        return cls(home / "engine")
+
     @property
     def data(self) -> Path:
         """chDB's path."""

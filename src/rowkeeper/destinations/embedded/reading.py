@@ -44,6 +44,8 @@ class ReadClient:
 
         Raises DatabaseError with ClickHouse's own words: who may type SQL may see the values in it.
         """
+        if not sql.strip().rstrip(";"):
+            raise DatabaseError("there is no SQL to run", hint='rowkeeper query "SHOW TABLES" lists what there is')
         try:
             result = self._client.query(sql, tz_mode="aware")
         except (OSError, urllib3.exceptions.HTTPError, ClickHouseError) as error:

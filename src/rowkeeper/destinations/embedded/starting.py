@@ -25,7 +25,7 @@ def ensure_host(site: Site) -> EnginePlaces:
 
     Raises DatabaseError, DiskFull or StateError with what the host said if it could not start.
     """
-    places = EnginePlaces(site.home / "engine")
+    places = EnginePlaces.under(site.home)
     if listening(places):
         return places
     try:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from rowkeeper.batch import ROW_ID
 from rowkeeper.destinations.embedded.configuration import STORAGE_POLICY
-from rowkeeper.destinations.mergetree.names import Names
+from rowkeeper.destinations.mergetree.names import Names, bare
 from rowkeeper.destinations.mergetree.statements import Statements
 from rowkeeper.destinations.mergetree.types import column_type, identifier, literal
 from rowkeeper.errors import LayoutError
@@ -44,6 +44,16 @@ def create(name: str, columns: Columns, order_by: Sequence[str], partition_by: s
     )
 
 
+def engine_of(statements: Statements, names: Names) -> str:
+    """The live table's engine with its keys and settings, to which further settings can be added."""
+    return str(
+        statements.ask(
+            "SELECT engine_full FROM system.tables "
+            f"WHERE database = {literal(names.database)} AND name = {literal(names.table)}"
+        )[0][0]
+    )
+
+
 def columns_of(statements: Statements, database: str, table: str) -> Columns:
     """Name and type of each column of a table but the hidden ones, in order; empty if there is no such table."""
     rows = statements.ask(
@@ -62,7 +72,7 @@ def compare(statements: Statements, names: Names, wanted: str) -> Columns:
     Raises LayoutError with everything that differs.
     """
     there = columns_of(statements, names.database, names.table)
-    wanted_table = wanted.split(".")[1].strip("`")
+    wanted_table = bare(wanted)
     asked = columns_of(statements, names.database, wanted_table)
     differences = [
         *_column_differences(dict(there), dict(asked)),

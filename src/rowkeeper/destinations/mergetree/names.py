@@ -11,7 +11,7 @@ import re
 
 from rowkeeper.destinations.mergetree.types import identifier
 
-COMPANION = re.compile(r".+__rk_(staging|next|undo|fenced|fenced_next|wanted)_(\d+)(?:_(\d+))?")
+COMPANION = re.compile(r".+__rk_(staging|next|undo|fenced|fenced_next|wanted|losers)_(\d+)(?:_(\d+))?")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,6 +46,10 @@ class Names:
         """The next table of a dead run, out of its reach."""
         return self.quoted(f"{self.table}__rk_fenced_next_{run}")
 
+    def losers(self, run: int, token: int) -> str:
+        """The addresses of staged rows that are duplicates."""
+        return self.quoted(f"{self.table}__rk_losers_{run}_{token}")
+
     def wanted(self, run: int) -> str:
         """An empty table as the contract would have it, to compare with."""
         return self.quoted(f"{self.table}__rk_wanted_{run}")
@@ -69,3 +73,8 @@ class Companion:
         """A table's name as a companion, if it is one."""
         match = COMPANION.fullmatch(name)
         return None if match is None else cls(int(match[3] or 0), match[1], int(match[2]), name)
+
+
+def bare(name: str) -> str:
+    """A table's name without database and quotes, as the system tables have it."""
+    return name.split(".")[1].strip("`")

@@ -5,13 +5,16 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rowkeeper.batch import Fingerprint
+from rowkeeper.destinations.mergetree import sealing
+from rowkeeper.destinations.mergetree.duplicates import removals
 from rowkeeper.destinations.mergetree.layout import RUN, columns_of
-from rowkeeper.destinations.mergetree.sealing import removal
+from rowkeeper.destinations.mergetree.names import bare
 from rowkeeper.destinations.mergetree.types import literal
-from rowkeeper.errors import DiskFull, IntegrityError
+from rowkeeper.errors import DatabaseError, DiskFull, IntegrityError
 from rowkeeper.protocols import Change, CommitRecord
 from rowkeeper.resilience.failpoints import failpoint
 
@@ -57,8 +60,9 @@ def _comment(record: CommitRecord) -> str:
 def publish(table: TableSession, record: CommitRecord, change: Change) -> None:
     """Makes the staged rows visible, with the change, in one step that survives a power cut.
 
-    1. `next` is a clone of the live table (hard links), changed and with the staged parts attached.
-    2. Its comment is the commit record.
+    1. `next` is a clone of the live table (hard links), with the commit record as its comment from the start: chDB
+       does not notice when the altering of a comment fails on the disk.
+    2. It is changed, and the staged parts are attached.
     3. All of it is made durable.
     4. EXCHANGE: the commit point. The former table is kept as the run's undo.
     5. The exchange is made durable before anybody is told.
@@ -92,19 +96,17 @@ def _build(table: TableSession, record: CommitRecord, change: Change, next_table
     do(f"DROP TABLE IF EXISTS {next_table}")
     failpoint("publish.before_clone")
     parts = _parts(table, names.table)
+    comment = f"COMMENT {literal(_comment(record))}"
     if change.reverse is not None:
-        _build_reversed(table, change.reverse, next_table)
+        _build_reversed(table, change.reverse, next_table, comment)
     else:
         staging = names.staging(table.run, table.token)
-        do(f"CREATE TABLE {next_table} {'AS' if change.drop_all else 'CLONE AS'} {names.live}")
+        do(f"CREATE TABLE {next_table} {'AS' if change.drop_all else 'CLONE AS'} {names.live} {comment}")
         failpoint("publish.after_clone")
         for column, kind in table.columns:
             if column not in dict(columns_of(table.statements, names.database, names.table)):
                 table.add_column(next_table, column, kind)
-        condition = None if change.drop_all else removal(table, change)
-        if condition is not None:
-            do(f"DELETE FROM {next_table} WHERE {condition}")
-            failpoint("publish.after_deletes")
+        _delete(table, next_table, [] if change.drop_all else removals(table, change))
         expected = table.rows(next_table) + table.rows(staging)
         do(f"ALTER TABLE {next_table} ATTACH PARTITION ALL FROM {staging}")
         failpoint("publish.after_attach")
@@ -113,12 +115,36 @@ def _build(table: TableSession, record: CommitRecord, change: Change, next_table
                 f"attaching the staged rows of run {record.run} lost some of them",
                 hint="nothing was published; run the pipeline again",
             )
-    do(f"ALTER TABLE {next_table} MODIFY COMMENT {literal(_comment(record))}")
-    failpoint("publish.after_comment")
+    table.check_written(next_table)
     return parts
 
 
-def _build_reversed(table: TableSession, run: int, next_table: str) -> None:
+def _delete(table: TableSession, name: str, conditions: Sequence[str]) -> None:
+    """Takes rows out of `next`, and checks on disk the parts that this wrote: chDB acknowledges failed writes."""
+    if not conditions:
+        return
+    before = _part_names(table, name)
+    for condition in conditions:
+        table.statements.do(f"DELETE FROM {name} WHERE {condition}")
+        failpoint("publish.after_deletes")
+    for part in sorted(_part_names(table, name, "has_lightweight_delete") - before):
+        try:
+            sealing.check_files(table, f"{name} PART {literal(part)}")
+        except DatabaseError as error:
+            if error.context.get("clickhouse") != "NO_SUCH_DATA_PART":
+                raise
+            # A merge in the background has taken its place, and had to read all of it.
+
+
+def _part_names(table: TableSession, name: str, condition: str = "1") -> set[str]:
+    rows = table.statements.ask(
+        f"SELECT name FROM system.parts WHERE active AND {condition} "
+        f"AND database = {literal(table.names.database)} AND table = {literal(bare(name))}"
+    )
+    return {str(part) for (part,) in rows}
+
+
+def _build_reversed(table: TableSession, run: int, next_table: str, comment: str) -> None:
     """The table without a run: as it was before, where that is kept; otherwise without the run's rows.
 
     The staging area of a rollback is empty. It is asked for once `next` is there: a zombie whose area was fenced stops
@@ -126,12 +152,11 @@ def _build_reversed(table: TableSession, run: int, next_table: str) -> None:
     """
     do, names = table.statements.do, table.names
     undo = undo_kept(table, run)
-    do(f"CREATE TABLE {next_table} CLONE AS {names.undo(run) if undo else names.live}")
+    do(f"CREATE TABLE {next_table} CLONE AS {names.undo(run) if undo else names.live} {comment}")
     failpoint("publish.after_clone")
     table.rows(names.staging(table.run, table.token))
     if not undo:
-        do(f"DELETE FROM {next_table} WHERE {RUN} = {run}")
-        failpoint("publish.after_deletes")
+        _delete(table, next_table, [f"{RUN} = {run}"])
 
 
 def undo_kept(table: TableSession, run: int) -> bool:
@@ -166,7 +191,7 @@ def _keep_undo(table: TableSession, run: int, former: str) -> None:
 
 
 def _clear(table: TableSession, run: int) -> None:
-    for companion in table.companions("staging", "fenced", run=run):
+    for companion in table.companions("staging", "fenced", "losers", run=run):
         table.statements.do(f"DROP TABLE IF EXISTS {table.names.quoted(companion.name)}")
     failpoint("publish.after_clear")
 

@@ -10,11 +10,13 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from rowkeeper.batch import Fingerprint
-from rowkeeper.destinations.mergetree import layout, publishing, sealing, staging, verifying
-from rowkeeper.destinations.mergetree.names import Companion, Names
+from rowkeeper.destinations.embedded.places import EnginePlaces
+from rowkeeper.destinations.embedded.written import is_written
+from rowkeeper.destinations.mergetree import duplicates, layout, publishing, sealing, staging, verifying
+from rowkeeper.destinations.mergetree.names import Companion, Names, bare
 from rowkeeper.destinations.mergetree.statements import Statements
 from rowkeeper.destinations.mergetree.types import identifier, literal
-from rowkeeper.errors import LayoutError
+from rowkeeper.errors import DiskFull, LayoutError
 from rowkeeper.protocols import Change, CommitRecord, DuplicateRow, RunRows, Sealed, Site, StagedRows
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ class TableSession:
         try:
             if not self.exists(self.names.table):
                 self.statements.do(f"CREATE TABLE IF NOT EXISTS {self.names.live} AS {wanted}")
+                self.check_written(self.names.live)
             return layout.compare(self.statements, self.names, wanted)
         finally:
             self.statements.do(f"DROP TABLE IF EXISTS {wanted}")
@@ -79,8 +82,22 @@ class TableSession:
         for name, kind in layout.contract_columns(schema, self.destination.low_cardinality):
             if name not in there:
                 self.add_column(self.names.staging(self.run, self.token), name, kind)
+        self.check_written(self.names.staging(self.run, self.token))
         self.columns = self.staged_columns()
         return self.columns
+
+    def check_written(self, table: str) -> None:
+        """Looks at the disk for a table that was made or altered. One that is not there as it should be is dropped.
+
+        Raises DiskFull.
+        """
+        paths = self.statements.ask(
+            f"SELECT data_paths FROM system.tables WHERE database = {literal(self.names.database)} "
+            f"AND name = {literal(bare(table))}"
+        )[0][0]
+        if not is_written(EnginePlaces.under(self.home), self.names.database, bare(table), Path(paths[0])):
+            self.statements.do(f"DROP TABLE IF EXISTS {table}")
+            raise DiskFull("the disk did not take the definition of a table", hint="see to the disk and run again")
 
     def add_column(self, table: str, name: str, kind: str) -> None:
         """Adds a column, in the same place in every table: they must stay alike to exchange parts."""
@@ -140,7 +157,7 @@ class TableSession:
 
     def duplicate_rows(self, change: Change) -> Iterator[DuplicateRow]:
         """The staged rows that `seal` will take out and that go to quarantine."""
-        return sealing.duplicate_rows(self, change)
+        return duplicates.duplicate_rows(self, change)
 
     def seal(self, staged: Sequence[StagedRows], change: Change) -> Sealed:
         """Takes out duplicates, and reads back from disk all that is left."""

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from rowkeeper.batch import ROW_BITS, ROW_ID
+from rowkeeper.destinations.mergetree import layout
 from rowkeeper.destinations.mergetree.bulk import shared_arrow_file
 from rowkeeper.destinations.mergetree.layout import HASH, RUN, columns_of, contract_columns, row_hash
+from rowkeeper.destinations.mergetree.names import bare
 from rowkeeper.destinations.mergetree.types import identifier, literal
 from rowkeeper.protocols import StagedRows
 from rowkeeper.resilience.failpoints import failpoint
@@ -30,10 +32,14 @@ def open_area(table: TableSession, run: int, token: int) -> None:
     drop(table, run)
     _enter(table, run, token)
     name = table.names.staging(run, token)
-    table.statements.do(f"CREATE TABLE {name} AS {table.names.live}")
+    engine = layout.engine_of(table.statements, table.names)
+    table.statements.do(
+        f"CREATE TABLE {name} AS {table.names.live} ENGINE = {engine}, "
+        f"parts_to_throw_insert = {PARTS_MAX}, parts_to_delay_insert = {PARTS_MAX}"
+    )
     failpoint("stage.after_create")
     _add_contract_columns(table, name)
-    _allow_parts(table, name)
+    table.check_written(name)
     table.columns = table.staged_columns()
 
 
@@ -50,12 +56,6 @@ def _add_contract_columns(table: TableSession, name: str) -> None:
     for column, kind in contract_columns(table.schema, table.destination.low_cardinality):
         if column not in there:
             table.add_column(name, column, kind)
-
-
-def _allow_parts(table: TableSession, name: str) -> None:
-    table.statements.do(
-        f"ALTER TABLE {name} MODIFY SETTING parts_to_throw_insert = {PARTS_MAX}, parts_to_delay_insert = {PARTS_MAX}"
-    )
 
 
 def insert(table: TableSession, rows: pa.Table) -> None:
@@ -80,14 +80,14 @@ def insert(table: TableSession, rows: pa.Table) -> None:
 def merge_parts(table: TableSession) -> None:
     """Keeps the number of parts below what a table that is read may have."""
     name = table.names.staging(table.run, table.token)
-    bare = name.split(".")[1].strip("`")
+    unquoted = bare(name)
     parts = table.statements.number(
         f"SELECT count() FROM system.parts WHERE active AND database = {literal(table.names.database)} "
-        f"AND table = {literal(bare)}"
+        f"AND table = {literal(unquoted)}"
     )
     partitions = table.statements.number(
         f"SELECT uniqExact(partition_id) FROM system.parts WHERE active "
-        f"AND database = {literal(table.names.database)} AND table = {literal(bare)}"
+        f"AND database = {literal(table.names.database)} AND table = {literal(unquoted)}"
     )
     if parts > PARTS_MERGED_ABOVE + partitions:
         table.statements.do(f"OPTIMIZE TABLE {name} FINAL")
@@ -114,10 +114,10 @@ def resume(table: TableSession, run: int, token: int, staged: Sequence[StagedRow
         table.statements.do(f"DROP TABLE IF EXISTS {table.names.quoted(newer.name)}")
     former = table.names.quoted(areas[0].name)
     table.statements.do(f"CREATE TABLE {name} CLONE AS {former}")
+    table.check_written(name)
     failpoint("stage_resume.after_clone")
     table.statements.do(f"DROP TABLE {former}")
     failpoint("stage_resume.after_drop")
-    _allow_parts(table, name)
     table.columns = table.staged_columns()
     _take_out_unknown(table, name, staged)
     if not _holds(table, name, staged):
@@ -148,7 +148,7 @@ def _holds(table: TableSession, name: str, staged: Sequence[StagedRows]) -> bool
 
 def drop(table: TableSession, run: int) -> None:
     """Drops every temporary table of a run but its undo, after what it left running was stopped."""
-    companions = table.companions("staging", "next", "fenced", "fenced_next", run=run)
+    companions = table.companions("staging", "next", "fenced", "fenced_next", "losers", run=run)
     if companions:
         table.statements.stop(run)
     for companion in companions:
