@@ -19,35 +19,79 @@ if TYPE_CHECKING:
     from rowkeeper import destinations, errors, sources
     from rowkeeper.batch import Account, Fingerprint
     from rowkeeper.pipeline import Pipeline
+    from rowkeeper.quality import (
+        accepted_values,
+        against_last_run,
+        between,
+        complete,
+        consistent,
+        expression,
+        fresh,
+        matches,
+        references,
+        same_total,
+        sql,
+        unique,
+        volume,
+    )
     from rowkeeper.runs.loading import run_pipeline as run
     from rowkeeper.runs.report import RunReport
     from rowkeeper.runs.workspace import Workspace
+    from rowkeeper.security.classified import Classified
     from rowkeeper.settings import Settings
 
 __all__ = [
     "Account",
+    "Classified",
     "Fingerprint",
     "Pipeline",
     "RunReport",
     "Settings",
     "Workspace",
+    "accepted_values",
+    "against_last_run",
+    "between",
+    "complete",
+    "consistent",
     "destinations",
     "errors",
+    "expression",
+    "fresh",
+    "matches",
+    "references",
     "run",
+    "same_total",
     "sources",
+    "sql",
+    "unique",
+    "volume",
 ]
 
 _HOMES = {
     "Account": ("batch", "Account"),
+    "Classified": ("security.classified", "Classified"),
     "Fingerprint": ("batch", "Fingerprint"),
     "Pipeline": ("pipeline", "Pipeline"),
     "RunReport": ("runs.report", "RunReport"),
     "Settings": ("settings", "Settings"),
     "Workspace": ("runs.workspace", "Workspace"),
+    "accepted_values": ("quality", "accepted_values"),
+    "against_last_run": ("quality", "against_last_run"),
+    "between": ("quality", "between"),
+    "complete": ("quality", "complete"),
+    "consistent": ("quality", "consistent"),
     "destinations": ("destinations", None),
     "errors": ("errors", None),
+    "expression": ("quality", "expression"),
+    "fresh": ("quality", "fresh"),
+    "matches": ("quality", "matches"),
+    "references": ("quality", "references"),
     "run": ("runs.loading", "run_pipeline"),
+    "same_total": ("quality", "same_total"),
     "sources": ("sources", None),
+    "sql": ("quality", "sql"),
+    "unique": ("quality", "unique"),
+    "volume": ("quality", "volume"),
 }
 
 

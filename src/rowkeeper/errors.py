@@ -88,6 +88,10 @@ class TransformError(PipelineError):
     """The pipeline's own transform raised, or made something that the destination cannot hold."""
 
 
+class GateError(PipelineError):
+    """A quality gate refused what a run has staged: nothing was published, the staged rows are kept."""
+
+
 class RunInterrupted(PipelineError):  # noqa: N818 - it is no fault, and reads as what it is
     """The run was stopped by a signal; what was staged is kept, the next run goes on from there."""
 

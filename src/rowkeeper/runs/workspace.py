@@ -21,6 +21,7 @@ class Workspace:
     Attributes:
         site: what a destination is told of it.
         quarantine: seals and opens the files of rejected rows.
+        samples: seals and opens what quality gates and profiles show of staged rows.
     """
 
     settings: Settings
@@ -28,6 +29,7 @@ class Workspace:
     ledger: Ledger
     site: Site
     quarantine: Seal
+    samples: Seal
 
     @classmethod
     @contextmanager
@@ -44,4 +46,5 @@ class Workspace:
                 query_seconds_max=settings.query_seconds_max,
             )
             seal = Seal(folder.key, "quarantine", folder.path / "quarantine")
-            yield cls(settings, folder, ledger, site, seal)
+            samples = Seal(folder.key, "samples", folder.path / "samples")
+            yield cls(settings, folder, ledger, site, seal, samples)

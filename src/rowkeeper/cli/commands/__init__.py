@@ -4,6 +4,7 @@ import click
 
 from rowkeeper.cli.commands.explaining import explain
 from rowkeeper.cli.commands.history import runs, show
+from rowkeeper.cli.commands.holding import publish, staging
 from rowkeeper.cli.commands.installing import doctor, init
 from rowkeeper.cli.commands.rejected import quarantine
 from rowkeeper.cli.commands.running import recover, run
@@ -20,6 +21,7 @@ for command in (
     doctor,
     explain,
     init,
+    publish,
     quarantine,
     query,
     recover,
@@ -27,6 +29,7 @@ for command in (
     run,
     runs,
     show,
+    staging,
     verify,
 ):
     main.add_command(command)

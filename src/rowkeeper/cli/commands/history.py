@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from rowkeeper.cli import render
 from rowkeeper.cli.door import json_option, out, print_json, workspace
-from rowkeeper.runs.report import partition_document
+from rowkeeper.runs.report import gate_document, override_document, partition_document
 
 
 @click.command()
@@ -53,13 +53,17 @@ def show(number: int, as_json: bool) -> None:
     with workspace() as space:
         record = space.ledger.run(number)
         partitions = space.ledger.partitions(number)
+        gates, override = space.ledger.gate_results(number), space.ledger.override(number)
         reasons: dict[str, int] = {}
         for batch in space.ledger.quarantine(number):
             for reason, count in batch.reasons.items():
                 reasons[reason] = reasons.get(reason, 0) + count
     if as_json:
         document = run_document(record)
-        print_json({**document, "partitions": [partition_document(each) for each in partitions], "reasons": reasons})
+        parts = [partition_document(each) for each in partitions]
+        said = [gate_document(each) for each in gates]
+        decided = override_document(override)
+        print_json({**document, "partitions": parts, "reasons": reasons, "gates": said, "override": decided})
         return
     render.show_runs([record])
     out.print()
@@ -72,6 +76,9 @@ def show(number: int, as_json: bool) -> None:
         )
     if record.note:
         out.print(f"  note         {escape(record.note)}")
+    if gates:
+        out.print()
+        render.show_gates(gates, override)
     if partitions:
         out.print()
         table = render.grid("partition", "read", "committed", "quarantined", "duplicate", "filtered")

@@ -53,7 +53,10 @@ def _run_one(pipeline: Pipeline, space: Workspace, as_json: bool) -> tuple[dict[
             report = run_pipeline(pipeline, space, observe)
     except FrameworkError as error:
         tell_error(error)
-        document = {"pipeline": pipeline.name, "status": "failed", "error": error_document(error)}
+        told = {
+            key: error.context[key] for key in ("run", "status") if key in error.context
+        }  # a held run is no failure
+        document = {"pipeline": pipeline.name, "status": "failed", **told, "error": error_document(error)}
         return document, exit_status(error)
     if not as_json:
         render.show_report(report)
@@ -62,7 +65,7 @@ def _run_one(pipeline: Pipeline, space: Workspace, as_json: bool) -> tuple[dict[
 
 def _worst(documents: list[dict[str, Any]]) -> str:
     statuses = {document["status"] for document in documents}
-    return next(status for status in ("failed", "published", "unchanged") if status in statuses)
+    return next(status for status in ("failed", "held", "published", "unchanged") if status in statuses)
 
 
 @click.command()

@@ -44,7 +44,7 @@ def slices(table: TableSession) -> list[str]:
 
 def take_out(table: TableSession, change: Change) -> bool:
     """Takes the duplicates out of the staging area; returns whether there were any."""
-    if not table.destination.key or not _find_losers(table, change):
+    if not table.destination.key or not find_losers(table, change):
         return False
     losers = table.names.losers(table.run, table.token)
     table.statements.do(
@@ -57,7 +57,7 @@ def take_out(table: TableSession, change: Change) -> bool:
 
 def duplicate_rows(table: TableSession, change: Change) -> Iterator[DuplicateRow]:
     """The duplicates with their values, in order of their addresses; none unless they go to quarantine."""
-    if table.destination.duplicates != "quarantine" or not _find_losers(table, change):
+    if table.destination.duplicates != "quarantine" or not find_losers(table, change):
         return
     names = [name for name, _ in table.columns]
     columns = ", ".join(identifier(name) for name in names)
@@ -68,7 +68,7 @@ def duplicate_rows(table: TableSession, change: Change) -> Iterator[DuplicateRow
         yield DuplicateRow(int(row[0]), dict(zip(names, row[1:], strict=True)))
 
 
-def _find_losers(table: TableSession, change: Change) -> int:
+def find_losers(table: TableSession, change: Change) -> int:
     """Fills a table with the addresses of the staged rows that are duplicates; returns how many there are."""
     losers = table.names.losers(table.run, table.token)
     table.statements.do(f"DROP TABLE IF EXISTS {losers}")
