@@ -47,7 +47,7 @@ def judge_run(held: Hold, run: RunRecord, gates: Sequence[Gate], classified: fro
 
 def _past(held: Hold, run: RunRecord, now: datetime) -> Past:
     former = held.ledger.former_loads(run.pipeline, run.target, limit=HISTORY_RUNS)
-    counts = tuple(each.account.committed for each in former)
+    counts = tuple(each.account.committed for each in former if each.account.committed)  # of none nothing is learnt
     return Past(now, counts, open_profile(held.workspace, former[0].run) if former else None)
 
 

@@ -6,6 +6,7 @@ from rowkeeper.cli.commands.explaining import explain
 from rowkeeper.cli.commands.history import runs, show
 from rowkeeper.cli.commands.holding import publish, staging
 from rowkeeper.cli.commands.installing import doctor, init
+from rowkeeper.cli.commands.profiling import profile
 from rowkeeper.cli.commands.rejected import quarantine
 from rowkeeper.cli.commands.running import recover, run
 from rowkeeper.cli.commands.tables import query, rollback, verify
@@ -21,6 +22,7 @@ for command in (
     doctor,
     explain,
     init,
+    profile,
     publish,
     quarantine,
     query,

@@ -53,9 +53,7 @@ def _run_one(pipeline: Pipeline, space: Workspace, as_json: bool) -> tuple[dict[
             report = run_pipeline(pipeline, space, observe)
     except FrameworkError as error:
         tell_error(error)
-        told = {
-            key: error.context[key] for key in ("run", "status") if key in error.context
-        }  # a held run is no failure
+        told = {key: error.context[key] for key in ("run", "status") if key in error.context}  # of a held run
         document = {"pipeline": pipeline.name, "status": "failed", **told, "error": error_document(error)}
         return document, exit_status(error)
     if not as_json:
