@@ -36,8 +36,8 @@ th[scope=col] { font-weight: 600; color: var(--soft); white-space: nowrap; } td.
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(21.5rem, 1fr)); gap: 1rem; margin-top: 1rem; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 1rem; min-width: 0; }
 .card svg { display: block; width: 100%; height: auto; margin: .75rem 0 .25rem; }
-.card dl { display: grid; grid-template-columns: auto 1fr auto 1fr; gap: .15rem .75rem; margin: .5rem 0 0; }
-dt { color: var(--soft); } dd { margin: 0; text-align: right; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+.card dl { font-variant-numeric: tabular-nums; display: grid; grid-template-columns: auto 1fr auto 1fr; gap: .15rem .75rem; margin: .5rem 0 0; }
+dt { color: var(--soft); } dd { margin: 0; text-align: right; overflow-wrap: anywhere; }
 .kind { color: var(--soft); font: 12px/1.4 ui-monospace, monospace; overflow-wrap: anywhere; }
 .change { color: var(--warn); font-size: .85rem; margin: .5rem 0 0; }
 .plot { fill: var(--bar); } .back { fill: var(--shade); } .axis { stroke: var(--line); }
@@ -68,8 +68,9 @@ def _section(run: RunRecord, profile: Profile, former: Profile | None, gates: Se
     )
     against = f" The load before had {former.rows:,} rows." if former else ""
     cards = "".join(_card(column, former) for column in profile.columns)
+    title = f"{run.pipeline}, run {run.run}: {profile.rows:,} rows, {run.status.value}"
     return (
-        f"<section>\n<h2>{escape(run.pipeline)}, run {run.run}: {profile.rows:,} rows, {escape(run.status.value)}</h2>\n"
+        f"<section>\n<h2>{escape(title)}</h2>\n"
         f"<p>{escape(run.target)}, {run.started_at:%Y-%m-%d %H:%M} UTC.{against}{sampled}</p>\n"
         f'{_gates(gates)}<div class="cards">\n{cards}</div>\n</section>\n'
     )

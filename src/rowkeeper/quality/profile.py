@@ -205,18 +205,23 @@ def _numbers(values: pl.Series) -> pl.Series:
 def _with_distribution(known: ColumnProfile, values: pl.Series, *, numeric: bool) -> ColumnProfile:
     if values.is_empty():
         return known
-    low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
-    width = (high - low) / BINS
-    if not width or not math.isfinite(width):
-        bins: tuple[Bin, ...] = (Bin(low, high, len(values)),)
-    else:
-        places = ((values - low) / width).floor().clip(0, BINS - 1).cast(pl.Int64).alias("bin")
-        counts = dict(places.value_counts(name="times").iter_rows())
-        bins = tuple(
-            Bin(low + width * number, low + width * (number + 1), counts.get(number, 0)) for number in range(BINS)
-        )
+    bins = _histogram(values, whole="Int" in known.kind)
     quantiles = tuple(float(values.quantile(each, "linear") or 0.0) for each in QUANTILES) if numeric else ()
     return dataclasses.replace(known, bins=bins, quantiles=quantiles)
+
+
+def _histogram(values: pl.Series, *, whole: bool) -> tuple[Bin, ...]:
+    """Bars of one width; those of whole numbers begin at whole numbers, or some would get more of them than others."""
+    low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
+    width, bars = (high - low) / BINS, BINS
+    if whole:
+        width = math.ceil((high - low + 1) / BINS)
+        bars = math.ceil((high - low + 1) / width)
+    if not width or not math.isfinite(width):
+        return (Bin(low, high, len(values)),)
+    places = ((values - low) / width).floor().clip(0, bars - 1).cast(pl.Int64).alias("bin")
+    counts = dict(places.value_counts(name="times").iter_rows())
+    return tuple(Bin(low + width * number, low + width * (number + 1), counts.get(number, 0)) for number in range(bars))
 
 
 def distinct_estimate(sampled: int, present: int, distinct: int, once: int) -> int:
