@@ -36,7 +36,8 @@ th[scope=col] { font-weight: 600; color: var(--soft); white-space: nowrap; } td.
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(21.5rem, 1fr)); gap: 1rem; margin-top: 1rem; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 1rem; min-width: 0; }
 .card svg { display: block; width: 100%; height: auto; margin: .75rem 0 .25rem; }
-.card dl { font-variant-numeric: tabular-nums; display: grid; grid-template-columns: auto 1fr auto 1fr; gap: .15rem .75rem; margin: .5rem 0 0; }
+.card dl { display: grid; grid-template-columns: auto 1fr auto 1fr; font-variant-numeric: tabular-nums;
+  gap: .15rem .75rem; margin: .5rem 0 0; }
 dt { color: var(--soft); } dd { margin: 0; text-align: right; overflow-wrap: anywhere; }
 .kind { color: var(--soft); font: 12px/1.4 ui-monospace, monospace; overflow-wrap: anywhere; }
 .change { color: var(--warn); font-size: .85rem; margin: .5rem 0 0; }
@@ -66,12 +67,13 @@ def _section(run: RunRecord, profile: Profile, former: Profile | None, gates: Se
         if profile.sampled < profile.rows
         else ""
     )
+    shaded = " The shaded part of a plot holds the middle half of the values."
     against = f" The load before had {former.rows:,} rows." if former else ""
     cards = "".join(_card(column, former) for column in profile.columns)
     title = f"{run.pipeline}, run {run.run}: {profile.rows:,} rows, {run.status.value}"
     return (
         f"<section>\n<h2>{escape(title)}</h2>\n"
-        f"<p>{escape(run.target)}, {run.started_at:%Y-%m-%d %H:%M} UTC.{against}{sampled}</p>\n"
+        f"<p>{escape(run.target)}, {run.started_at:%Y-%m-%d %H:%M} UTC.{against}{sampled}{shaded}</p>\n"
         f'{_gates(gates)}<div class="cards">\n{cards}</div>\n</section>\n'
     )
 
@@ -121,6 +123,7 @@ def _histogram(column: ColumnProfile) -> str:
     """Bars over the range, the middle half of the values shaded behind them."""
     most = max(each.count for each in column.bins) or 1
     low, high = column.bins[0].low, column.bins[-1].high
+    last = high - 1 if "Int" in column.kind and len(column.bins) > 1 else high  # of whole numbers, the last one in it
     step, plot_height = WIDTH / len(column.bins), HEIGHT - 16
     shade = ""
     if column.quantiles and high > low:
@@ -135,12 +138,12 @@ def _histogram(column: ColumnProfile) -> str:
             f'width="{max(step - 1, 1):.1f}" height="{tall:.1f}"><title>{escape(_range(column, each.low, each.high))}: '
             f"{each.count:,}</title></rect>"
         )
-    label = f"Histogram of {column.name} from {_bound(column, low)} to {_bound(column, high)}"
+    label = f"Histogram of {column.name} from {_bound(column, low)} to {_bound(column, last)}"
     return (
         f'<svg role="img" aria-label="{escape(label)}" viewBox="0 0 {WIDTH} {HEIGHT}">{shade}{"".join(bars)}'
         f'<line class="axis" x1="0" x2="{WIDTH}" y1="{plot_height}" y2="{plot_height}"/>'
         f'<text x="0" y="{HEIGHT - 3}">{escape(_bound(column, low))}</text>'
-        f'<text x="{WIDTH}" y="{HEIGHT - 3}" text-anchor="end">{escape(_bound(column, high))}</text></svg>'
+        f'<text x="{WIDTH}" y="{HEIGHT - 3}" text-anchor="end">{escape(_bound(column, last))}</text></svg>'
     )
 
 
