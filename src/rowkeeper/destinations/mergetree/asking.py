@@ -110,7 +110,9 @@ def condition(asked: Condition) -> str:
             text = f"{identifier(column)} IN ({', '.join(value(each) for each in values)})"
         case Between(column, low, high):
             name = identifier(column)
-            sides = [f"{name} >= {value(low)}"] * (low is not None) + [f"{name} <= {value(high)}"] * (high is not None)
+            sides = [
+                f"{name} {sign} {value(bound)}" for sign, bound in ((">=", low), ("<=", high)) if bound is not None
+            ]
             text = " AND ".join(sides)
         case Matches(column, pattern):
             text = f"match({identifier(column)}, {literal(pattern)})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -197,10 +198,8 @@ class Rehearsal:
         except EngineDied:
             raise
         except DatabaseError as error:
-            words = said(error.__cause__ or error).split(": In scope ")[0].split(": while ")[0]
-            raise ConfigurationError(
-                f"ClickHouse says: {words.replace('__table1.', '')}", hint="correct the gate"
-            ) from error
+            words = _in_short(said(error.__cause__ or error))
+            raise ConfigurationError(f"ClickHouse says: {words}", hint="correct the gate") from error
 
     def _check_time(self, question: Question) -> None:
         if isinstance(question, Figure) and question.kind == "newest":
@@ -225,6 +224,16 @@ class Rehearsal:
     @staticmethod
     def _column_elsewhere(question: Unreferenced | TotalElsewhere) -> str:
         return question.other if isinstance(question, Unreferenced) else question.column
+
+
+def _in_short(words: str) -> str:
+    """What ClickHouse says, without what is of our making: positions in our SQL, and its scope."""
+    syntax = re.match(r"Syntax error: failed at position \d+ \((.*?)\) \(line", words)
+    if syntax is not None:
+        return f"Syntax error at {syntax[1]}"
+    for end in (": In scope ", ": while ", ". Look at "):
+        words = words.split(end, maxsplit=1)[0]
+    return words.replace("__table1.", "")
 
 
 def _columns_elsewhere(table: TableSession, name: str) -> dict[str, str]:
