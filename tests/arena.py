@@ -24,6 +24,7 @@ FORKSERVER = multiprocessing.get_context("forkserver")
 FORKSERVER.set_forkserver_preload(["rowkeeper.cli", "tests.arena"])
 KILLED = -signal.SIGKILL
 SECONDS_MAX = 120.0
+SEPARATOR = "\x1e"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,12 +68,13 @@ class Arena:
         return path
 
     def start(self, *argv: str, failpoints: str = "", env: dict[str, str] | None = None) -> Running:
+        return self._start([list(argv)], failpoints, {**self.env, **(env or {})})
+
+    def _start(self, commands: list[list[str]], failpoints: str, env: dict[str, str]) -> Running:
         self._count += 1
         base = self.folder / ".output" / str(self._count)
         base.parent.mkdir(exist_ok=True)
-        process = FORKSERVER.Process(
-            target=_child, args=(list(argv), {**self.env, **(env or {})}, str(self.folder), failpoints, str(base))
-        )
+        process = FORKSERVER.Process(target=_child, args=(commands, env, str(self.folder), failpoints, str(base)))
         process.start()
         return Running(process, base)
 
@@ -84,6 +86,14 @@ class Arena:
         outcome = self.run(*argv, "--json", failpoints=failpoints)
         assert outcome.status == 0, outcome
         return outcome.json
+
+    def answers(self, *commands: tuple[str, ...]) -> list[Any]:
+        """The documents of several commands that only look, given one after the other in one process."""
+        if not commands:
+            return []
+        outcome = self._start([[*words, "--json"] for words in commands], "", self.env).wait()
+        assert outcome.status == 0, outcome
+        return [json.loads(document) for document in outcome.stdout.split(SEPARATOR)[:-1]]
 
     def rows(self, table: str) -> list[list[Any]]:
         """What the table holds, in a fixed order."""
@@ -141,8 +151,11 @@ class Running:
         return path.read_text() if path.exists() else ""
 
 
-def _child(argv: list[str], env: dict[str, str], folder: str, failpoints: str, base: str) -> None:
-    """Becomes the command: environment, folder, output and failpoints as a shell would have set them."""
+def _child(commands: list[list[str]], env: dict[str, str], folder: str, failpoints: str, base: str) -> None:
+    """Becomes the command: environment, folder, output and failpoints as a shell would have set them.
+
+    Of several commands each but the last must succeed, and a separator follows each answer.
+    """
     from rowkeeper.cli import main
     from rowkeeper.resilience.failpoints import arm
 
@@ -153,7 +166,13 @@ def _child(argv: list[str], env: dict[str, str], folder: str, failpoints: str, b
         os.dup2(file, descriptor)
     sys.stdout = os.fdopen(1, "w", closefd=False)
     sys.stderr = os.fdopen(2, "w", closefd=False)
-    sys.argv = ["rowkeeper", *argv]
     signal.signal(signal.SIGINT, signal.default_int_handler)
     arm(failpoints)
-    main()
+    for argv in commands:
+        sys.argv = ["rowkeeper", *argv]
+        try:
+            main()
+        except SystemExit as leave:
+            if leave.code or len(commands) == 1:
+                raise
+        sys.stdout.write(SEPARATOR)

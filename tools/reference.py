@@ -32,7 +32,8 @@ def reference() -> str:
         "## In a pipeline file",
         *(_documented(name, thing) for name, thing in PUBLIC.items()),
         "## Errors",
-        "Each says what happened, to what, and what to do next. After a `retryable` one the next run goes on.",
+        "Each says what happened, to what, and what to do next, and carries a code that stays the same over versions: "
+        "`rowkeeper errors CODE` explains it. After a `retryable` one the same command may help.",
         _errors(),
     ]
     return "\n\n".join(parts) + "\n"
@@ -42,6 +43,11 @@ PUBLIC = {
     "rk.Pipeline": rk.Pipeline,
     "rk.sources.files": rk.sources.files,
     "rk.destinations.clickhouse": rk.destinations.clickhouse,
+    "rk.Resilience": rk.Resilience,
+    "rk.Retry": rk.Retry,
+    "rk.RetryBudget": rk.RetryBudget,
+    "rk.CircuitBreaker": rk.CircuitBreaker,
+    "rk.deadline": rk.deadline,
 }
 
 
@@ -70,12 +76,14 @@ def _documented(name: str, thing: Any) -> str:
 
 
 def _errors() -> str:
-    lines = ["| error | category | retryable | when |", "|---|---|---|---|"]
-    for name, error in vars(errors).items():
-        if inspect.isclass(error) and issubclass(error, errors.FrameworkError):
-            first = (inspect.getdoc(error) or "").splitlines()[0]
-            lines.append(f"| `{name}` | {error.category.value} | {'yes' if error.retryable else 'no'} | {first} |")
-    return "\n".join(lines)
+    parts = []
+    for error in sorted(errors.all_errors(), key=lambda each: each.code):
+        told = error.explanation()
+        again = "retryable" if told["retryable"] else "not retryable"
+        parts.append(
+            f"### {told['code']} {told['name']}\n\n{told['meaning']} ({told['category']}, {again})\n\n{told['advice']}"
+        )
+    return "\n\n".join(parts)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rowkeeper import destinations, errors, sources
     from rowkeeper.batch import Account, Fingerprint
+    from rowkeeper.contracts import check, rule
     from rowkeeper.pipeline import Pipeline
     from rowkeeper.quality import (
         accepted_values,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
         unique,
         volume,
     )
+    from rowkeeper.resilience.deadline import deadline
+    from rowkeeper.resilience.policy import CircuitBreaker, Resilience, Retry, RetryBudget
     from rowkeeper.runs.loading import run_pipeline as run
     from rowkeeper.runs.report import RunReport
     from rowkeeper.runs.workspace import Workspace
@@ -42,23 +45,30 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Account",
+    "CircuitBreaker",
     "Classified",
     "Fingerprint",
     "Pipeline",
+    "Resilience",
+    "Retry",
+    "RetryBudget",
     "RunReport",
     "Settings",
     "Workspace",
     "accepted_values",
     "against_last_run",
     "between",
+    "check",
     "complete",
     "consistent",
+    "deadline",
     "destinations",
     "errors",
     "expression",
     "fresh",
     "matches",
     "references",
+    "rule",
     "run",
     "same_total",
     "sources",
@@ -69,23 +79,30 @@ __all__ = [
 
 _HOMES = {
     "Account": ("batch", "Account"),
+    "CircuitBreaker": ("resilience.policy", "CircuitBreaker"),
     "Classified": ("security.classified", "Classified"),
     "Fingerprint": ("batch", "Fingerprint"),
     "Pipeline": ("pipeline", "Pipeline"),
+    "Resilience": ("resilience.policy", "Resilience"),
+    "Retry": ("resilience.policy", "Retry"),
+    "RetryBudget": ("resilience.policy", "RetryBudget"),
     "RunReport": ("runs.report", "RunReport"),
     "Settings": ("settings", "Settings"),
     "Workspace": ("runs.workspace", "Workspace"),
     "accepted_values": ("quality", "accepted_values"),
     "against_last_run": ("quality", "against_last_run"),
     "between": ("quality", "between"),
+    "check": ("contracts", "check"),
     "complete": ("quality", "complete"),
     "consistent": ("quality", "consistent"),
+    "deadline": ("resilience.deadline", "deadline"),
     "destinations": ("destinations", None),
     "errors": ("errors", None),
     "expression": ("quality", "expression"),
     "fresh": ("quality", "fresh"),
     "matches": ("quality", "matches"),
     "references": ("quality", "references"),
+    "rule": ("contracts", "rule"),
     "run": ("runs.loading", "run_pipeline"),
     "same_total": ("quality", "same_total"),
     "sources": ("sources", None),

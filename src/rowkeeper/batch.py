@@ -115,6 +115,19 @@ class RejectedRow:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class RuleCount:
+    """For how many rows a business rule held, did not hold, and could not be told."""
+
+    valid: int = 0
+    invalid: int = 0
+    unknown: int = 0
+
+    def __add__(self, other: Self) -> Self:
+        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
+        return type(self)(*(a + b for a, b in pairs))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Verdict:
     """What the contract says of a batch; every row is in exactly one of the two.
 
@@ -122,11 +135,15 @@ class Verdict:
         accepted: table in the contract's Arrow schema, the values that `model_validate` would hold.
         accepted_index: uint64 array, position in the batch's table of each accepted row.
         rejected: the others, in the order of the batch.
+        by_pydantic: how many rows the columns could not decide, so that Pydantic was asked.
+        rules: what each business rule said of the rows that the model accepted.
     """
 
     accepted: pa.Table
     accepted_index: pa.Array[Any]
     rejected: tuple[RejectedRow, ...]
+    by_pydantic: int
+    rules: Mapping[str, RuleCount] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

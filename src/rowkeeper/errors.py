@@ -1,22 +1,48 @@
-"""What can go wrong, drawn whole.
+"""What can go wrong, drawn whole. Each error has a stable code; `rowkeeper errors CODE` explains it.
 
-    FrameworkError                 the base: what happened, to what, and what to do next
-    ├── ConfigurationError         a setting, a pipeline file or a declaration is wrong
-    │   ├── ContractError          the contract cannot be turned into columns
-    │   └── LayoutError            an existing table has another layout than the contract
-    ├── PipelineError              a run could not go on
-    │   ├── SourceError            what was to be read cannot be read
-    │   ├── TransformError         the pipeline's own function failed
-    │   └── RunInterrupted         the person at the keyboard stopped the run
-    ├── DatabaseError              the engine, a destination or the ledger refused
-    │   ├── EngineDied             the embedded ClickHouse went away in mid-work
-    │   ├── DiskFull               there was no room left to write
-    │   └── StateError             the state folder cannot be used as it is
-    ├── LeaseError                 somebody else holds, or took over, the destination
-    ├── ValidationError            rows that a person asked to be good are not
-    ├── IntegrityError             what is stored is not what was recorded
-    ├── RetryError                 trying again did not help
-    └── SecurityError              a key, a permission or a seal is wrong
+    FrameworkError                  RK-0000  the base: what happened, to what, and what to do next
+    ├── ConfigurationError          RK-1000  a setting, a pipeline file or a declaration is wrong
+    │   ├── SettingsError           RK-1001  a setting is wrong
+    │   ├── UnknownRun              RK-1002  there is no run of this number
+    │   ├── PipelineFileError       RK-1101  the pipeline file cannot be used
+    │   ├── DeclarationError        RK-1102  an argument of a pipeline, source or destination is wrong
+    │   ├── ContractError           RK-1201  the contract cannot be turned into columns
+    │   └── LayoutError             RK-1301  an existing table has another layout than the contract
+    ├── PipelineError               RK-2000  a run could not go on
+    │   ├── RunInterrupted          RK-2001  the person at the keyboard stopped the run
+    │   ├── RunUnfit                RK-2002  the run is not in a state for what was asked
+    │   ├── SourceError             RK-2100  what was to be read cannot be read
+    │   │   ├── SourceMissing       RK-2101  nothing is there
+    │   │   ├── SourceDamaged       RK-2102  it is truncated, damaged, or not what it says it is
+    │   │   ├── SourceChanged       RK-2103  it changed since it was loaded, or while it was read
+    │   │   └── ColumnsDiffer       RK-2104  its columns are not those of the contract
+    │   ├── TransformError          RK-2201  the pipeline's own function failed
+    │   └── GateError               RK-2202  a quality gate refused what is staged
+    ├── ValidationError             RK-2301  rows that a person asked to be good are not
+    ├── DatabaseError               RK-3000  the engine, a destination or the ledger refused
+    │   ├── EngineDied              RK-3001  the embedded ClickHouse went away in mid-work
+    │   ├── EngineDown              RK-3002  the embedded ClickHouse does not start
+    │   ├── QueryError              RK-3003  SQL that somebody typed was refused
+    │   ├── DiskFull                RK-3101  there was no room left to write, or the disk failed
+    │   ├── StateError              RK-3201  the state folder cannot be used as it is
+    │   │   └── NewerState          RK-3202  a newer version of Rowkeeper made it
+    │   └── LedgerBusy              RK-3301  another process kept the ledger locked
+    ├── LeaseError                  RK-3400  somebody else holds, or took over, the destination
+    │   ├── LeaseHeld               RK-3401  another run holds it
+    │   └── LeaseLost               RK-3402  another process took it over
+    ├── RetryError                  RK-4001  trying again did not help
+    │   ├── CircuitOpenError        RK-4002  the host failed so often that it is left alone for a while
+    │   ├── DeadlineExceeded        RK-4003  the time that the work was given is over
+    │   └── AmbiguousError          RK-4004  whether the call took effect is not known
+    ├── IntegrityError              RK-5000  what is stored is not what was recorded
+    │   ├── StagingDamaged          RK-5001  what was staged is not on disk as it was sent
+    │   ├── BooksDiffer             RK-5002  ledger and destination do not say the same
+    │   ├── ForeignWriter           RK-5003  somebody else wrote to the table
+    │   └── SealBroken              RK-5004  a sealed file was changed, or sealed with another key
+    ├── SecurityError               RK-6000  a key, a permission or a seal is wrong
+    │   ├── KeyUnusable             RK-6001  the key file cannot be made, read or understood
+    │   └── WrongKey                RK-6002  the key is not the one of this state folder
+    └── UnknownError                RK-9001  a fault of Rowkeeper itself
 
 No message holds a secret or a classified value: messages are put together from names, numbers and
 places, never from the content of a row.
@@ -24,8 +50,10 @@ places, never from the content of a row.
 
 from __future__ import annotations
 
+import difflib
 import enum
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 
@@ -47,10 +75,18 @@ class FrameworkError(Exception):
         what: one sentence, lower case, without a full stop: what happened and to what.
         hint: what the person reading it should do next.
         context: small facts for logs (names, numbers, places); never values of rows.
+
+    Attributes:
+        code: stable over versions; searched for, alerted on, and explained by `rowkeeper errors CODE`.
+        category: the kind of fault.
+        retryable: whether giving the same command again may help, with nothing else changed.
+        advice: what to do about errors of this code, beyond the hint of each.
     """
 
+    code = "RK-0000"
     category: Category = Category.PROCESSING
     retryable: bool = False
+    advice = "Read the sentence and its next step; --debug shows where it was raised."
 
     def __init__(self, what: str, *, hint: str = "", context: Mapping[str, object] | None = None) -> None:
         super().__init__(what)
@@ -61,91 +97,434 @@ class FrameworkError(Exception):
     def __str__(self) -> str:
         return self.what
 
+    def document(self) -> dict[str, object]:
+        """The error as JSON values, for logs, the ledger and `--json`."""
+        return {
+            "type": type(self).__name__,
+            "code": self.code,
+            "category": self.category.value,
+            "retryable": self.retryable,
+            "what": self.what,
+            "hint": self.hint,
+        }
+
+    @classmethod
+    def explanation(cls) -> dict[str, object]:
+        """What errors of this code mean, as JSON values: for `rowkeeper errors` and the documentation."""
+        return {
+            "code": cls.code,
+            "name": cls.__name__,
+            "category": cls.category.value,
+            "retryable": cls.retryable,
+            "meaning": inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0].replace("\n", " "),
+            "advice": cls.advice,
+        }
+
+
+def all_errors(base: type[FrameworkError] = FrameworkError) -> Iterator[type[FrameworkError]]:
+    """The base, then every error below it, those of other rooms included, each after the one above it."""
+    yield base
+    for narrower in base.__subclasses__():
+        yield from all_errors(narrower)
+
+
+def error_of(word: str) -> type[FrameworkError]:
+    """The error of a code (`RK-2102`, or `2102`) or of a name.
+
+    Raises ConfigurationError with the nearest ones.
+    """
+    known = {key: each for each in all_errors() for key in (each.code, each.__name__)}
+    digits = word.upper().removeprefix("RK").lstrip("-")
+    for key, error in known.items():
+        if word.lower() == key.lower() or f"RK-{digits}" == key:
+            return error
+    near = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
+    raise ConfigurationError(
+        f"there is no error {word}",
+        hint=f"did you mean {' or '.join(near)}?" if near else "rowkeeper errors lists all of them",
+    )
+
+
+# ------------------------------------------------------------------------------------------ configuration
+
 
 class ConfigurationError(FrameworkError):
     """A setting, a pipeline file or a declaration is wrong; nothing was started."""
 
+    code = "RK-1000"
     category = Category.CONFIGURATION
+    advice = "Correct what the sentence names and give the command again. Nothing was read or written."
+
+
+class SettingsError(ConfigurationError):
+    """A setting has a value that cannot be."""
+
+    code = "RK-1001"
+    advice = (
+        "Settings come from ROWKEEPER_* in the environment, then from rowkeeper.toml in the working folder. The "
+        "message names the setting, not its value. The reference lists each with its unit and default."
+    )
+
+
+class UnknownRun(ConfigurationError):  # noqa: N818 - reads as what happened
+    """There is no run of this number in the ledger."""
+
+    code = "RK-1002"
+    advice = "`rowkeeper runs` lists the runs. Runs of another state folder (ROWKEEPER_HOME) are in another ledger."
+
+
+class PipelineFileError(ConfigurationError):
+    """The pipeline file is not there, cannot be imported, or declares no such pipeline."""
+
+    code = "RK-1101"
+    advice = (
+        "A pipeline file is plain Python that assigns rk.Pipeline(...) to a name. Run it with python FILE to see "
+        "its own error, or let rowkeeper init SAMPLE write one to start from."
+    )
+
+
+class DeclarationError(ConfigurationError):
+    """An argument of a pipeline, a source or a destination is wrong."""
+
+    code = "RK-1102"
+    advice = "The reference names each argument with what it takes. Nothing was read or written."
 
 
 class ContractError(ConfigurationError):
     """The contract cannot be turned into columns."""
 
+    code = "RK-1201"
+    advice = (
+        "Every field of the model needs one type that a column can have. The message names the field; rowkeeper "
+        "explain FILE shows the column of each."
+    )
+
 
 class LayoutError(ConfigurationError):
     """An existing table has another layout than the contract and the destination ask for."""
+
+    code = "RK-1301"
+    advice = (
+        "The message lists everything that differs. Load into a table of another name, or make contract and "
+        "destination fit the table; only new optional columns are added by themselves."
+    )
+
+
+# --------------------------------------------------------------------------------------------- processing
 
 
 class PipelineError(FrameworkError):
     """A run could not go on."""
 
-
-class SourceError(PipelineError):
-    """What was to be read cannot be read: missing, truncated, wrongly encoded, changed meanwhile."""
-
-
-class TransformError(PipelineError):
-    """The pipeline's own transform raised, or made something that the destination cannot hold."""
-
-
-class GateError(PipelineError):
-    """A quality gate refused what a run has staged: nothing was published, the staged rows are kept."""
+    code = "RK-2000"
+    advice = "Nothing was published. rowkeeper show RUN tells what the run had done."
 
 
 class RunInterrupted(PipelineError):  # noqa: N818 - it is no fault, and reads as what it is
     """The run was stopped by a signal; what was staged is kept, the next run goes on from there."""
 
+    code = "RK-2001"
     retryable = True
+    advice = "Give the command again: it goes on at the last staged batch."
 
 
-class DatabaseError(FrameworkError):
-    """The engine, a destination or the ledger refused."""
+class RunUnfit(PipelineError):  # noqa: N818 - reads as what happened
+    """The run is not in a state for what was asked of it."""
 
-    category = Category.DATABASE
-
-
-class EngineDied(DatabaseError):  # noqa: N818 - reads as what happened
-    """The embedded ClickHouse went away in mid-work. Whether the last statement took effect is unknown."""
-
-    retryable = True
-
-
-class DiskFull(DatabaseError):  # noqa: N818 - reads as what happened
-    """There was no room left to write."""
-
-    retryable = True
+    code = "RK-2002"
+    advice = (
+        "Only the rejected rows of a published run can be replayed, and only a published run that is still in the "
+        "table can be rolled back; only a run that its gates hold can be published with --override. rowkeeper show RUN "
+        "says how it ended."
+    )
 
 
-class StateError(DatabaseError):
-    """The state folder cannot be used as it is: not writable, too open, or made by a newer version."""
+class SourceError(PipelineError):
+    """What was to be read cannot be read."""
 
-    category = Category.CONFIGURATION
+    code = "RK-2100"
+    advice = "See to the disk, the network and the permissions, then run again. Nothing was published."
 
 
-class LeaseError(FrameworkError):
-    """Somebody else holds the destination, or took it over meanwhile."""
+class SourceMissing(SourceError):  # noqa: N818 - reads as what happened
+    """Nothing is there where the source should be."""
 
-    category = Category.DATABASE
-    retryable = True
+    code = "RK-2101"
+    advice = "Paths are relative to the folder of the pipeline file. The message names what lies there instead."
+
+
+class SourceDamaged(SourceError):  # noqa: N818 - reads as what happened
+    """The source is truncated, damaged, or not of the format or encoding that it is read as."""
+
+    code = "RK-2102"
+    advice = (
+        "Fetch the file again, or say how it is to be read (format=, encoding=, delimiter=). Rows before the fault "
+        "were not published either: a run is all or nothing."
+    )
+
+
+class SourceChanged(SourceError):  # noqa: N818 - reads as what happened
+    """The source changed since it was loaded, or while it was being read."""
+
+    code = "RK-2103"
+    advice = (
+        'on_change="reload" puts the new rows in the place of the former, "ignore" leaves those. A file that is '
+        "still being written: let its writer finish under another name and rename it."
+    )
+
+
+class ColumnsDiffer(SourceError):  # noqa: N818 - reads as what happened
+    """The columns of the source are not those of the contract."""
+
+    code = "RK-2104"
+    advice = (
+        'A missing column must be mended at the source or be optional in the contract. For new ones, drift="ignore" '
+        'drops them and drift="evolve" adds them to the table.'
+    )
+
+
+class TransformError(PipelineError):
+    """The pipeline's own transform raised, or made something that the destination cannot hold."""
+
+    code = "RK-2201"
+    advice = "Correct the function in the pipeline file; its own exception is the cause that --debug shows."
+
+
+class GateError(PipelineError):
+    """A quality gate refused what a run has staged. Nothing was published, and the staged rows are kept."""
+
+    code = "RK-2202"
+    advice = (
+        "rowkeeper staging RUN shows what each gate found, with rows. Mend the input, or the gates, and run again: as "
+        "long as input and contract are the same, what is staged is judged again and not read again. rowkeeper publish "
+        'RUN --override "REASON" publishes it after all, on the record; rowkeeper staging RUN --discard drops it.'
+    )
 
 
 class ValidationError(FrameworkError):
     """Rows that a person asked to be good are not."""
 
+    code = "RK-2301"
+    advice = "The message says which and why."
 
-class IntegrityError(FrameworkError):
-    """What is stored is not what was recorded."""
 
-    category = Category.INTEGRITY
+# ----------------------------------------------------------------------------------------------- database
+
+
+class DatabaseError(FrameworkError):
+    """The engine, a destination or the ledger refused."""
+
+    code = "RK-3000"
+    category = Category.DATABASE
+    advice = "rowkeeper doctor looks at the installation; --debug shows the database's own words."
+
+
+class EngineDied(DatabaseError):  # noqa: N818 - reads as what happened
+    """The embedded ClickHouse went away in mid-work. Whether the last statement took effect is unknown."""
+
+    code = "RK-3001"
+    retryable = True
+    advice = (
+        "Run again: what was staged is kept, and the next command asks the table what took effect. If it dies again "
+        "and again, it may have run out of memory (ROWKEEPER_ENGINE_MEMORY_BYTES_MAX); engine/host.log has its last "
+        "words."
+    )
+
+
+class EngineDown(DatabaseError):  # noqa: N818 - reads as what happened
+    """The embedded ClickHouse does not start."""
+
+    code = "RK-3002"
+    advice = (
+        "rowkeeper doctor names what is in the way; engine/host.log in the state folder has the engine's last words."
+    )
+
+
+class QueryError(DatabaseError):
+    """SQL that somebody typed was refused."""
+
+    code = "RK-3003"
+    advice = (
+        "The sentence is ClickHouse's own. Typed SQL reads tables and nothing else: statements that write, and "
+        "functions that reach files, sockets or Python are refused."
+    )
+
+
+class DiskFull(DatabaseError):  # noqa: N818 - reads as what happened
+    """There was no room left to write, or the disk did not take what was written."""
+
+    code = "RK-3101"
+    retryable = True
+    advice = "Free some space, or see to the disk, and run again: it goes on where it stopped. Nothing was published."
+
+
+class StateError(DatabaseError):
+    """The state folder cannot be used as it is: not writable, too open, or damaged."""
+
+    code = "RK-3201"
+    category = Category.CONFIGURATION
+    advice = "The state folder (ROWKEEPER_HOME) must be writable, and closed to others (mode 0700)."
+
+
+class NewerState(StateError):  # noqa: N818 - reads as what happened
+    """A newer version of Rowkeeper made the state folder or its ledger."""
+
+    code = "RK-3202"
+    advice = "Install that version or a later one. Nothing was changed."
+
+
+class LedgerBusy(DatabaseError):  # noqa: N818 - reads as what happened
+    """Another process kept the ledger locked."""
+
+    code = "RK-3301"
+    retryable = True
+    advice = (
+        "Try again. A process that was stopped (SIGSTOP, a debugger) in the middle of a write keeps the lock until "
+        "it goes on or ends."
+    )
+
+
+class LeaseError(FrameworkError):
+    """Somebody else holds the destination, or took it over meanwhile."""
+
+    code = "RK-3400"
+    category = Category.DATABASE
+    retryable = True
+    advice = "One process at a time writes to a table. Run again when the other has ended."
+
+
+class LeaseHeld(LeaseError):  # noqa: N818 - reads as what happened
+    """Another run holds the destination."""
+
+    code = "RK-3401"
+    advice = "Wait until it has ended, or end it. A dead process is noticed by itself within ROWKEEPER_LEASE_SECONDS."
+
+
+class LeaseLost(LeaseError):  # noqa: N818 - reads as what happened
+    """Another process took the destination over, after this one had been silent too long."""
+
+    code = "RK-3402"
+    advice = (
+        "This process did no harm: its fencing token is refused everywhere. A machine that sleeps or swaps, or a "
+        "debugger, makes processes silent; ROWKEEPER_LEASE_SECONDS is how long that may last."
+    )
+
+
+# ------------------------------------------------------------------------------------------------ network
 
 
 class RetryError(FrameworkError):
     """Trying again did not help; carries the last error as its cause."""
 
+    code = "RK-4001"
     category = Category.NETWORK
+    advice = "See to what the last error names, then run again."
+
+
+class CircuitOpenError(RetryError):
+    """The host failed, or was slow, so often that it is left alone for a while; the call was not made.
+
+    Attributes:
+        retry_after_seconds: until it lets a call through again.
+    """
+
+    code = "RK-4002"
+    retryable = True
+    advice = "See to the host, then run again: rowkeeper doctor lists the hosts that are left alone, and for how long."
+
+    def __init__(self, what: str, *, retry_after_seconds: float, hint: str = "") -> None:
+        super().__init__(what, hint=hint, context={"retry_after_seconds": round(retry_after_seconds, 3)})
+        self.retry_after_seconds = retry_after_seconds
+
+
+class DeadlineExceeded(RetryError):  # noqa: N818 - the field's own word
+    """The time that the work was given is over."""
+
+    code = "RK-4003"
+    retryable = True
+    advice = "Allow more time (deadline_seconds, rk.deadline), or see to what was slow. What was staged is kept."
+
+
+class AmbiguousError(RetryError):
+    """Whether the call took effect is not known, and must be looked up before it is repeated."""
+
+    code = "RK-4004"
+    advice = "Look at the other side, by the call's own key, before it is repeated: repeating it may do it twice."
+
+
+# ---------------------------------------------------------------------------------------------- integrity
+
+
+class IntegrityError(FrameworkError):
+    """What is stored is not what was recorded."""
+
+    code = "RK-5000"
+    category = Category.INTEGRITY
+    advice = "Nothing was published. rowkeeper verify FILE compares the table with the books, run by run."
+
+
+class StagingDamaged(IntegrityError):  # noqa: N818 - reads as what happened
+    """What was staged is not on disk as it was sent."""
+
+    code = "RK-5001"
+    advice = (
+        "The disk failed, or somebody changed the staging area. Nothing was published; see to the disk and run again."
+    )
+
+
+class BooksDiffer(IntegrityError):  # noqa: N818 - reads as what happened
+    """The ledger and the destination do not say the same."""
+
+    code = "RK-5002"
+    advice = (
+        "One of them was put back from a copy, or changed by hand. Restore both from the same backup; nothing is "
+        "loaded until they agree."
+    )
+
+
+class ForeignWriter(IntegrityError):  # noqa: N818 - reads as what happened
+    """Somebody else kept writing to the table while a run was being published."""
+
+    code = "RK-5003"
+    advice = "See that only Rowkeeper writes to this table while it publishes, then run again. No row was lost."
+
+
+class SealBroken(IntegrityError):  # noqa: N818 - reads as what happened
+    """A sealed file was changed since it was sealed, or sealed with another key."""
+
+    code = "RK-5004"
+    advice = "Put the file back from a backup. Its rows are counted in the ledger; the table is not concerned."
+
+
+# ----------------------------------------------------------------------------------------------- security
 
 
 class SecurityError(FrameworkError):
     """A key, a permission or a seal is wrong."""
 
+    code = "RK-6000"
     category = Category.SECURITY
+    advice = "See to what the sentence names. Nothing was opened."
+
+
+class KeyUnusable(SecurityError):  # noqa: N818 - reads as what happened
+    """The key file cannot be made, read or understood."""
+
+    code = "RK-6001"
+    advice = "Put the key file back from its copy. Without it neither tables nor quarantine can be read."
+
+
+class WrongKey(SecurityError):  # noqa: N818 - reads as what happened
+    """The key is not the one of this state folder."""
+
+    code = "RK-6002"
+    advice = "Each state folder names its key by an identifier: point to the key file that belongs to it."
+
+
+class UnknownError(FrameworkError):
+    """A fault of Rowkeeper itself: an exception that nobody foresaw."""
+
+    code = "RK-9001"
+    advice = (
+        "Give the command again with --debug and report the traceback. The next command finds out what took effect."
+    )

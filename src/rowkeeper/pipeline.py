@@ -18,8 +18,8 @@ import polars as pl
 import pyarrow as pa
 from pydantic import BaseModel
 
-from rowkeeper.contracts import Contract
-from rowkeeper.errors import ConfigurationError, FrameworkError
+from rowkeeper.contracts import BusinessRule, Contract
+from rowkeeper.errors import ConfigurationError, DeclarationError, FrameworkError, PipelineFileError
 from rowkeeper.protocols import Destination, DriftPolicy, Source
 from rowkeeper.quality import Gate
 from rowkeeper.security.classified import classified_fields
@@ -46,6 +46,7 @@ class Pipeline:
         gates: what must be true of all staged rows before they are published, such as `rk.complete("placed")`.
         drift: what happens to a column of the source that the contract does not name: `reject` fails the run,
             `ignore` drops it, `evolve` adds it to the table as a Nullable column.
+        rules: conditions on the columns of a row, beside the contract's own, each made by `rk.rule`.
 
     Raises:
         ConfigurationError: the declaration cannot work; no row has been touched.
@@ -59,27 +60,28 @@ class Pipeline:
     transform: Transform | None = None
     gates: Sequence[Gate] = ()
     drift: DriftPolicy = "reject"
+    rules: Sequence[BusinessRule] = ()
     file: Path | None = dataclasses.field(default=None, compare=False, repr=False)  # where it was declared
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
-            raise ConfigurationError(
+            raise DeclarationError(
                 f"{self.name!r} cannot name a pipeline",
                 hint="a letter, then up to 99 letters, digits, '_', '.' or '-'",
             )
         if self.drift not in ("reject", "ignore", "evolve"):
-            raise ConfigurationError(
+            raise DeclarationError(
                 f"pipeline {self.name}: drift={self.drift!r} is no policy",
                 hint="one of reject, ignore, evolve",
             )
         if self.transform is not None and not callable(self.transform):
-            raise ConfigurationError(
+            raise DeclarationError(
                 f"pipeline {self.name}: the transform cannot be called",
                 hint="pass a function of one argument",
             )
 
         if isinstance(self.gates, (str, Gate)) or not all(isinstance(gate, Gate) for gate in self.gates):
-            raise ConfigurationError(
+            raise DeclarationError(
                 f"pipeline {self.name}: gates is no list of quality gates",
                 hint='such as gates=[rk.complete("placed"), rk.volume(at_least=1)]',
             )
@@ -90,9 +92,9 @@ class Pipeline:
         return classified_fields(self.contract)
 
     @cached_property
-    def rules(self) -> Contract:
-        """The contract, ready to check batches. Raises ContractError if it cannot be turned into columns."""
-        return Contract(self.contract, drift=self.drift)
+    def checker(self) -> Contract:
+        """The contract, ready to check batches. Raises ContractError or DeclarationError if it cannot be."""
+        return Contract(self.contract, drift=self.drift, rules=self.rules)
 
 
 def load_file(path: Path) -> dict[str, Pipeline]:
@@ -102,21 +104,19 @@ def load_file(path: Path) -> dict[str, Pipeline]:
         ConfigurationError: there is no such file, it raises, or it declares no pipeline.
     """
     if not path.is_file():
-        raise ConfigurationError(
-            f"there is no pipeline file {path}", hint="rowkeeper init FILE makes one from a sample"
-        )
+        raise PipelineFileError(f"there is no pipeline file {path}", hint="rowkeeper init FILE makes one from a sample")
     module = _execute(path.absolute())
     found: dict[str, Pipeline] = {}
     for value in vars(module).values():
         if isinstance(value, Pipeline):
             if found.get(value.name, value) is not value:
-                raise ConfigurationError(
+                raise PipelineFileError(
                     f"{path} declares two pipelines of the name {value.name}",
                     hint="give each a name of its own",
                 )
             found[value.name] = _located(value, path.absolute())
     if not found:
-        raise ConfigurationError(
+        raise PipelineFileError(
             f"{path} declares no pipeline",
             hint='assign one at its top level: flights = rk.Pipeline("flights", ...)',
         )
@@ -130,7 +130,7 @@ def select(path: Path, name: str | None) -> list[Pipeline]:
         return list(found.values())
     if name not in found:
         near = difflib.get_close_matches(name, found, n=1)
-        raise ConfigurationError(
+        raise PipelineFileError(
             f"{path} declares no pipeline {name}",
             hint=f"did you mean {near[0]}?" if near else "it declares " + ", ".join(found),
         )
@@ -159,11 +159,11 @@ def _execute(path: Path) -> ModuleType:
         line = _line_in(error, path)
         raise type(error)(f"{path}{line}: {error.what}", hint=error.hint, context=error.context) from error
     except SyntaxError as error:
-        raise ConfigurationError(
+        raise PipelineFileError(
             f"{error.filename}, line {error.lineno}: {error.msg}", hint="correct the pipeline file"
         ) from error
     except (Exception, SystemExit) as error:  # the user's own code may raise anything at all
-        raise ConfigurationError(
+        raise PipelineFileError(
             f"{path}{_line_in(error, path)}: the pipeline file raised {type(error).__name__}: {error}",
             hint=_hint_for(error),
         ) from error

@@ -5,10 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, Field, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
+from rowkeeper.batch import InputMode
 from rowkeeper.contracts import Contract
 
 MODULE = """
@@ -100,11 +109,44 @@ def test_models_without_source() -> None:
 
 
 def test_explain() -> None:
-    """Each field's plan names its column and is honest about how it is checked."""
-    model = create_model("M", a=(int | None, ...), b=(dict[str, int] | None, ...))
-    plans = Contract(model).explain()
+    """Each field's plan names its column, its check, and why it is not by column alone."""
+    model = create_model("M", a=(int | None, ...), b=(dict[str, int] | None, ...), c=(float, ...))
+    plans = Contract(model).explain(InputMode.STRINGS)
     assert [(plan.name, plan.kind, plan.column) for plan in plans] == [
-        ("a", "F", "int64 or null"),
+        ("a", "P", "int64 or null"),
         ("b", "F", "json or null"),
+        ("c", "P", "double"),
     ]
-    assert "Pydantic" in plans[0].why
+    assert "contains" in plans[0].check
+    assert "dict" in plans[1].why
+    typed = Contract(model).explain(InputMode.PYTHON)
+    assert [plan.kind for plan in typed] == ["V", "F", "V"]
+    assert {plan.kind for plan in Contract(model).explain(InputMode.JSON)} == {"F"}
+
+
+def test_explain_says_why_rows_go_whole() -> None:
+    """A validator of the whole model, or one that may look at other fields, takes the columns' say from all fields."""
+
+    class Whole(BaseModel):
+        a: int
+
+        @model_validator(mode="after")
+        def check(self) -> Self:
+            return self
+
+    class Looking(BaseModel):
+        a: int
+        b: str
+
+        @field_validator("b")
+        @classmethod
+        def check(cls, value: str, info: ValidationInfo) -> str:
+            return value
+
+    for model, why in (
+        (Whole, "validator of the whole model"),
+        (Looking, "validator of b may look at the other fields"),
+    ):
+        plans = Contract(model).explain(InputMode.PYTHON)
+        assert {plan.kind for plan in plans} == {"F"}
+        assert why in plans[0].why

@@ -10,12 +10,16 @@ import argparse
 import dataclasses
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from tests.arena import KILLED, Arena
 from tests.runs.scenarios import SCENARIOS, Scenario, left_behind, prepare
+
+WORKERS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,22 +61,33 @@ class Bench:
         return f"{first}, {second}: {wrong}" if wrong else None
 
 
+def tried(name: str, every: int, share: int) -> tuple[int, int, list[str]]:
+    """Tries one worker's share of the pairs; returns the number of failpoints, of pairs tried, and what was found."""
+    scenario = next(each for each in SCENARIOS if each.name == name)
+    with tempfile.TemporaryDirectory() as folder:
+        arena = Arena(Path(folder))
+        arena.ok("query", "SELECT 1")
+        bench = Bench.of(arena, scenario)
+        pairs = [(a, b) for a in bench.points for b in bench.points][share * every :: WORKERS * every]
+        faults = [fault for pair in pairs if (fault := bench.fault_of(*pair))]
+        arena.kill_host()
+    return len(bench.points), len(pairs), faults
+
+
 def main() -> int:
     """Tries all pairs and prints what was found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenario", default="first_load", choices=[each.name for each in SCENARIOS])
     parser.add_argument("--every", type=int, default=1, help="only every n-th pair")
     options = parser.parse_args()
-    scenario = next(each for each in SCENARIOS if each.name == options.scenario)
-    with tempfile.TemporaryDirectory() as folder:
-        arena = Arena(Path(folder))
-        arena.ok("query", "SELECT 1")
-        bench = Bench.of(arena, scenario)
-        pairs = [(a, b) for a in bench.points for b in bench.points][:: options.every]
-        with ThreadPoolExecutor(2) as pool:
-            faults = [fault for fault in pool.map(lambda pair: bench.fault_of(*pair), pairs) if fault]
-        arena.kill_host()
-    print(f"{scenario.name}: {len(bench.points)} failpoints, {len(pairs)} pairs tried, {len(faults)} faults")
+    # Processes, not threads: multiprocessing reaps the children of all threads in each, and loses exit statuses.
+    with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
+        shares = list(pool.map(partial(tried, options.scenario, options.every), range(WORKERS)))
+    faults = [fault for _, _, found in shares for fault in found]
+    print(
+        f"{options.scenario}: {shares[0][0]} failpoints, {sum(count for _, count, _ in shares)} pairs tried, ", end=""
+    )
+    print(f"{len(faults)} faults")
     print("\n".join(faults))
     return 1 if faults else 0
 

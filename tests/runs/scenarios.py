@@ -156,19 +156,25 @@ def prepare(arena: Arena, scenario: Scenario, name: str) -> tuple[str, ...]:
 
 def left_behind(arena: Arena, name: str) -> dict[str, Any]:
     """Destination, ledger and quarantine, without what may differ: run numbers, times, addresses."""
-    published = [each for each in _shown(arena, name) if each["status"] == "published"]
-    assert not [each for each in _shown(arena, name) if each["status"] in ("staging", "prepared", "interrupted")]
+    shown, rows, verified = arena.answers(
+        ("runs", "--pipeline", name, "--limit", "1000"),
+        ("query", f"SELECT * FROM {name} ORDER BY ALL"),
+        ("verify", f"{name}.py"),
+    )
+    published = [each for each in shown["runs"] if each["status"] == "published"]
+    assert not [each for each in shown["runs"] if each["status"] in ("staging", "prepared", "interrupted")]
+    quarantine = arena.answers(*(("quarantine", "show", str(run["run"]), "--limit", "1000") for run in published))
     return {
-        "rows": arena.rows(name),
+        "rows": rows["rows"],
         "accounts": sorted(_account(each) for each in published),
         "quarantine": sorted(
             (row["place"].replace(name, "NAME"), str(row["errors"]), str(row.get("row", row.get("text"))))
-            for run in published
-            for row in arena.ok("quarantine", "show", str(run["run"]), "--limit", "1000")["rows"]
+            for answer in quarantine
+            for row in answer["rows"]
         ),
         "held": sorted(_held_run(arena, each) for each in _shown(arena, name) if each["status"] == "held"),
         "gates": sorted(str(_said(arena.ok("show", str(each["run"])))) for each in published),
-        "sound": arena.ok("verify", f"{name}.py")["sound"],
+        "sound": verified["sound"],
     }
 
 

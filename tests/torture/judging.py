@@ -56,7 +56,8 @@ def judge_command(findings: Findings, what: str, ended: Ended) -> None:
         findings.notes.append(f"{what} hung: {' < '.join(places[:4]) or _last_line(ended)}")
     if "Traceback (most recent call last)" in ended.errors:
         findings.tracebacks += 1
-        findings.notes.append(f"{what}: traceback: {_last_line(ended)}")
+        raised = re.findall(r"(?m)^[\w.]+(?:Error|Exception|Died|Full)\b.*$", ended.errors)
+        findings.notes.append(f"{what}: traceback: {' < '.join(raised) or _last_line(ended)}")
 
 
 def judge_seen(findings: Findings, expected: Expected, seen: Outcome, acknowledged: bool) -> None:

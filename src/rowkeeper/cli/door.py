@@ -18,7 +18,7 @@ from pydantic import ValidationError as PydanticValidationError
 from rich.console import Console
 from rich.markup import escape
 
-from rowkeeper.errors import Category, ConfigurationError, FrameworkError, RunInterrupted
+from rowkeeper.errors import Category, FrameworkError, RunInterrupted, SettingsError, UnknownError
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.settings import Settings
 
@@ -34,20 +34,9 @@ def exit_status(error: FrameworkError) -> int:
     return WRONG_USAGE if error.category is Category.CONFIGURATION else FAILED
 
 
-def error_document(error: FrameworkError) -> dict[str, Any]:
-    """An error as JSON."""
-    return {
-        "type": type(error).__name__,
-        "category": error.category.value,
-        "retryable": error.retryable,
-        "what": error.what,
-        "hint": error.hint,
-    }
-
-
 def tell_error(error: FrameworkError) -> None:
     """What happened, and the next step."""
-    err.print(f"[bold red]error:[/] {escape(error.what)}")
+    err.print(f"[bold red]error:[/] {escape(error.what)} [dim]({error.code})[/]")
     if error.hint:
         err.print(f"[bold]next:[/]  {escape(error.hint)}")
 
@@ -63,7 +52,7 @@ def load_settings() -> Settings:
         return Settings()
     except PydanticValidationError as error:
         faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_input=False)]
-        raise ConfigurationError(
+        raise SettingsError(
             f"a setting is wrong: {'; '.join(faults)}",
             hint="settings come from ROWKEEPER_* in the environment and from rowkeeper.toml",
         ) from error
@@ -102,7 +91,7 @@ class Door(click.Group):
             status = self._failed(error, debug)
         except Exception as error:  # noqa: BLE001 - the last door: nobody but a developer wants the traceback
             status = self._failed(
-                FrameworkError(
+                UnknownError(
                     f"an error that Rowkeeper does not know: {type(error).__name__}",
                     hint="run it again with --debug for the traceback, and report it",
                 ),
@@ -115,7 +104,7 @@ class Door(click.Group):
         if debug:
             traceback.print_exc()
         if "--json" in sys.argv[1:]:
-            print_json({"status": "failed", "error": error_document(error)})
+            print_json({"status": "failed", "error": error.document()})
         tell_error(error)
         return exit_status(error)
 

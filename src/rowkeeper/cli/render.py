@@ -78,6 +78,43 @@ def show_samples(samples: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> 
             out.print(f"  {escape(each['place'])}  [dim]{escape(str(each['row']))}[/]")
 
 
+KINDS = {"V": "by column", "P": "by column where the form is narrow", "F": "by Pydantic"}
+
+
+def show_plan(document: Mapping[str, Any]) -> None:
+    """How a pipeline's contract is checked."""
+    source, destination = document["source"], document["destination"]
+    out.print(f"[bold]{escape(document['pipeline'])}[/]")
+    out.print(f"  source       {source['mode']} values, {source['guarantee']}")
+    out.print(f"  destination  {escape(destination['target'])}, {destination['write']}, {destination['guarantee']}")
+    out.print(f"  drift        {document['drift']}")
+    if last := document["last_run"]:
+        out.print(f"  last run     {last['run']}: Pydantic judged {last['share_by_pydantic']:.1%} of the rows")
+    out.print()
+    table = grid("field", "kind", "column", "check", "why")
+    for field in document["fields"]:
+        table.add_row(*(escape(str(field[key])) for key in ("name", "kind", "column", "check", "why")))
+    out.print(table)
+    for each in document["rules"]:
+        out.print(f"  rule  {escape(each)}")
+    out.print("  " + "; ".join(f"{kind} {meaning}" for kind, meaning in KINDS.items()) + "\n", style="dim")
+
+
+def show_errors(errors: Sequence[Mapping[str, Any]]) -> None:
+    """One error with all that is to be said of it, or a line for each."""
+    if len(errors) == 1:
+        error = errors[0]
+        again = "the same command again may help" if error["retryable"] else "the same command again will not help"
+        out.print(f"[bold]{error['code']} {error['name']}[/]  {error['category']}; {again}")
+        out.print(f"{escape(error['meaning'])}\n[bold]next:[/] {escape(error['advice'])}")
+        return
+    table = grid("code", "error", "category", "retryable", "meaning")
+    for error in sorted(errors, key=lambda each: str(each["code"])):
+        retryable = "yes" if error["retryable"] else ""
+        table.add_row(error["code"], error["name"], error["category"], retryable, escape(error["meaning"]))
+    out.print(table)
+
+
 def show_runs(runs: Sequence[RunRecord]) -> None:
     """A line per run, newest first."""
     if not runs:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BaseModel, RootModel
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic_core import from_json, to_json
 
-from rowkeeper.batch import RAW_LINE, Batch, InputMode, RejectedRow, Verdict
+from rowkeeper.batch import RAW_LINE, Batch, InputMode, RejectedRow, RuleCount, Verdict
 from rowkeeper.contracts.checking import Judged, RowByRow
 from rowkeeper.contracts.columntype import Column
+from rowkeeper.contracts.compiler import Compiler, Decided
 from rowkeeper.contracts.containers import Part, optional, part_of
 from rowkeeper.contracts.definition import definition_of
 from rowkeeper.contracts.deriving import Place, derive
@@ -31,7 +34,8 @@ from rowkeeper.contracts.passing import (
     unknown_columns,
 )
 from rowkeeper.contracts.reading import rows_of
-from rowkeeper.errors import ContractError, SourceError
+from rowkeeper.contracts.rules import BusinessRule, apply_rules, check_rules
+from rowkeeper.errors import ColumnsDiffer, ContractError
 from rowkeeper.protocols import Columns, DriftPolicy
 
 PART_ROWS = 8_192  # checked at a time, so that few validated models are alive at once
@@ -53,18 +57,26 @@ class Contract:
         drift: what a column of the source that the model does not declare does. It acts before the model sees the
             row; only in JSON documents does `extra="forbid"` still refuse what "ignore" and "evolve" let pass.
 
+        rules: conditions on the accepted values, beside the model's own.
+
     Raises:
         ContractError: it is no such model, or a field cannot be a column.
+        DeclarationError: a rule cannot be worked out.
     """
 
-    def __init__(self, model: type[BaseModel], *, drift: DriftPolicy = "reject") -> None:
+    def __init__(
+        self, model: type[BaseModel], *, drift: DriftPolicy = "reject", rules: Sequence[BusinessRule] = ()
+    ) -> None:
         _complete(model)
         columns = list(_columns_of(model))
         self.model = model
         self.drift: DriftPolicy = drift
         self._columns = columns_of(model, drift)
         self._checker = RowByRow(model, columns)
+        self._compiler = Compiler(model, columns)
         self._own_schema = pa.schema([column.type.field(column.name) for column in columns])
+        self._rules = tuple(rules)
+        check_rules(self._rules, self._own_schema)
         self._carried: tuple[pa.Field[Any], ...] = ()
 
     @property
@@ -81,11 +93,21 @@ class Contract:
 
     def definition(self) -> str:
         """Text that is equal for equal contracts, in this process and the next."""
-        return definition_of(self.model, self.drift)
+        return definition_of(self.model, self.drift, (each.definition() for each in self._rules))
 
-    def explain(self) -> list[FieldPlan]:
-        """How each field is checked, and why."""
-        return explain_fields(self.schema)
+    def explain(self, mode: InputMode, layout: pa.Schema | None = None) -> list[FieldPlan]:
+        """How each field is checked, and why.
+
+        Args:
+            mode: of the source.
+            layout: columns of the source; by default text, or typed as the contract's own.
+        """
+        return explain_fields(self._compiler.kinds(layout or self._layout(mode)), self._own_schema, mode)
+
+    def _layout(self, mode: InputMode) -> pa.Schema:
+        keys = self._compiler.keys()
+        text = mode is not InputMode.PYTHON
+        return pa.schema([pa.field(keys[each.name], pa.string() if text else each.type) for each in self._own_schema])
 
     def evolved(self, added: Iterable[pa.Field[Any]]) -> Contract:
         """A contract that carries these columns (a schema will do) beside the model's, as nullable ones.
@@ -110,11 +132,14 @@ class Contract:
             return tuple(field for field in verdict.accepted.schema if field.name not in self.schema.names)
         return self._unknown_of_table(batch)
 
-    def check(self, batch: Batch) -> Verdict:
+    def check(self, batch: Batch, *, whole_rows: bool = False) -> Verdict:
         """Splits a batch into accepted and rejected rows; every row is in exactly one of them.
 
         With drift="evolve" the accepted table has further columns after those of the schema, where this batch
         brings any (`evolved` makes them lasting).
+
+        Args:
+            whole_rows: the model is shown columns that it does not name, as `model_validate` would show them.
 
         Raises:
             SourceError: drift is "reject" and the table has a column that the model does not declare, or drift is
@@ -123,10 +148,24 @@ class Contract:
         if batch.mode is InputMode.JSON:
             return self._check_documents(batch)
         added = self._unknown_of_table(batch)
-        shown = batch.table if self._is_shown_unknown else batch.table.select(self._known_of(batch))
-        parts = [self._checker.check_rows(rows_of(part)) for part in _parts_of(shown)]
-        whole, index, rejected = self._joined(parts)
-        return _verdict(*_with_passed(whole, index, rejected, batch.table, (*self._carried, *added)))
+        shown = batch.table if whole_rows or self._is_shown_unknown else batch.table.select(self._known_of(batch))
+        decided = self._compiler.decide(shown)
+        if not len(decided.left):
+            split = _Split(decided.accepted, decided.positions, {})
+        else:
+            left = shown.take(decided.left) if len(decided.positions) else shown
+            split = _merged(
+                decided, self._joined([self._checker.check_rows(rows_of(part)) for part in _parts_of(left)])
+            )
+        split = _with_passed(split, batch.table, (*self._carried, *added))
+        return self._ruled(split).verdict(len(decided.left))
+
+    def _ruled(self, split: _Split) -> _Split:
+        """Rejects the rows that break a business rule."""
+        faults, counts = apply_rules(self._rules, split.accepted)
+        positions: list[Any] = split.index.take(pa.array(list(faults), pa.uint64())).to_pylist() if faults else []
+        split = split.without(dict(zip(positions, faults.values(), strict=True)))
+        return dataclasses.replace(split, rules=counts)
 
     # ------------------------------------------------------------------------------ tables
 
@@ -143,7 +182,7 @@ class Contract:
         if self.drift == "ignore" or not names:
             return ()
         if self.drift == "reject":
-            raise SourceError(
+            raise ColumnsDiffer(
                 f"the column {names[0]!r} is none that the contract {self.model.__name__} knows",
                 hint='drift="ignore" drops such columns, drift="evolve" adds them to the table',
                 context={"columns": names},
@@ -153,8 +192,8 @@ class Contract:
         check_names(new, self._own_schema.names)
         return tuple(passed_field(name, batch.table.schema.field(name).type, batch.mode) for name in new)
 
-    def _joined(self, parts: list[Judged]) -> tuple[pa.Table, list[int], dict[int, RowErrors]]:
-        """The verdicts on the parts as one: accepted rows, their positions, the others' errors."""
+    def _joined(self, parts: list[Judged]) -> _Split:
+        """The verdicts on the parts as one."""
         index: list[int] = []
         rejected: dict[int, RowErrors] = {}
         for number, part in enumerate(parts):
@@ -165,7 +204,8 @@ class Contract:
             pa.chunked_array([chunk for part in parts for chunk in _chunks(part.columns[place])], field.type)
             for place, field in enumerate(self._own_schema)
         ]
-        return pa.table(columns, schema=self._own_schema).combine_chunks(), index, rejected
+        whole = pa.table(columns, schema=self._own_schema).combine_chunks()
+        return _Split(whole, pa.array(index, pa.uint64()), rejected)
 
     # ---------------------------------------------------------------------- JSON documents
 
@@ -180,14 +220,15 @@ class Contract:
             if self.drift != "ignore":
                 for position in judged.accepted:
                     self._look_for_unknown(documents[position], number * PART_ROWS + position, unknown, strange)
-        whole, index, rejected = self._joined(parts)
+        split = self._joined(parts)
         fields = self._carried_with(unknown)
+        index: list[Any] = split.index.to_pylist() if fields else []
         for field, column in zip(fields, json_columns([unknown.get(place) for place in index], fields), strict=True):
             stored, unfit = fitted(column, field)
-            whole = whole.append_column(field, stored)
+            split = split.with_column(field, stored)
             for place, fault in unfit.items():
                 strange.setdefault(index[place], []).append(fault.at(field.name))
-        return _verdict(*_without(whole, index, rejected, strange))
+        return self._ruled(split.without(strange)).verdict(batch.table.num_rows)
 
     def _look_for_unknown(
         self,
@@ -271,7 +312,8 @@ def _columns_of(model: type[BaseModel]) -> Iterator[Column]:
 
 def _parts_of(table: pa.Table) -> Iterator[pa.Table]:
     for first in range(0, table.num_rows, PART_ROWS):
-        yield table.slice(first, PART_ROWS)
+        # A table without columns would be taken to have as many rows as are asked for.
+        yield table.slice(first, min(PART_ROWS, table.num_rows - first))
 
 
 def _chunks(array: pa.Array[Any] | pa.ChunkedArray[Any]) -> list[pa.Array[Any]]:
@@ -283,37 +325,61 @@ def _json_value(value: object) -> str | None:
     return None if value is None else to_json(value, inf_nan_mode="constants").decode()
 
 
-def _with_passed(
-    whole: pa.Table,
-    index: list[int],
-    rejected: dict[int, RowErrors],
-    source: pa.Table,
-    fields: tuple[pa.Field[Any], ...],
-) -> tuple[pa.Table, list[int], dict[int, RowErrors]]:
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Split:
+    """Rows split into accepted and rejected.
+
+    Attributes:
+        accepted: the accepted rows.
+        index: uint64 array, their positions in the batch, ascending.
+        rejected: the others' errors, by position in the batch.
+    """
+
+    accepted: pa.Table
+    index: pa.Array[Any]
+    rejected: dict[int, RowErrors]
+    rules: Mapping[str, RuleCount] = dataclasses.field(default_factory=dict)
+
+    def with_column(self, field: pa.Field[Any], column: pa.ChunkedArray[Any] | pa.Array[Any]) -> _Split:
+        return dataclasses.replace(self, accepted=self.accepted.append_column(field, column))
+
+    def without(self, faults: dict[int, RowErrors]) -> _Split:
+        """Takes accepted rows out again that were found to be at fault; `faults` is by position in the batch."""
+        if not faults:
+            return self
+        keep: Any = pc.invert(pc.is_in(self.index, pa.array(list(faults), pa.uint64())))
+        return _Split(self.accepted.filter(keep), self.index.filter(keep), self.rejected | faults)
+
+    def verdict(self, by_pydantic: int) -> Verdict:
+        rows = tuple(RejectedRow(position, self.rejected[position]) for position in sorted(self.rejected))
+        return Verdict(self.accepted, self.index, rows, by_pydantic, self.rules)
+
+
+def _merged(decided: Decided, judged: _Split) -> _Split:
+    """What the columns accepted, and what Pydantic said of the rows that they left, in the order of the batch."""
+    rejected = judged.rejected
+    if rejected and len(decided.positions):
+        left: list[Any] = decided.left.to_pylist()
+        rejected = {left[position]: errors for position, errors in rejected.items()}
+    if not len(judged.index):
+        return _Split(decided.accepted, decided.positions, rejected)
+    index = decided.left.take(judged.index)
+    if not len(decided.positions):
+        return _Split(judged.accepted, index, rejected)
+    positions = pa.concat_arrays([decided.positions, index])
+    order = pc.sort_indices(positions)
+    return _Split(pa.concat_tables([decided.accepted, judged.accepted]).take(order), positions.take(order), rejected)
+
+
+def _with_passed(split: _Split, source: pa.Table, fields: tuple[pa.Field[Any], ...]) -> _Split:
     """Adds the columns that pass through beside the model; rows whose values do not fit are rejected after all."""
     faults: dict[int, RowErrors] = {}
-    taken = pa.array(index, pa.uint64())
     for field in fields:
         if field.name not in source.column_names:
-            whole = whole.append_column(field, pa.nulls(len(index), field.type))
+            split = split.with_column(field, pa.nulls(len(split.index), field.type))
             continue
-        column, unfit = pass_through(source[field.name].take(taken), field)
-        whole = whole.append_column(field, column)
+        column, unfit = pass_through(source[field.name].take(split.index), field)
+        split = split.with_column(field, column)
         for place, fault in unfit.items():
-            faults.setdefault(index[place], []).append(fault.at(field.name))
-    return _without(whole, index, rejected, faults)
-
-
-def _without(
-    whole: pa.Table, index: list[int], rejected: dict[int, RowErrors], faults: dict[int, RowErrors]
-) -> tuple[pa.Table, list[int], dict[int, RowErrors]]:
-    """Takes accepted rows out again that were found to be at fault; `faults` is by position in the batch."""
-    if not faults:
-        return whole, index, rejected
-    keep = pa.array([position not in faults for position in index], pa.bool_())
-    return whole.filter(keep), [position for position in index if position not in faults], rejected | faults
-
-
-def _verdict(whole: pa.Table, index: list[int], rejected: dict[int, RowErrors]) -> Verdict:
-    rows = tuple(RejectedRow(position, rejected[position]) for position in sorted(rejected))
-    return Verdict(whole, pa.array(index, pa.uint64()), rows)
+            faults.setdefault(split.index[place].as_py(), []).append(fault.at(field.name))
+    return split.without(faults)

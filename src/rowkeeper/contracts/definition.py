@@ -16,7 +16,7 @@ import re
 import sys
 import sysconfig
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, get_args
@@ -30,7 +30,7 @@ _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 _INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
-def definition_of(model: type[BaseModel], drift: str) -> str:
+def definition_of(model: type[BaseModel], drift: str, rules: Iterable[str] = ()) -> str:
     """JSON text; stable between processes of the same Python."""
     found: dict[str, str] = {}
     for thing in _reached(model, set()):
@@ -44,6 +44,7 @@ def definition_of(model: type[BaseModel], drift: str) -> str:
         "computed": {name: _stable(info) for name, info in model.model_computed_fields.items()},
         "config": _stable(sorted(model.model_config.items(), key=lambda item: item[0])),
         "code": found,
+        "rules": list(rules),
     }
     return json.dumps(document, sort_keys=True)
 

@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from rowkeeper.batch import InputMode
 from rowkeeper.contracts.columntype import TYPE_KEY
+from rowkeeper.contracts.compiler import FieldKind
 
-WHY = "row by row through Pydantic; the compiler comes with the next release"
+DOCUMENTS = "JSON documents go to Pydantic one by one"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -19,20 +21,26 @@ class FieldPlan:
 
     Attributes:
         name: the field.
-        kind: V by column, P prefiltered by column, F by Pydantic row by row.
+        kind: V by column, P by column where its form is narrow, F by Pydantic.
         column: its Arrow type, and "or null".
-        why: the reason for the kind.
+        check: the column expression; empty for F.
+        why: why the kind is not V.
     """
 
     name: str
     kind: Literal["V", "P", "F"]
     column: str
+    check: str
     why: str
 
 
-def explain_fields(schema: Iterable[pa.Field[Any]]) -> list[FieldPlan]:
+def explain_fields(kinds: Iterable[FieldKind], schema: pa.Schema, mode: InputMode) -> list[FieldPlan]:
     """The plan of each field, in the order of the columns."""
-    return [FieldPlan(field.name, "F", _column(field), WHY) for field in schema]
+    if mode is InputMode.JSON:
+        return [FieldPlan(field.name, "F", _column(field), "", DOCUMENTS) for field in schema]
+    return [
+        FieldPlan(each.name, each.kind, _column(schema.field(each.name)), each.expression, each.why) for each in kinds
+    ]
 
 
 def _column(field: pa.Field[Any]) -> str:

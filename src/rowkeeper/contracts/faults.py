@@ -7,6 +7,8 @@
     rk_unstorable        the model holds a value of another kind than its field is annotated with
     rk_unreadable        the raw value cannot be turned into a Python value at all
     rk_unknown_column    a JSON document has a key that the contract does not know (policy `reject`)
+    rk_rule              a business rule does not hold (`rk.rule`)
+    rk_rule_unknown      a business rule cannot be told, and asks for such rows to be rejected
     rk_more_errors       ends a list that was cut off after `ERRORS_PER_ROW_MAX`
 
 Locations begin with the field's name (for Pydantic's own errors: with the name that Pydantic gives).
@@ -28,6 +30,8 @@ VALIDATOR_RAISED = "rk_validator_raised"
 UNSTORABLE = "rk_unstorable"
 UNREADABLE = "rk_unreadable"
 UNKNOWN_COLUMN = "rk_unknown_column"
+RULE_BROKEN = "rk_rule"
+RULE_UNKNOWN = "rk_rule_unknown"
 MORE_ERRORS = "rk_more_errors"
 
 RowErrors = list[dict[str, Any]]
@@ -79,7 +83,8 @@ def _safe_entry(error: dict[str, Any]) -> dict[str, Any]:
 
 
 def _json_safe(value: Any) -> Any:  # noqa: PLR0911 - a table of kinds
-    if value is None or isinstance(value, bool):
+    kind = type(value)
+    if value is None or kind is str or kind is bool:  # nearly all of them
         return value
     if isinstance(value, str):
         return str.__str__(value)

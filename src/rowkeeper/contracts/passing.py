@@ -19,7 +19,7 @@ from rowkeeper.contracts.faults import OUT_OF_RANGE, UNSTORABLE, Unfit
 from rowkeeper.contracts.jsontext import json_text
 from rowkeeper.contracts.reading import python_values
 from rowkeeper.contracts.scalars import DATE_MAX, DATE_MIN, TIME_MAX, TIME_MIN
-from rowkeeper.errors import SourceError
+from rowkeeper.errors import ColumnsDiffer
 
 RESERVED = "_rk_"
 UNKNOWN_COLUMNS_MAX = 1000  # of one batch; beyond it the keys are data, and a table is no place for them
@@ -42,13 +42,13 @@ def check_names(names: Iterable[str], taken: Collection[str]) -> None:
     """
     for count, name in enumerate(names, 1):
         if count > UNKNOWN_COLUMNS_MAX:
-            raise SourceError(
+            raise ColumnsDiffer(
                 f"a batch brings more than {UNKNOWN_COLUMNS_MAX:,} columns that the contract does not know",
                 hint='drift="ignore" drops them; a field of type dict[str, Any] keeps them in one column',
             )
         reason = clash(name, taken)
         if reason:
-            raise SourceError(
+            raise ColumnsDiffer(
                 f"the column {name!r} cannot be added to the table: {reason}",
                 hint='rename it at the source, or set drift="ignore"',
             )

@@ -15,10 +15,20 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from rowkeeper.errors import ConfigurationError, DatabaseError, DiskFull, FrameworkError, IntegrityError, StateError
+from rowkeeper.errors import (
+    ConfigurationError,
+    DatabaseError,
+    DiskFull,
+    FrameworkError,
+    IntegrityError,
+    LedgerBusy,
+    NewerState,
+    StateError,
+)
 from rowkeeper.resilience.failpoints import failpoint
 
 BUSY_SECONDS = 30
+HASTY_BUSY_SECONDS = 0.25
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -44,6 +54,16 @@ def connect(url: str | None, home: Path) -> Engine:
     return engine
 
 
+def hasty(engine: Engine) -> Engine:
+    """The same database for what may be lost and must not wait: no wait for the disk, next to none for its lock."""
+    if engine.dialect.name != "sqlite":
+        return create_engine(engine.url, pool_size=1, pool_timeout=HASTY_BUSY_SECONDS)
+    made = create_engine(engine.url, connect_args={"timeout": HASTY_BUSY_SECONDS, "check_same_thread": False})
+    event.listen(made, "connect", _tune_hasty)
+    event.listen(made, "begin", _begin_immediate)
+    return made
+
+
 def _make_private(path: Path) -> None:
     """0600 before SQLite writes a byte; the files beside it (-wal, -shm) take over its mode."""
     try:
@@ -64,6 +84,12 @@ def _tune(connection: sqlite3.Connection, _record: object) -> None:
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
+
+
+def _tune_hasty(connection: sqlite3.Connection, _record: object) -> None:
+    """The journal's mode is the file's own; only this connection leaves syncing to the next commit that needs it."""
+    connection.isolation_level = None
+    connection.execute("PRAGMA synchronous = NORMAL").close()
 
 
 def _begin_immediate(connection: Connection) -> None:
@@ -120,7 +146,7 @@ def _explain(error: DBAPIError, done: str) -> FrameworkError:
     if "malformed" in text or "not a database" in text:
         return IntegrityError("the ledger is damaged", hint="restore it from a backup", context=context)
     if "locked" in text:
-        return DatabaseError(
+        return LedgerBusy(
             f"the ledger was locked by another process for {BUSY_SECONDS} s", hint="try again", context=context
         )
     return DatabaseError(
@@ -145,7 +171,7 @@ def migrate(engine: Engine) -> None:
         current = context.get_current_revision()
         known = [step.revision for step in steps]
         if current is not None and current not in known:
-            raise StateError(
+            raise NewerState(
                 f"the ledger was made by a newer version of Rowkeeper (schema {current})",
                 hint="upgrade: pip install --upgrade rowkeeper",
             )

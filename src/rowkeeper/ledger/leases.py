@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 from sqlalchemy import Connection, Engine, Row, insert, select, update
 
-from rowkeeper.errors import LeaseError
+from rowkeeper.errors import LeaseError, LeaseHeld, LeaseLost
 from rowkeeper.ledger.database import writing
 from rowkeeper.ledger.records import Lease
 from rowkeeper.ledger.schema import leases
@@ -73,7 +73,7 @@ def check(connection: Connection, lease: Lease) -> None:
         select(leases.c.token, leases.c.expires_at).where(leases.c.name == lease.name)
     ).one_or_none()
     if held is None or held.token != lease.token or held.expires_at is None:
-        raise LeaseError(
+        raise LeaseLost(
             f"the lease on {lease.name} was lost: another process took over after this one had been silent",
             hint="nothing was changed by this process since; rowkeeper runs shows what the other did",
         )
@@ -94,7 +94,7 @@ def _dead(held: Row[tuple[object, ...]]) -> bool:
 def _held(name: str, held: Row[tuple[object, ...]], now: datetime) -> LeaseError:
     host = str(held.host).split(":")[0]
     left = (held.expires_at - now).total_seconds()
-    return LeaseError(
+    return LeaseHeld(
         f"{name} is held by another run (process {held.pid} on {host}, since {held.acquired_at:%H:%M:%S} UTC)",
         hint=f"wait until it ends; if that process is gone, its lease ends by itself in {left:.0f} s",
         context={"pid": held.pid, "host": host},

@@ -12,6 +12,7 @@ from typing import Self
 from sqlalchemy import Engine, insert, select
 
 from rowkeeper.ledger import leases
+from rowkeeper.ledger.breakers import LedgerBreakers
 from rowkeeper.ledger.database import connect, faults, migrate, reading, writing
 from rowkeeper.ledger.leases import Clock
 from rowkeeper.ledger.reading import Reader
@@ -30,12 +31,14 @@ class Ledger(Reader, Scribe):
 
     Attributes:
         id: 32 hex digits, given at its making; part of each commit record.
+        breakers: where processes share what they know of failing hosts.
     """
 
     def __init__(self, engine: Engine, clock: Clock = utc_now) -> None:
         Reader.__init__(self, engine)
         Scribe.__init__(self, engine, clock)
         self.id = _identity(engine, clock)
+        self.breakers = LedgerBreakers(engine, clock)
 
     @classmethod
     @contextmanager
@@ -52,7 +55,11 @@ class Ledger(Reader, Scribe):
         engine = connect(url, home)
         try:
             migrate(engine)
-            yield cls(engine, clock)
+            ledger = cls(engine, clock)
+            try:
+                yield ledger
+            finally:
+                ledger.breakers.close()
         finally:
             engine.dispose()
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, func, select
 
 from rowkeeper.batch import Account, Fingerprint, Partition
-from rowkeeper.errors import ConfigurationError
+from rowkeeper.errors import UnknownRun
 from rowkeeper.ledger.database import reading
 from rowkeeper.ledger.records import (
     BatchRecord,
@@ -48,7 +48,7 @@ class Reader:
         self._engine = engine
 
     def run(self, number: int) -> RunRecord:
-        """One run. Raises ConfigurationError if there is none of this number."""
+        """One run. Raises UnknownRun if there is none of this number."""
         with reading(self._engine) as connection:
             return one_run(connection, number)
 
@@ -227,7 +227,7 @@ def one_run(connection: Connection, number: int) -> RunRecord:
     if row is None:
         newest = connection.execute(select(func.max(runs.c.run))).scalar_one()
         known = f"the newest is {newest}" if newest else "there is none yet"
-        raise ConfigurationError(f"there is no run {number}; {known}", hint="rowkeeper runs lists them")
+        raise UnknownRun(f"there is no run {number}; {known}", hint="rowkeeper runs lists them")
     return run_of(row)
 
 
@@ -294,6 +294,8 @@ def _batch_of(row: Row[Any]) -> BatchRecord:
         quarantine_sha256=row.quarantine_sha256,
         reasons=row.reasons,
         staged_at=row.staged_at,
+        by_pydantic=row.by_pydantic,
+        rules=row.rules,
     )
 
 

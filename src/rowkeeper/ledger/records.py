@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -114,6 +114,8 @@ class BatchRecord:
     Attributes:
         quarantine_file: name below the quarantine folder.
         reasons: "field: error type" to how often.
+        by_pydantic: rows that the columns could not decide.
+        rules: for each business rule, how many rows it held for, did not hold for, could not be told of.
     """
 
     run: int
@@ -127,6 +129,8 @@ class BatchRecord:
     quarantine_sha256: str | None
     reasons: Mapping[str, int]
     staged_at: datetime
+    by_pydantic: int = 0
+    rules: Mapping[str, Sequence[int]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

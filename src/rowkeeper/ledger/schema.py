@@ -163,6 +163,8 @@ batches = Table(
     Column("reasons", JSON, nullable=False),
     Column("staged_at", UtcDateTime, nullable=False),
     Column("of_duplicates", Boolean, nullable=False),  # set aside by the seal, not by the contract
+    Column("by_pydantic", BigInteger, nullable=False, server_default="0"),  # rows that the columns did not decide
+    Column("rules", JSON, nullable=False, server_default="{}"),  # rule to rows valid, invalid, unknown
     Index("ix_batches_run_partition_ordinal", "run", "partition_ordinal"),
 )
 
@@ -228,4 +230,16 @@ overrides = Table(
     Column("critical", Boolean, nullable=False),
     Column("decided_at", UtcDateTime, nullable=False),
     Index("ix_overrides_run", "run"),
+)
+
+breakers = Table(
+    "breakers",
+    metadata,
+    Column("host", String(255), primary_key=True),
+    Column("operation", String(255), primary_key=True),
+    Column("open_until", UtcDateTime, nullable=True),  # null: closed
+    Column("openings", Integer, nullable=False),  # in a row
+    Column("version", BigInteger, nullable=False),  # changes of this row, by whichever process
+    Column("changed_at", UtcDateTime, nullable=False),
+    Column("changed_by", String(255), nullable=False),
 )

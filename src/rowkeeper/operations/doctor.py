@@ -46,6 +46,7 @@ def _checks(workspace: Workspace) -> Iterator[Finding]:
     yield _engine(workspace)
     yield _unfinished(workspace)
     yield _quarantine(workspace)
+    yield _breakers(workspace)
 
 
 def _disk(workspace: Workspace) -> Finding:
@@ -90,3 +91,15 @@ def _quarantine(workspace: Workspace) -> Finding:
     except IntegrityError as error:
         return Finding("quarantine", False, error.what, error.hint)
     return Finding("quarantine", True, f"{files:,} files with {rows:,} rows open as they were sealed")
+
+
+def _breakers(workspace: Workspace) -> Finding:
+    """Hosts that fail so often that some process leaves them alone."""
+    try:
+        states = workspace.ledger.breakers.read()
+    except FrameworkError as error:
+        return Finding("breakers", False, error.what, error.hint)
+    alone = [f"{state.name} for {state.open_seconds:.0f} s" for state in states if state.open_seconds]
+    if alone:
+        return Finding("breakers", False, f"left alone: {', '.join(alone)}", "see to them; calls go on by themselves")
+    return Finding("breakers", True, "no host is left alone")

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 from polars.exceptions import PolarsError
 
-from rowkeeper.errors import ConfigurationError
+from rowkeeper.errors import DeclarationError
 from rowkeeper.quality.gate import (
     Dimension,
     Finding,
@@ -89,10 +89,10 @@ def expression(
         severity: `warn`, `error` or `critical`.
     """
     if not isinstance(condition, pl.Expr):
-        raise ConfigurationError(f"{name}: {condition!r} is no Polars expression", hint="rk.consistent takes SQL")
+        raise DeclarationError(f"{name}: {condition!r} is no Polars expression", hint="rk.consistent takes SQL")
     foreign = next(_not_row_wise(condition), None)
     if foreign is not None:
-        raise ConfigurationError(
+        raise DeclarationError(
             f"{name}: the expression does not look at one row at a time ({foreign})",
             hint="write it as a query: rk.sql(name, 'SELECT ... FROM {staged} WHERE ...')",
         )
@@ -136,13 +136,13 @@ def _foreign_function(function: Any) -> Iterator[str]:
 
 
 def try_expression(condition: pl.Expr, rows: pl.DataFrame) -> None:
-    """Raises ConfigurationError if the expression fails on these columns, or says neither true nor false."""
+    """Raises DeclarationError if the expression fails on these columns, or says neither true nor false."""
     try:
         answer = rows.select(condition)
     except PolarsError as error:
-        raise ConfigurationError(f"Polars says: {str(error).splitlines()[0]}", hint="correct the expression") from error
+        raise DeclarationError(f"Polars says: {str(error).splitlines()[0]}", hint="correct the expression") from error
     if answer.width != 1 or answer.dtypes[0] != pl.Boolean:
-        raise ConfigurationError(
+        raise DeclarationError(
             f"the expression gives {answer.dtypes[0]}, and not true or false", hint="compare it with something"
         )
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import polars as pl
 
-from rowkeeper.errors import ConfigurationError
+from rowkeeper.errors import DeclarationError
 from rowkeeper.measures import Question, RowSet
 from rowkeeper.quality.profile import Profile
 
@@ -163,28 +163,28 @@ class Gate(Protocol):
 
 
 def severity_of(gate: str, name: str) -> Severity:
-    """The severity of this name. Raises ConfigurationError if there is none."""
+    """The severity of this name. Raises DeclarationError if there is none."""
     try:
         return Severity(name)
     except ValueError as error:
-        raise ConfigurationError(
+        raise DeclarationError(
             f"{gate}: severity={name!r} is no severity", hint="one of " + ", ".join(Severity)
         ) from error
 
 
 def share_of(gate: str, argument: str, share: float) -> float:
-    """A share, from 0 to 1. Raises ConfigurationError for anything else."""
+    """A share, from 0 to 1. Raises DeclarationError for anything else."""
     if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 1:
-        raise ConfigurationError(
+        raise DeclarationError(
             f"{gate}: {argument}={share!r} is no share of the rows", hint="a number from 0 to 1, such as 0.95"
         )
     return float(share)
 
 
 def column_of(gate: str, name: object) -> str:
-    """A column's name. Raises ConfigurationError for anything else."""
+    """A column's name. Raises DeclarationError for anything else."""
     if not isinstance(name, str) or not name:
-        raise ConfigurationError(f"{gate}: {name!r} cannot name a column", hint="give its name as text")
+        raise DeclarationError(f"{gate}: {name!r} cannot name a column", hint="give its name as text")
     return name
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from rowkeeper.errors import ConfigurationError
+from rowkeeper.errors import DeclarationError
 from rowkeeper.measures import Figure, Measure, Rehearsal, StagedTable, Tally, TotalElsewhere
 from rowkeeper.quality.expression import judge_block, try_expression
 from rowkeeper.quality.gate import Asked, Finding, Gate, Offenders, Past, Severity, Status, Streamed, Verdict
@@ -42,14 +42,14 @@ class Judged:
 def rehearse(gates: Sequence[Gate], rehearsal: Rehearsal, columns: Sequence[tuple[str, str]]) -> None:
     """Tries out every gate before a row is read.
 
-    Raises ConfigurationError, naming the gate, for one that could not be judged.
+    Raises DeclarationError, naming the gate, for one that could not be judged.
     """
     names = [name for name, _ in columns]
     for gate in gates:
         for name in gate.columns():
             if name not in names:
                 near = difflib.get_close_matches(name, names, n=1)
-                raise ConfigurationError(
+                raise DeclarationError(
                     f"the gate {gate.name} names the column {name}, which the contract does not have",
                     hint=f"did you mean {near[0]}?" if near else "it has " + ", ".join(names),
                 )
@@ -59,8 +59,8 @@ def rehearse(gates: Sequence[Gate], rehearsal: Rehearsal, columns: Sequence[tupl
                     try_expression(question.expression, _frame(rehearsal.empty(gate.columns() or names[:1])))
                 else:
                     rehearsal.try_out(question)
-        except ConfigurationError as error:
-            raise ConfigurationError(f"the gate {gate.name}: {error.what}", hint=error.hint) from error
+        except DeclarationError as error:
+            raise DeclarationError(f"the gate {gate.name}: {error.what}", hint=error.hint) from error
 
 
 def judge(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
-from rowkeeper.errors import ConfigurationError
+from rowkeeper.errors import DeclarationError
 from rowkeeper.measures import Figure
 from rowkeeper.quality.gate import Dimension, Finding, Past, Severity, SeverityName, Verdict, column_of, severity_of
 from rowkeeper.quality.profile import Profile
@@ -78,13 +78,13 @@ def volume(
     name = "volume"
     for argument, bound in (("at_least", at_least), ("at_most", at_most)):
         if bound is not None and (isinstance(bound, bool) or not isinstance(bound, int) or bound < 0):
-            raise ConfigurationError(
+            raise DeclarationError(
                 f"{name}: {argument}={bound!r} is no number of rows", hint="a whole number, 0 or more"
             )
     if at_least is None and at_most is None and within is None:
-        raise ConfigurationError("volume() asks for nothing", hint="give at_least=, at_most= or within=")
+        raise DeclarationError("volume() asks for nothing", hint="give at_least=, at_most= or within=")
     if at_least is not None and at_most is not None and at_least > at_most:
-        raise ConfigurationError(
+        raise DeclarationError(
             f"{name}: nothing lies between {at_least} and {at_most}", hint="at_least is the lower one"
         )
     return VolumeGate(name, severity_of(name, severity), at_least, at_most, _positive(name, "within", within))
@@ -133,7 +133,7 @@ def fresh(column: str, *, within: timedelta, severity: SeverityName = "error") -
     """
     name = f"fresh({column_of('fresh', column)})"
     if not isinstance(within, timedelta) or within <= timedelta():
-        raise ConfigurationError(f"{name}: within={within!r} is no age", hint="give a timedelta(hours=6)")
+        raise DeclarationError(f"{name}: within={within!r} is no age", hint="give a timedelta(hours=6)")
     return FreshGate(name, severity_of(name, severity), column, within)
 
 
@@ -219,9 +219,9 @@ def against_last_run(
         severity: `warn`, `error` or `critical`.
     """
     if measure not in ("count", "mean", "null_share"):
-        raise ConfigurationError(f"against_last_run: {measure!r} is no measure", hint="one of count, mean, null_share")
+        raise DeclarationError(f"against_last_run: {measure!r} is no measure", hint="one of count, mean, null_share")
     if (measure == "count") != (column is None):
-        raise ConfigurationError(
+        raise DeclarationError(
             f"against_last_run: {measure} " + ("takes no column" if column else "needs a column"),
             hint='against_last_run("count", within=0.5) or against_last_run("mean", "amount", within=0.2)',
         )
@@ -235,5 +235,5 @@ def _positive(gate: str, argument: str, given: float | None) -> float | None:
     if given is None:
         return None
     if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given < float("inf"):
-        raise ConfigurationError(f"{gate}: {argument}={given!r} is no extent", hint="0 or more, such as 0.5")
+        raise DeclarationError(f"{gate}: {argument}={given!r} is no extent", hint="0 or more, such as 0.5")
     return float(given)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rowkeeper.errors import ConfigurationError
+from rowkeeper.errors import DeclarationError
 from rowkeeper.measures import Accepted, Between, Condition, Count, Holds, Matches, Offending, Present, Tally
 from rowkeeper.quality.gate import (
     Dimension,
@@ -86,7 +86,7 @@ def accepted_values(
     name = f"accepted_values({column_of('accepted_values', column)})"
     accepted = () if isinstance(values, str) else tuple(values)
     if not accepted or any(each is None for each in accepted):
-        raise ConfigurationError(
+        raise DeclarationError(
             f"{name}: these are no values", hint=f'give a list without None: accepted_values("{column}", ["a", "b"])'
         )
     return RowGate(
@@ -113,16 +113,16 @@ def between(
     """
     name = f"between({column_of('between', column)}, {low}, {high})"
     if low is None and high is None:
-        raise ConfigurationError(f"{name}: no bound is given", hint=f'give one or both: between("{column}", 0, 100)')
+        raise DeclarationError(f"{name}: no bound is given", hint=f'give one or both: between("{column}", 0, 100)')
     for bound in (low, high):
         if isinstance(bound, float) and not math.isfinite(bound):
-            raise ConfigurationError(f"{name}: {bound} is no bound", hint="None leaves a side open")
+            raise DeclarationError(f"{name}: {bound} is no bound", hint="None leaves a side open")
     try:
         empty = low is not None and high is not None and low > high
     except TypeError as error:
-        raise ConfigurationError(f"{name}: the bounds cannot be compared", hint="give two of one type") from error
+        raise DeclarationError(f"{name}: the bounds cannot be compared", hint="give two of one type") from error
     if empty:
-        raise ConfigurationError(f"{name}: nothing lies between", hint="the lower bound comes first")
+        raise DeclarationError(f"{name}: nothing lies between", hint="the lower bound comes first")
     return RowGate(
         name,
         severity_of(name, severity),
@@ -144,7 +144,7 @@ def matches(column: str, pattern: str, *, at_least: float = 1.0, severity: Sever
     """
     name = f"matches({column_of('matches', column)})"
     if not isinstance(pattern, str) or not pattern:
-        raise ConfigurationError(f"{name}: {pattern!r} is no pattern", hint="give a regular expression as text")
+        raise DeclarationError(f"{name}: {pattern!r} is no pattern", hint="give a regular expression as text")
     return RowGate(
         name,
         severity_of(name, severity),
@@ -165,7 +165,7 @@ def consistent(name: str, condition: str, *, at_least: float = 1.0, severity: Se
         severity: `warn`, `error` or `critical`.
     """
     if not isinstance(condition, str) or not condition.strip():
-        raise ConfigurationError(
+        raise DeclarationError(
             f"{name}: {condition!r} is no SQL expression", hint="rk.expression takes a Polars expression"
         )
     return RowGate(

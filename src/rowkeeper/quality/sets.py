@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from rowkeeper.errors import ConfigurationError
+from rowkeeper.errors import DeclarationError
 from rowkeeper.measures import Count, Figure, Repeated, Returned, TotalElsewhere, Unreferenced
 from rowkeeper.quality.gate import (
     Dimension,
@@ -69,9 +69,9 @@ def unique(
     """
     name = f"unique({', '.join(column_of('unique', column) for column in columns)})"
     if not columns:
-        raise ConfigurationError("unique() names no column", hint='say which: unique("id")')
+        raise DeclarationError("unique() names no column", hint='say which: unique("id")')
     if across not in ("run", "table"):
-        raise ConfigurationError(f"{name}: across={across!r} is no extent", hint="one of run, table")
+        raise DeclarationError(f"{name}: across={across!r} is no extent", hint="one of run, table")
     in_table = across == "table"
     return SetGate(
         name + (" across the table" if in_table else ""),
@@ -150,11 +150,11 @@ def sql(name: str, query: str, *, at_most: int = 0, severity: SeverityName = "er
         severity: `warn`, `error` or `critical`.
     """
     if not isinstance(query, str) or "{staged}" not in query:
-        raise ConfigurationError(
+        raise DeclarationError(
             f"{name}: the query does not look at the staged rows", hint="SELECT ... FROM {staged} WHERE ..."
         )
     if isinstance(at_most, bool) or not isinstance(at_most, int) or at_most < 0:
-        raise ConfigurationError(f"{name}: at_most={at_most!r} is no number of rows", hint="0 or more")
+        raise DeclarationError(f"{name}: at_most={at_most!r} is no number of rows", hint="0 or more")
     rows = Returned(query.strip().rstrip(";"))
     return QueryGate(name, severity_of(name, severity), Dimension.CONSISTENCY, rows, at_most)
 

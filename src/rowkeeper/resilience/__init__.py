@@ -1,1 +1,1 @@
-"""How one call survives: failpoints now; retry, breaker and deadlines in a later issue."""
+"""How one call survives: retry, budget, breaker, deadline, hedging; and the failpoints of the tests."""

@@ -20,7 +20,7 @@ def definition_of(pipeline: Pipeline) -> str:
     parts = {
         "name": pipeline.name,
         "source": pipeline.source.describe(),
-        "contract": pipeline.rules.definition(),
+        "contract": pipeline.checker.definition(),
         "drift": pipeline.drift,
         "transform": _source_of(pipeline.transform),
         "destination": pipeline.destination.describe(),

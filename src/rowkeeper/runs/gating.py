@@ -37,7 +37,7 @@ def judge_run(held: Hold, run: RunRecord, gates: Sequence[Gate], classified: fro
     digest = held.workspace.samples.write(name, json.dumps(profile.as_dict()).encode())
     failpoint("gate.after_samples")
     error = _refusal(run, judged, held.ledger.override(run.run))
-    document = None if error is None else {"type": "GateError", "what": error.what, "hint": error.hint}
+    document = None if error is None else error.document()
     held.ledger.note_quality(
         held.lease, run.run, results, ProfileRecord(run.run, profile.rows, name, digest, now), document
     )

@@ -6,7 +6,7 @@ import dataclasses
 import getpass
 
 from rowkeeper.batch import Account
-from rowkeeper.errors import ConfigurationError, PipelineError
+from rowkeeper.errors import DeclarationError, RunUnfit, StagingDamaged
 from rowkeeper.ledger import GateResult, RunRecord, RunStatus
 from rowkeeper.runs.gating import open_sample
 from rowkeeper.runs.hold import Hold, hold
@@ -38,7 +38,7 @@ class StagedRun:
 def look_at(number: int, workspace: Workspace) -> StagedRun:
     """Opens the staging area of a run for inspection; changes nothing.
 
-    Raises PipelineError if there is none.
+    Raises RunUnfit if there is none.
     """
     run = workspace.ledger.run(number)
     relation = None
@@ -49,7 +49,7 @@ def look_at(number: int, workspace: Workspace) -> StagedRun:
         finally:
             session.close()
     if relation is None:
-        raise PipelineError(
+        raise RunUnfit(
             f"run {number} is {run.status.value}: nothing of it is staged",
             hint=f"rowkeeper show {number} tells what became of it",
         )
@@ -78,11 +78,11 @@ def publish_held(
         critical: it is meant against gates of severity critical as well.
 
     Raises:
-        ConfigurationError: no reason is given.
-        PipelineError: the run is not held, or a critical gate holds it and `critical` is not said.
+        DeclarationError: no reason is given.
+        RunUnfit: the run is not held, or a critical gate holds it and `critical` is not said.
     """
     if not reason.strip():
-        raise ConfigurationError("an override needs a reason", hint=f'rowkeeper publish {number} --override "REASON"')
+        raise DeclarationError("an override needs a reason", hint=f'rowkeeper publish {number} --override "REASON"')
     with hold(workspace, destination_of(workspace.ledger.run(number)), observe=observe) as held:
         reconcile(held)
         check_commit(held.ledger, held.session, held.target)
@@ -95,21 +95,21 @@ def publish_held(
         resumed = take_over(held, run)
         if resumed is None:
             finding = discard_run(held, run, "its staging area was damaged")
-            raise PipelineError(finding.note, hint="nothing was published; run the pipeline again")
+            raise StagingDamaged(finding.note, hint="nothing was published; run the pipeline again")
         return _report(held, finish_load(held, resumed, held.session.prepare()), "published against its gates")
 
 
 def _check_held(held: Hold, run: RunRecord, *, critical: bool) -> None:
     overridden = run.status is RunStatus.INTERRUPTED and held.ledger.override(run.run) is not None
     if run.status is not RunStatus.HELD and not overridden:
-        raise PipelineError(
+        raise RunUnfit(
             f"run {run.run} is {run.status.value}: only a run that its quality gates hold can be published like this",
             hint="rowkeeper runs shows which are held",
         )
     failed = [each for each in held.ledger.gate_results(run.run) if each.status == "failed"]
     severe = [each.gate for each in failed if each.severity == "critical"]
     if severe and not critical:
-        raise PipelineError(
+        raise RunUnfit(
             f"run {run.run} is held by a critical gate: {severe[0]}",
             hint=f'if it is to be published nevertheless: rowkeeper publish {run.run} --override "REASON" --critical',
         )
@@ -118,13 +118,13 @@ def _check_held(held: Hold, run: RunRecord, *, critical: bool) -> None:
 def discard_held(number: int, workspace: Workspace, observe: Observer = unobserved) -> Finding:
     """Drops what a run has staged; its input is as if never read.
 
-    Raises PipelineError if nothing of it is staged.
+    Raises RunUnfit if nothing of it is staged.
     """
     with hold(workspace, destination_of(workspace.ledger.run(number)), observe=observe) as held:
         reconcile(held)
         run = held.ledger.run(number)
         if run.status not in STAGED:
-            raise PipelineError(
+            raise RunUnfit(
                 f"run {number} is {run.status.value}: nothing of it is staged",
                 hint=f"rowkeeper show {number} tells what became of it",
             )

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rowkeeper.batch import Partition
-from rowkeeper.errors import DatabaseError, FrameworkError, RunInterrupted
+from rowkeeper.errors import DatabaseError, FrameworkError, RetryError, RunInterrupted
 from rowkeeper.ledger import LoadedPartition, RunKind, RunRecord, RunStatus
 from rowkeeper.pipeline import Pipeline
-from rowkeeper.protocols import Plan
+from rowkeeper.protocols import Plan, Source
 from rowkeeper.quality import Gate, rehearse
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.runs.definition import definition_of
@@ -36,15 +36,19 @@ def run_pipeline(pipeline: Pipeline, workspace: Workspace, observe: Observer = u
     Raises:
         FrameworkError: nothing was published by this call, unless the error says that this is unknown.
     """
-    material = Material(pipeline.name, pipeline.source, pipeline.rules, pipeline.rules.columns(), pipeline.transform)
+    material = _material(pipeline, pipeline.source)
     return _Load(pipeline, workspace, observe, material, definition_of(pipeline), RunKind.LOAD).run()
 
 
 def replay_run(pipeline: Pipeline, workspace: Workspace, source: QuarantineSource, observe: Observer) -> RunReport:
     """Runs a run's rejected rows through the pipeline as it is now."""
-    material = Material(pipeline.name, source, pipeline.rules, pipeline.rules.columns(), pipeline.transform)
+    material = _material(pipeline, source)
     definition = f"{definition_of(pipeline)}:{source.run}"
     return _Load(pipeline, workspace, observe, material, definition, RunKind.REPLAY).run()
+
+
+def _material(pipeline: Pipeline, source: Source) -> Material:
+    return Material(pipeline.name, source, pipeline.checker, pipeline.checker.columns(), pipeline.transform)
 
 
 @dataclasses.dataclass
@@ -220,17 +224,16 @@ class _Load:
                     return self._report(record)
             elif status is not RunStatus.HELD and not error.retryable:
                 held.session.stage_drop(run.run)
-        except DatabaseError:
-            return None  # the ledger or the engine is out of reach: the next command settles the run
+        except (DatabaseError, RetryError):
+            return None  # the ledger or the engine is out of reach, or no time is left: the next command settles it
         self._close_in_ledger(held, run, error)
         return None
 
     def _close_in_ledger(self, held: Hold, run: RunRecord, error: FrameworkError) -> None:
-        document = {"type": type(error).__name__, "what": error.what, "hint": error.hint}
         try:
             if held.ledger.run(run.run).status is RunStatus.STAGING:
                 close = held.ledger.interrupt_run if error.retryable else held.ledger.fail_run
-                close(held.lease, run.run, document)
+                close(held.lease, run.run, error.document())
         except FrameworkError:
             return  # the first error is the one to tell; the run is settled by the next command
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from rowkeeper.errors import PipelineError
+from rowkeeper.errors import RunUnfit
 from rowkeeper.ledger import GateResult, RunRecord
 from rowkeeper.pipeline import Pipeline
 from rowkeeper.quality import Profile
@@ -47,7 +47,7 @@ class ProfileReport:
 def profile_report(pipeline: Pipeline, workspace: Workspace, number: int | None = None) -> ProfileReport:
     """The profile of a pipeline's last published load, or of another of its runs.
 
-    Raises PipelineError if there is none.
+    Raises RunUnfit if there is none.
     """
     ledger = workspace.ledger
     loads = ledger.former_loads(pipeline.name, pipeline.destination.target, limit=LOADS_LOOKED_AT)
@@ -61,7 +61,7 @@ def profile_report(pipeline: Pipeline, workspace: Workspace, number: int | None 
         gates = tuple(ledger.gate_results(run.run))
         return ProfileReport(run, profile, gates, former[0] if former else None, before)
     what = "no load has been published yet" if number is None else f"run {number} has no profile of it"
-    raise PipelineError(
+    raise RunUnfit(
         f"pipeline {pipeline.name}: {what}",
         hint="rowkeeper run FILE makes one; rowkeeper runs lists what ran",
     )

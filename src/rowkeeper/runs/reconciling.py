@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib.metadata import entry_points
 from typing import cast
 
-from rowkeeper.errors import ConfigurationError, FrameworkError, IntegrityError, LeaseError
+from rowkeeper.errors import BooksDiffer, ConfigurationError, FrameworkError, LeaseError
 from rowkeeper.ledger import Ledger, RunKind, RunRecord, RunStatus
 from rowkeeper.protocols import Destination, DestinationSession
 from rowkeeper.resilience.failpoints import failpoint
@@ -80,12 +80,12 @@ def check_commit(ledger: Ledger, session: DestinationSession, target: str) -> No
     if found is None and last is None:
         return
     if found is not None and found.ledger_id != ledger.id:
-        raise IntegrityError(
+        raise BooksDiffer(
             f"the table of {target} was loaded under another ledger ({found.ledger_id})",
             hint="use the state folder that it was loaded with, or load into another table",
         )
     if found is None or last is None or found.run != last.run:
-        raise IntegrityError(
+        raise BooksDiffer(
             f"{target} says that it was published last by {_name(found.run if found else None)}, "
             f"and the ledger says by {_name(last.run if last else None)}",
             hint="somebody dropped, restored or replaced the table or the ledger: restore both from one backup, "

@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 
 from rowkeeper.batch import ROW_ID, Batch, InputMode, Malformed, Partition, Verdict, row_ids, row_number
-from rowkeeper.errors import IntegrityError, SourceError
+from rowkeeper.errors import BooksDiffer, SourceError
 from rowkeeper.ledger import BatchRecord
 from rowkeeper.protocols import Columns, DuplicateRow, Guarantee, Plan
 from rowkeeper.security.sealing import Seal
@@ -207,7 +207,7 @@ def check_seals(records: Sequence[BatchRecord], seal: Seal) -> None:
     for record in records:
         assert record.quarantine_file is not None
         if open_rejects(seal, record.quarantine_file).num_rows != record.quarantined:
-            raise IntegrityError(
+            raise BooksDiffer(
                 f"{record.quarantine_file} holds another number of rows than the ledger says",
                 hint="restore it from a backup",
             )

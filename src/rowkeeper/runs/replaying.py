@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rowkeeper.errors import ConfigurationError, PipelineError
+from rowkeeper.errors import ConfigurationError, PipelineError, RunUnfit
 from rowkeeper.ledger import RunStatus
 from rowkeeper.pipeline import Pipeline, select
 from rowkeeper.runs.loading import replay_run
@@ -24,7 +24,7 @@ def replay(number: int, workspace: Workspace, file: Path | None = None, observe:
     """
     run = workspace.ledger.run(number)
     if run.status is not RunStatus.PUBLISHED:
-        raise PipelineError(
+        raise RunUnfit(
             f"run {number} is {run.status.value}: only rejected rows of a published run can be replayed",
             hint="rowkeeper quarantine list shows what there is",
         )

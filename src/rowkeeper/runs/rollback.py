@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rowkeeper.errors import PipelineError
+from rowkeeper.errors import PipelineError, RunUnfit
 from rowkeeper.ledger import RunKind, RunRecord, RunStatus
 from rowkeeper.protocols import Posting
 from rowkeeper.resilience.failpoints import failpoint
@@ -66,7 +66,7 @@ def _reversing(held: Hold, run: RunRecord) -> tuple[Posting, ...]:
     if run.status is RunStatus.ROLLED_BACK:
         raise PipelineError(f"run {run.run} was taken back before", hint="rowkeeper runs shows by which run")
     if run.status is not RunStatus.PUBLISHED or run.kind is RunKind.ROLLBACK:
-        raise PipelineError(
+        raise RunUnfit(
             f"run {run.run} published no rows (its status is {run.status.value}, its kind {run.kind.value})",
             hint="rowkeeper runs lists those that did",
         )
@@ -74,7 +74,7 @@ def _reversing(held: Hold, run: RunRecord) -> tuple[Posting, ...]:
     if held.session.undo_kept(run.run):
         return tuple(Posting(each.about_run, -each.change) for each in postings)
     if any(posting.about_run != run.run for posting in postings):
-        raise PipelineError(
+        raise RunUnfit(
             f"run {run.run} replaced rows of earlier runs, which can no longer be put back",
             hint="only the last run of such a table can be taken back, as long as nobody else has written to it; "
             "restore a backup, or load the former input",

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rowkeeper.batch import ROW_ID, Account, Batch, row_ids
+from rowkeeper.batch import ROW_ID, Account, Batch, RuleCount, row_ids
 from rowkeeper.ledger import BatchRecord, RunPartition, RunRecord
 from rowkeeper.pipeline import Transform
 from rowkeeper.protocols import Columns, Contract, Source, StagedRows
@@ -49,6 +49,8 @@ class _Checked:
     rows: pa.Table
     filtered: int
     rejects: Rejects | None
+    by_pydantic: int
+    rules: Mapping[str, RuleCount]
 
 
 class Stager:
@@ -116,7 +118,8 @@ class Stager:
         numbers = pc.take(batch.row_numbers, verdict.accepted_index)
         rows = verdict.accepted.append_column(pa.field(ROW_ID, pa.uint64(), nullable=False), row_ids(ordinal, numbers))
         kept = apply_transform(self._material.transform, rows) if self._material.transform else rows
-        return _Checked(ordinal, batch, kept, rows.num_rows - kept.num_rows, rejects_of(batch, ordinal, verdict))
+        filtered, rejects = rows.num_rows - kept.num_rows, rejects_of(batch, ordinal, verdict)
+        return _Checked(ordinal, batch, kept, filtered, rejects, verdict.by_pydantic, verdict.rules)
 
     def _stage(self, item: _Checked) -> None:
         """Rows first, rejects next, the ledger last: what the ledger does not know is taken out on resumption."""
@@ -145,6 +148,8 @@ class Stager:
             quarantine_sha256=digest,
             reasons=item.rejects.reasons if item.rejects else {},
             staged_at=datetime.now(UTC),
+            by_pydantic=item.by_pydantic,
+            rules={name: dataclasses.astuple(count) for name, count in item.rules.items()},
         )
         self._held.ledger.note_batch(self._held.lease, record, partition_complete=False)
         self._account += Account(

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from rowkeeper.batch import Fingerprint
-from rowkeeper.errors import LeaseError
+from rowkeeper.errors import LeaseHeld
 from rowkeeper.pipeline import Pipeline
 from rowkeeper.protocols import RunRows
 from rowkeeper.runs.reconciling import check_commit, reconcile_if_free
@@ -82,7 +82,7 @@ def verify_pipeline(pipeline: Pipeline, workspace: Workspace) -> VerifyReport:
                 return VerifyReport(pipeline.name, destination.target, sum(books.values(), Fingerprint()), tuple(rows))
     finally:
         session.close()
-    raise LeaseError(
+    raise LeaseHeld(
         f"{destination.target} was published to {ATTEMPTS} times while it was being verified",
         hint="verify again when fewer runs are under way",
     )

@@ -9,6 +9,7 @@ from typing import Self
 
 from rowkeeper.ledger import Ledger
 from rowkeeper.protocols import Site
+from rowkeeper.resilience.calls import Calls
 from rowkeeper.security.sealing import Seal
 from rowkeeper.security.statefolder import StateFolder, open_state_folder
 from rowkeeper.settings import Settings
@@ -22,6 +23,7 @@ class Workspace:
         site: what a destination is told of it.
         quarantine: seals and opens the files of rejected rows.
         samples: seals and opens what quality gates and profiles show of staged rows.
+        calls: breakers and retry budgets for whoever calls other machines, shared with other processes.
     """
 
     settings: Settings
@@ -30,6 +32,7 @@ class Workspace:
     site: Site
     quarantine: Seal
     samples: Seal
+    calls: Calls
 
     @classmethod
     @contextmanager
@@ -47,4 +50,4 @@ class Workspace:
             )
             seal = Seal(folder.key, "quarantine", folder.path / "quarantine")
             samples = Seal(folder.key, "samples", folder.path / "samples")
-            yield cls(settings, folder, ledger, site, seal, samples)
+            yield cls(settings, folder, ledger, site, seal, samples, Calls(store=ledger.breakers))

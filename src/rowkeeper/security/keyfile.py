@@ -12,7 +12,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from rowkeeper.errors import SecurityError
+from rowkeeper.errors import KeyUnusable, SecurityError
 from rowkeeper.resilience.failpoints import failpoint
 
 KEY_BYTES = 32
@@ -34,7 +34,7 @@ def load_or_make(path: Path) -> tuple[bytes, bool]:
     except FileExistsError:
         return load(path), False
     except OSError as error:
-        raise SecurityError(
+        raise KeyUnusable(
             f"the key file {path} cannot be made: {error.strerror}",
             hint="set ROWKEEPER_KEY_FILE to a place that you may write",
         ) from error
@@ -47,7 +47,7 @@ def load(path: Path) -> bytes:
         mode = stat.S_IMODE(path.stat().st_mode)
         text = path.read_text()
     except OSError as error:
-        raise SecurityError(
+        raise KeyUnusable(
             f"the key file {path} cannot be read: {error.strerror}",
             hint="put it back from its backup, or point ROWKEEPER_KEY_FILE at it; "
             "without it the encrypted tables cannot be opened",
@@ -59,7 +59,7 @@ def load(path: Path) -> bytes:
     except ValueError:
         key = b""
     if len(key) != KEY_BYTES:
-        raise SecurityError(
+        raise KeyUnusable(
             f"the key file {path} does not hold {KEY_BYTES} bytes in hex", hint="put it back from its backup"
         )
     return key

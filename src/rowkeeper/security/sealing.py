@@ -13,7 +13,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from rowkeeper.errors import DiskFull, IntegrityError, StateError
+from rowkeeper.errors import DiskFull, IntegrityError, SealBroken, StateError
 from rowkeeper.security.keyfile import derive, write_private
 
 MAGIC = b"RKS1"
@@ -74,7 +74,7 @@ class Seal:
                 raise InvalidTag
             return self._cipher.decrypt(nonce, sealed[len(MAGIC) + NONCE_BYTES :], name.encode())
         except (InvalidTag, ValueError) as error:
-            raise IntegrityError(
+            raise SealBroken(
                 f"{path} was changed since it was sealed, or sealed with another key",
                 hint="restore it from a backup",
             ) from error

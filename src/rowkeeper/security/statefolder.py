@@ -12,7 +12,7 @@ import stat
 import uuid
 from pathlib import Path
 
-from rowkeeper.errors import SecurityError, StateError
+from rowkeeper.errors import KeyUnusable, NewerState, StateError, WrongKey
 from rowkeeper.security import keyfile
 
 LAYOUT_VERSION = 1
@@ -84,7 +84,7 @@ def _make(path: Path, key_file: Path | None) -> StateFolder:
     home_id = uuid.uuid4().hex
     key_path = key_file.expanduser().absolute() if key_file else keyfile.default_path(home_id)
     if key_path.is_relative_to(path):
-        raise SecurityError(
+        raise KeyUnusable(
             f"the key file {key_path} would lie inside the state folder that it protects",
             hint="set ROWKEEPER_KEY_FILE to a place outside the state folder",
         )
@@ -123,7 +123,7 @@ def _recognise(path: Path, text: str, key_file: Path | None) -> StateFolder:
             hint="restore it from a backup; the tables cannot be opened without it",
         ) from error
     if layout > LAYOUT_VERSION:
-        raise StateError(
+        raise NewerState(
             f"the state folder {path} was made by a newer version of Rowkeeper "
             f"(layout {layout}; this version knows {LAYOUT_VERSION})",
             hint="upgrade: pip install --upgrade rowkeeper",
@@ -131,7 +131,7 @@ def _recognise(path: Path, text: str, key_file: Path | None) -> StateFolder:
     key_path = key_file.expanduser().absolute() if key_file else Path(certificate["key_file"])
     key = keyfile.load(key_path)
     if keyfile.check_value(key) != check:
-        raise SecurityError(
+        raise WrongKey(
             f"the key in {key_path} is not the key of the state folder {path}",
             hint="put back the key file that was made with this folder, or point ROWKEEPER_KEY_FILE at it",
         )

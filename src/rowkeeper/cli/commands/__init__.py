@@ -2,7 +2,7 @@
 
 import click
 
-from rowkeeper.cli.commands.explaining import explain
+from rowkeeper.cli.commands.explaining import errors, explain
 from rowkeeper.cli.commands.history import runs, show
 from rowkeeper.cli.commands.holding import publish, staging
 from rowkeeper.cli.commands.installing import doctor, init
@@ -20,6 +20,7 @@ main.params.append(click.Option(["--debug"], is_flag=True, expose_value=False, h
 click.version_option(package_name="rowkeeper")(main)
 for command in (
     doctor,
+    errors,
     explain,
     init,
     profile,

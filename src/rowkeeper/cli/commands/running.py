@@ -12,7 +12,6 @@ from rowkeeper.cli.choosing import pipelines_of
 from rowkeeper.cli.door import (
     DONE,
     err,
-    error_document,
     exit_status,
     json_option,
     out,
@@ -54,7 +53,7 @@ def _run_one(pipeline: Pipeline, space: Workspace, as_json: bool) -> tuple[dict[
     except FrameworkError as error:
         tell_error(error)
         told = {key: error.context[key] for key in ("run", "status") if key in error.context}  # of a held run
-        document = {"pipeline": pipeline.name, "status": "failed", **told, "error": error_document(error)}
+        document = {"pipeline": pipeline.name, "status": "failed", **told, "error": error.document()}
         return document, exit_status(error)
     if not as_json:
         render.show_report(report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import Any
 
@@ -14,11 +15,19 @@ from rowkeeper.destinations.embedded.places import EnginePlaces
 from rowkeeper.destinations.embedded.starting import connect, ensure_host
 from rowkeeper.errors import DatabaseError, DiskFull, EngineDied, FrameworkError
 from rowkeeper.protocols import Site
+from rowkeeper.resilience.deadline import exceeded, remaining
+from rowkeeper.resilience.sockets import bounded
+
+# What fails is raised, and told in our words. Without a handler the driver's warnings would go, with tracebacks, to
+# standard error.
+logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 ATTEMPTS = 3
 OUT_OF_SPACE = re.compile(r"No space left|NOT_ENOUGH_SPACE|ENOSPC|Code: 243\b")
 CODE_NOT_ENOUGH_SPACE = 243
-# A statement ends when the engine says so: giving up on one that goes on would look like an engine that died.
+CODE_TIMEOUT_EXCEEDED = 159
+# A statement ends when the engine says so: giving up on one that goes on would look like an engine that died. Only a
+# deadline ends it sooner, at the engine first (`max_execution_time`) and then at the socket.
 ANSWER_SECONDS_MAX = 7 * 24 * 3600
 
 
@@ -37,7 +46,7 @@ class _UrllibConnection(urllib3.connection.HTTPConnection):
         self._places = places
 
     def _new_conn(self) -> Any:
-        return connect(self._places, None)
+        return bounded(connect(self._places, None))
 
 
 class _PoolManager(urllib3.PoolManager):
@@ -86,6 +95,9 @@ def explain(error: Exception) -> FrameworkError:
     code = getattr(error, "code", None)
     if code == CODE_NOT_ENOUGH_SPACE or OUT_OF_SPACE.search(text):
         return DiskFull("no room left on the disk to write the table", hint="free some space and run again")
+    left = remaining()
+    if left is not None and (code == CODE_TIMEOUT_EXCEEDED or left <= 0):
+        return exceeded()
     if code is None and "DB::Exception" not in text:  # no answer at all
         return EngineDied(
             "the embedded ClickHouse went away in mid-work",

@@ -16,7 +16,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from rowkeeper.destinations.embedded.client import engine_client, explain
-from rowkeeper.errors import DatabaseError, EngineDied
+from rowkeeper.errors import EngineDied, QueryError
 from rowkeeper.protocols import Site
 
 
@@ -42,17 +42,17 @@ class ReadClient:
     def query(self, sql: str) -> QueryResult:
         """Runs one statement.
 
-        Raises DatabaseError with ClickHouse's own words: who may type SQL may see the values in it.
+        Raises QueryError with ClickHouse's own words: who may type SQL may see the values in it.
         """
         if not sql.strip().rstrip(";"):
-            raise DatabaseError("there is no SQL to run", hint='rowkeeper query "SHOW TABLES" lists what there is')
+            raise QueryError("there is no SQL to run", hint='rowkeeper query "SHOW TABLES" lists what there is')
         try:
             result = self._client.query(sql, tz_mode="aware")
         except (OSError, urllib3.exceptions.HTTPError, ClickHouseError) as error:
             explained = explain(error)
             if isinstance(explained, EngineDied):
                 raise explained from error
-            raise DatabaseError(said(error), hint=_hint(str(error))) from error
+            raise QueryError(said(error), hint=_hint(str(error))) from error
         columns = tuple((name, kind.name) for name, kind in zip(result.column_names, result.column_types, strict=True))
         return QueryResult(columns, tuple(tuple(_safe(value) for value in row) for row in result.result_rows))
 

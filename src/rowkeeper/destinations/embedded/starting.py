@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rowkeeper.destinations.embedded.places import EnginePlaces
-from rowkeeper.errors import DatabaseError, DiskFull, FrameworkError, StateError
+from rowkeeper.errors import DiskFull, EngineDown, FrameworkError, StateError
 from rowkeeper.protocols import Site
 from rowkeeper.security.keyfile import derive
 
@@ -122,7 +122,7 @@ def _refusal(answer: str, places: EnginePlaces) -> FrameworkError:
     if "No space left" in said or "NOT_ENOUGH_SPACE" in said:
         return DiskFull("no room left on the disk for the embedded ClickHouse", hint="free some space and run again")
     what = said.splitlines()[0][:300] if said else "it ended without a word"
-    return DatabaseError(
+    return EngineDown(
         f"the embedded ClickHouse did not start: {what}", hint=f"{places.log} may say more; rowkeeper doctor helps"
     )
 

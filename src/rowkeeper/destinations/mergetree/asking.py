@@ -11,7 +11,7 @@ import uuid
 from typing import Any
 
 from rowkeeper.destinations.mergetree.types import identifier, literal
-from rowkeeper.errors import ConfigurationError
+from rowkeeper.errors import DeclarationError
 from rowkeeper.measures import (
     Accepted,
     Between,
@@ -94,7 +94,7 @@ def value(given: Any) -> str:
         case str() | uuid.UUID():
             text = literal(str(given))
         case _:
-            raise ConfigurationError(
+            raise DeclarationError(
                 f"a value of the type {type(given).__name__} cannot be compared with a column",
                 hint="numbers, text, dates, times, decimals, UUIDs and enums can",
             )

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from rowkeeper.destinations.embedded.client import engine_client
 from rowkeeper.destinations.mergetree.session import TableSession
-from rowkeeper.errors import ConfigurationError
+from rowkeeper.errors import DeclarationError
 from rowkeeper.protocols import DuplicatePolicy, Guarantee, Site, WriteMode
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
@@ -108,34 +108,30 @@ def clickhouse(
 
 def _names(argument: str, value: Sequence[str]) -> tuple[str, ...]:
     if isinstance(value, str):
-        raise ConfigurationError(f"{argument} is one string", hint=f'give a list: {argument}=["{value}"]')
+        raise DeclarationError(f"{argument} is one string", hint=f'give a list: {argument}=["{value}"]')
     return tuple(value)
 
 
 def _check(made: ClickHouseDestination) -> None:
     for name in (made.table, made.database):
         if not NAME.fullmatch(name) or "__rk_" in name:
-            raise ConfigurationError(
+            raise DeclarationError(
                 f"{name!r} cannot name a table or database here",
                 hint="a letter, then letters, digits or '_'; names with __rk_ are Rowkeeper's own",
             )
     if made.write_mode not in ("append", "replace", "merge"):
-        raise ConfigurationError(f"write={made.write_mode!r} is no mode", hint="one of append, replace, merge")
+        raise DeclarationError(f"write={made.write_mode!r} is no mode", hint="one of append, replace, merge")
     if made.duplicates not in (None, "skip", "quarantine", "replace"):
-        raise ConfigurationError(
-            f"duplicates={made.duplicates!r} is no policy", hint="one of skip, quarantine, replace"
-        )
+        raise DeclarationError(f"duplicates={made.duplicates!r} is no policy", hint="one of skip, quarantine, replace")
     if made.write_mode == "merge" and not made.key:
-        raise ConfigurationError("a merge needs a key", hint='say which columns identify a row: key=["id"]')
+        raise DeclarationError("a merge needs a key", hint='say which columns identify a row: key=["id"]')
     if made.write_mode == "merge" and made.duplicates is not None:
-        raise ConfigurationError("a merge replaces rows of the same key by itself", hint="leave out duplicates=")
+        raise DeclarationError("a merge replaces rows of the same key by itself", hint="leave out duplicates=")
     if made.duplicates is not None and not made.key:
-        raise ConfigurationError(
-            "duplicates are found by their key", hint='say which columns identify a row: key=["id"]'
-        )
+        raise DeclarationError("duplicates are found by their key", hint='say which columns identify a row: key=["id"]')
     if made.key and made.write_mode != "merge" and made.duplicates is None:
-        raise ConfigurationError(
+        raise DeclarationError(
             "the key is not used", hint='say what becomes of duplicates: duplicates="skip", "quarantine" or "replace"'
         )
     if made.version is not None and made.write_mode != "merge":
-        raise ConfigurationError("a version column is for merges", hint='write="merge", or leave out version=')
+        raise DeclarationError("a version column is for merges", hint='write="merge", or leave out version=')

@@ -18,7 +18,7 @@ from rowkeeper.destinations.mergetree.duplicates import SLICE_ROWS, find_losers,
 from rowkeeper.destinations.mergetree.layout import Columns, columns_of
 from rowkeeper.destinations.mergetree.names import bare
 from rowkeeper.destinations.mergetree.types import identifier, literal
-from rowkeeper.errors import ConfigurationError, DatabaseError, EngineDied
+from rowkeeper.errors import DatabaseError, DeclarationError, EngineDied
 from rowkeeper.measures import (
     Count,
     Figure,
@@ -187,7 +187,7 @@ class Rehearsal:
         )
 
     def try_out(self, question: Question) -> None:
-        """Raises ConfigurationError, with what ClickHouse says, if the question cannot be answered."""
+        """Raises DeclarationError, with what ClickHouse says, if the question cannot be answered."""
         if isinstance(question, (Unreferenced, TotalElsewhere)):
             _check_elsewhere(self._table, question.table, self._column_elsewhere(question))
         self._check_time(question)
@@ -199,13 +199,13 @@ class Rehearsal:
             raise
         except DatabaseError as error:
             words = _in_short(said(error.__cause__ or error))
-            raise ConfigurationError(f"ClickHouse says: {words}", hint="correct the gate") from error
+            raise DeclarationError(f"ClickHouse says: {words}", hint="correct the gate") from error
 
     def _check_time(self, question: Question) -> None:
         if isinstance(question, Figure) and question.kind == "newest":
             kind = dict(self._relation.columns)[question.column]
             if not asking.bare_type(kind).startswith("Date"):
-                raise ConfigurationError(
+                raise DeclarationError(
                     f"the column {question.column} is {kind}, and no date or time", hint="name the events' time"
                 )
 
@@ -242,19 +242,19 @@ def _columns_elsewhere(table: TableSession, name: str) -> dict[str, str]:
 
 
 def _check_elsewhere(table: TableSession, name: str, column: str) -> None:
-    """Raises ConfigurationError, with what it may have been meant to be, if there is no such table or column."""
+    """Raises DeclarationError, with what it may have been meant to be, if there is no such table or column."""
     columns = _columns_elsewhere(table, name)
     if not columns:
         database = name.rpartition(".")[0] or table.names.database
         rows = table.statements.ask(
             f"SELECT name FROM system.tables WHERE database = {literal(database)} AND position(name, '__rk_') = 0"
         )
-        raise ConfigurationError(
+        raise DeclarationError(
             f"there is no table {name} in the database {database}",
             hint=_meant(name.rpartition(".")[2], [str(each) for (each,) in rows], "load it first"),
         )
     if column not in columns:
-        raise ConfigurationError(
+        raise DeclarationError(
             f"the table {name} has no column {column}",
             hint=_meant(column, list(columns), "it has " + ", ".join(columns)),
         )

@@ -14,7 +14,7 @@ from rowkeeper.destinations.mergetree.duplicates import removals
 from rowkeeper.destinations.mergetree.layout import RUN, columns_of
 from rowkeeper.destinations.mergetree.names import bare
 from rowkeeper.destinations.mergetree.types import literal
-from rowkeeper.errors import DatabaseError, DiskFull, IntegrityError
+from rowkeeper.errors import BooksDiffer, DatabaseError, DiskFull, ForeignWriter, StagingDamaged
 from rowkeeper.protocols import Change, CommitRecord
 from rowkeeper.resilience.failpoints import failpoint
 
@@ -38,7 +38,7 @@ def commit_record(table: TableSession, name: str) -> CommitRecord | None:
             document["ledger"], document["run"], document["token"], Fingerprint.parse(document["fingerprint"])
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise IntegrityError(
+        raise BooksDiffer(
             f"the comment of {table.names.live} is not a commit record",
             hint="somebody changed it; restore the table from a backup",
         ) from error
@@ -79,7 +79,7 @@ def publish(table: TableSession, record: CommitRecord, change: Change) -> None:
             table.statements.do(f"EXCHANGE TABLES {table.names.live} AND {table.names.quoted(next_name)}")
             break
     else:
-        raise IntegrityError(
+        raise ForeignWriter(
             f"another writer kept changing {table.names.live} while run {record.run} was being published",
             hint="nothing was published; see that only Rowkeeper writes to this table",
         )
@@ -111,7 +111,7 @@ def _build(table: TableSession, record: CommitRecord, change: Change, next_table
         do(f"ALTER TABLE {next_table} ATTACH PARTITION ALL FROM {staging}")
         failpoint("publish.after_attach")
         if table.rows(next_table) != expected:
-            raise IntegrityError(
+            raise StagingDamaged(
                 f"attaching the staged rows of run {record.run} lost some of them",
                 hint="nothing was published; run the pipeline again",
             )

@@ -13,7 +13,7 @@ from rowkeeper.batch import Fingerprint
 from rowkeeper.destinations.mergetree.duplicates import removals, take_out
 from rowkeeper.destinations.mergetree.layout import HASH, RUN, row_hash
 from rowkeeper.destinations.mergetree.staging import PARTITION
-from rowkeeper.errors import IntegrityError
+from rowkeeper.errors import StagingDamaged
 from rowkeeper.protocols import Change, Posting, Sealed, StagedRows
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def check_files(table: TableSession, name: str) -> None:
         name: a table, or `table PART 'name'`.
     """
     if not table.statements.number(f"CHECK TABLE {name} SETTINGS check_query_single_value_result = 1"):
-        raise IntegrityError(f"what run {table.run} wrote is damaged on disk", hint=MENDING)
+        raise StagingDamaged(f"what run {table.run} wrote is damaged on disk", hint=MENDING)
 
 
 def _read_back(table: TableSession, name: str) -> dict[int, Fingerprint]:
@@ -58,7 +58,7 @@ def _read_back(table: TableSession, name: str) -> dict[int, Fingerprint]:
     )
     changed = sum(int(each[3]) for each in rows)
     if changed:
-        raise IntegrityError(
+        raise StagingDamaged(
             f"{changed} staged rows of run {table.run} are not on disk as they were sent", hint=MENDING
         )
     return {int(ordinal): Fingerprint(int(count), int(hash_sum)) for ordinal, count, hash_sum, _ in rows}
@@ -68,7 +68,7 @@ def _compare(found: Mapping[int, Fingerprint], staged: Sequence[StagedRows]) -> 
     expected = {each.partition_ordinal: each.rows for each in staged if each.rows}
     counted = {ordinal: rows.rows for ordinal, rows in found.items()}
     if counted != expected:
-        raise IntegrityError(
+        raise StagingDamaged(
             f"{sum(expected.values())} rows were staged and {sum(counted.values())} are on disk", hint=MENDING
         )
 

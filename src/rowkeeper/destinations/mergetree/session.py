@@ -176,9 +176,9 @@ class TableSession:
         """The staged rows as they would be published, to be asked."""
         return measuring.staged_rows(self, change)
 
-    def rehearse(self, columns: layout.Columns) -> Rehearsal:
+    def rehearse(self, columns: Sequence[tuple[str, str]]) -> Rehearsal:
         """A table of these columns without rows, on which questions are tried out."""
-        return measuring.Rehearsal(self, columns)
+        return measuring.Rehearsal(self, tuple(columns))
 
     def staged_relation(self, run: int, token: int) -> str | None:
         """What typed SQL reads a run's staged rows from."""

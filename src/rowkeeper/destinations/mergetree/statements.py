@@ -12,6 +12,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from rowkeeper.destinations.embedded.client import explain
 from rowkeeper.destinations.mergetree.types import literal
+from rowkeeper.resilience.deadline import sql_seconds_left
 
 
 class Statements:
@@ -60,7 +61,10 @@ class Statements:
         self.do(f"KILL QUERY WHERE Settings['log_comment'] = {literal(self._mark(run))} SYNC")
 
     def _marked(self) -> dict[str, Any]:
-        return {"log_comment": self._mark(self.run)}
+        """Its run; and what is left of the deadline, if there is one. Raises DeadlineExceeded if nothing is."""
+        left = sql_seconds_left()
+        limit = {} if left is None else {"max_execution_time": round(left, 3)}
+        return {"log_comment": self._mark(self.run), **limit}
 
     def _mark(self, run: int) -> str:
         return f"rowkeeper {self._table} run={run}"

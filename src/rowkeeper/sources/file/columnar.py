@@ -9,7 +9,7 @@ from typing import IO, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rowkeeper.errors import SourceError
+from rowkeeper.errors import SourceDamaged, SourceError
 from rowkeeper.sources.file.delimited import Piece, Reopen, row_places, row_range
 
 UNPACKED_BYTES_MAX = 1 << 30
@@ -93,6 +93,6 @@ def _decoded(table: pa.Table) -> pa.Table:
 
 
 def _damaged(name: str) -> SourceError:
-    return SourceError(
+    return SourceDamaged(
         f"{name} is no whole Parquet file: it is damaged or truncated", hint="fetch it again, then run again"
     )

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from rowkeeper.batch import Malformed
-from rowkeeper.errors import SourceError
+from rowkeeper.errors import ColumnsDiffer, SourceDamaged, SourceError
 from rowkeeper.sources.file.pacing import Pace
 from rowkeeper.sources.file.text import Utf8Stream
 
@@ -100,13 +100,13 @@ def refuse_twice(name: str, names: Sequence[str]) -> None:
     """Raises SourceError if a column name is there twice: either could be meant."""
     twice = sorted({each for each in names if names.count(each) > 1})
     if twice:
-        raise SourceError(
+        raise ColumnsDiffer(
             f"{name} has the column {twice[0]!r} {names.count(twice[0])} times", hint="rename one of them in the file"
         )
 
 
 def _no_header(name: str) -> SourceError:
-    return SourceError(
+    return SourceDamaged(
         f"the first {HEADER_BYTES_MAX >> 20} MB of {name} are no CSV header",
         hint="see whether a quote is missing there, and whether the file is a CSV at all",
     )
@@ -162,7 +162,7 @@ class CsvFile:
                         done = piece.next_row
             except _RowTooLong as error:
                 if block_bytes >= ROW_BYTES_MAX:
-                    raise SourceError(
+                    raise SourceDamaged(
                         f"{self.name} has a row of more than {ROW_BYTES_MAX >> 20} MB after row {done}",
                         hint="see whether a quote is missing there",
                     ) from error
@@ -206,7 +206,7 @@ class _Reading:
             if piece := self._piece(None):
                 yield piece
             if not self._ended:
-                raise SourceError(
+                raise SourceDamaged(
                     f"{file.name} ends inside quotes: a quote is never closed",
                     hint="close it, or fetch the file again",
                 )
@@ -293,12 +293,12 @@ class _Reading:
         if "straddling" in text:
             return _RowTooLong()
         if self._is_opening and self._bad:
-            return SourceError(
+            return ColumnsDiffer(
                 f"none of the first {len(self._bad):,} rows of {name} has as many fields as the header "
                 f"({len(self._file.names)}); {self._bad[-1].place} has {self._bad[-1].message.split()[0]}",
                 hint="mend the header (a file without one?), or say the right delimiter=",
             )
-        return SourceError(
+        return SourceDamaged(
             f"{name} cannot be read as CSV after row {self._row}", hint="see whether a quote is missing there"
         )
 

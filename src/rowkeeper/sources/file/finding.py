@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rowkeeper.errors import ConfigurationError, SourceError
+from rowkeeper.errors import DeclarationError, SourceError
 from rowkeeper.sources.file.opening import damaged
 from rowkeeper.sources.file.store import Entry, Store
 
@@ -58,7 +58,7 @@ def find(patterns: Sequence[str], store: Store, wanted: str) -> list[Found]:
                 found.setdefault((os.path.normpath(each.location), each.member), each)
     formats = {each.format for each in found.values()}
     if len(formats) > 1:
-        raise ConfigurationError(
+        raise DeclarationError(
             f"{', '.join(patterns)} match files of several formats: {', '.join(sorted(formats))}",
             hint="a source has one format: narrow the pattern, or make a pipeline of each",
         )
@@ -104,7 +104,7 @@ def _format(name: str, key: str, wanted: str) -> str:
         return wanted
     known = FORMATS.get(Path(name).suffix.lower())
     if known is None:
-        raise ConfigurationError(
+        raise DeclarationError(
             f"the format of {key} cannot be told from its name", hint='say it: format="csv", "ndjson" or "parquet"'
         )
     return known

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from rowkeeper.errors import SourceError
+from rowkeeper.errors import SourceChanged, SourceError
 from rowkeeper.sources.file.store import Stamp, Store
 
 RACY_NANOSECONDS = 2_000_000_000
@@ -47,7 +47,7 @@ def hashed(store: Store, location: str, stamp: Stamp) -> tuple[str, int]:
 
 def changed(location: str) -> SourceError:
     """The file is being written to."""
-    return SourceError(
+    return SourceChanged(
         f"{location} changed while it was read",
         hint="let its writer finish (write under another name, then rename), and run again",
     )

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rowkeeper.batch import RAW_LINE
-from rowkeeper.errors import SourceError
+from rowkeeper.errors import SourceDamaged, SourceError
 from rowkeeper.sources.file.delimited import ROW_BYTES_MAX, Piece, Reopen, row_range
 from rowkeeper.sources.file.text import BYTE_ORDER_MARK, Utf8Stream
 
@@ -97,7 +97,7 @@ def _piece(name: str, text: bytes, line: int, row: int) -> tuple[Piece, int]:
 
 
 def _too_long(name: str, line: int) -> SourceError:
-    return SourceError(
+    return SourceDamaged(
         f"{name} has a line of more than {ROW_BYTES_MAX >> 20} MB after line {line}",
         hint="one JSON document per line is expected",
     )

@@ -11,7 +11,7 @@ from typing import IO, Any
 import pyarrow as pa
 
 from rowkeeper.batch import Batch, InputMode, Malformed, Partition
-from rowkeeper.errors import SourceError
+from rowkeeper.errors import ColumnsDiffer
 from rowkeeper.protocols import Columns
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.sources.file import columnar, delimited, identity, lines
@@ -116,20 +116,20 @@ def columns_to_keep(name: str, names: Sequence[str], columns: Columns) -> list[s
         if not group.intersection(names):
             wanted = sorted(group)[0]
             near = difflib.get_close_matches(wanted, names, n=1)
-            raise SourceError(
+            raise ColumnsDiffer(
                 f"{name} has no column {' or '.join(sorted(group))}, which the contract requires",
                 hint=f"did you mean {near[0]}? Give the field an alias" if near else "it has " + ", ".join(names),
             )
     unknown = [each for each in names if each not in columns.known]
     if unknown and columns.extra == "reject":
-        raise SourceError(
+        raise ColumnsDiffer(
             f"{name} has a column {unknown[0]} that the contract does not name"
             + (f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""),
             hint='name it in the contract, or say what to do: drift="ignore" drops it, drift="evolve" adds it',
         )
     keep = [each for each in names if columns.extra == "evolve" or each in columns.known]
     if not keep:
-        raise SourceError(
+        raise ColumnsDiffer(
             f"{name} has none of the columns that the contract names",
             hint="it has " + ", ".join(map(repr, names)) + "; see whether it has a header, and the right delimiter",
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from rowkeeper.batch import Batch, InputMode, Partition
-from rowkeeper.errors import ConfigurationError, SourceError
+from rowkeeper.errors import DeclarationError, SourceChanged
 from rowkeeper.protocols import Columns, Guarantee, Plan
 from rowkeeper.sources.file import identity
 from rowkeeper.sources.file.delimited import Dialect
@@ -57,7 +57,7 @@ class FilesSource:
         known = [each for each in here if each.key in loaded]
         changed = tuple(each for each in known if each.identity != loaded[each.key].identity)
         if changed and self.on_change == "reject":
-            raise SourceError(
+            raise SourceChanged(
                 f"{changed[0].key} changed since it was loaded"
                 + (f", and {len(changed) - 1} more files" if len(changed) > 1 else ""),
                 hint='say what to do with changed files: rk.sources.files(..., on_change="reload") loads them in the '
@@ -137,20 +137,20 @@ def files(
             the place of its former rows, `ignore` leaves it.
 
     Raises:
-        ConfigurationError: an argument is not possible.
+        DeclarationError: an argument is not possible.
     """
     if not patterns or not all(isinstance(each, str) and each for each in patterns):
-        raise ConfigurationError("a files source needs a path or pattern", hint='rk.sources.files("data/*.csv")')
+        raise DeclarationError("a files source needs a path or pattern", hint='rk.sources.files("data/*.csv")')
     if on_change not in ("reject", "reload", "ignore"):
-        raise ConfigurationError(f"on_change={on_change!r} is no policy", hint="one of reject, reload, ignore")
+        raise DeclarationError(f"on_change={on_change!r} is no policy", hint="one of reject, reload, ignore")
     if format not in ("auto", *MODES):
-        raise ConfigurationError(f"format={format!r} is not known", hint="one of auto, csv, ndjson, parquet")
+        raise DeclarationError(f"format={format!r} is not known", hint="one of auto, csv, ndjson, parquet")
     if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0':
-        raise ConfigurationError(f"delimiter={delimiter!r} is no delimiter", hint='one ASCII character, such as ";"')
+        raise DeclarationError(f"delimiter={delimiter!r} is no delimiter", hint='one ASCII character, such as ";"')
     try:
         "".encode(encoding)
     except LookupError as error:
-        raise ConfigurationError(f"encoding={encoding!r} is not known", hint='such as "latin-1"') from error
+        raise DeclarationError(f"encoding={encoding!r} is not known", hint='such as "latin-1"') from error
     if isinstance(null_values, str):
-        raise ConfigurationError("null_values is one string", hint=f"give a list: null_values=[{null_values!r}]")
+        raise DeclarationError("null_values is one string", hint=f"give a list: null_values=[{null_values!r}]")
     return FilesSource(tuple(patterns), format, tuple(null_values), encoding, delimiter, on_change)

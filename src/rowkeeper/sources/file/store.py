@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
-from rowkeeper.errors import SourceError
+from rowkeeper.errors import SourceError, SourceMissing
 
 Stamp = Mapping[str, int | str]
 """What a store says of a file without reading it; another stamp means that the file was touched. JSON values."""
@@ -97,7 +97,7 @@ class LocalStore:
 
     def _nothing(self, pattern: str, folders: Sequence[str]) -> SourceError:
         if folders:
-            return SourceError(
+            return SourceMissing(
                 f"no file matches {pattern}: {self.base / folders[0]} is a folder",
                 hint=f'for the files in it: "{pattern.rstrip("/")}/*"',
             )
@@ -108,13 +108,15 @@ class LocalStore:
         try:
             names = sorted(each.name for each in folder.iterdir())
         except NotADirectoryError:
-            return SourceError(f"no file matches {pattern}: {folder} is no folder", hint="correct the pattern")
+            return SourceMissing(f"no file matches {pattern}: {folder} is no folder", hint="correct the pattern")
         except FileNotFoundError:
-            return SourceError(f"no file matches {pattern}: there is no folder {folder}", hint="correct the pattern")
+            return SourceMissing(f"no file matches {pattern}: there is no folder {folder}", hint="correct the pattern")
         except OSError as error:
-            return SourceError(f"no file matches {pattern}: {folder}: {error.strerror}", hint="see to its permissions")
+            return SourceMissing(
+                f"no file matches {pattern}: {folder}: {error.strerror}", hint="see to its permissions"
+            )
         near = difflib.get_close_matches(Path(pattern).name, names, n=3, cutoff=0.4) or names[:3]
-        return SourceError(
+        return SourceMissing(
             f"no file matches {pattern} (looked in {folder})",
             hint="there are: " + ", ".join(near) if near else "the folder is empty",
         )

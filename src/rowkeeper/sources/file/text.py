@@ -16,7 +16,7 @@ import codecs
 import io
 from typing import IO
 
-from rowkeeper.errors import SourceError
+from rowkeeper.errors import SourceDamaged, SourceError
 from rowkeeper.sources.file.pacing import Pace
 
 CHUNK_BYTES = 1 << 20
@@ -91,7 +91,7 @@ class Utf8Stream(io.RawIOBase):
             self._ready += self._end
 
     def _wrong(self, offset: int) -> SourceError:
-        return SourceError(
+        return SourceDamaged(
             f"{self._name} is not {self._encoding}: byte {offset:,} is of another encoding",
             hint='say which one it has: rk.sources.files(..., encoding="latin-1")',
             context={"byte_offset": offset},

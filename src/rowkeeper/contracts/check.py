@@ -1,0 +1,98 @@
+"""`rk.check`: the contract's check, without a pipeline."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import polars as pl
+import pyarrow as pa
+from pydantic import BaseModel
+
+from rowkeeper.batch import RAW_LINE, Batch, InputMode, RejectedRow, RuleCount
+from rowkeeper.contracts.contract import Contract
+from rowkeeper.contracts.rules import BusinessRule
+from rowkeeper.errors import DeclarationError
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Checked:
+    """What a model says of a table; every row is in exactly one of `accepted` and `rejected`.
+
+    Attributes:
+        accepted: the accepted rows, a column for each field with the values that the model would hold.
+        accepted_index: uint64 array, the number in the table of each accepted row, from 0.
+        rejected: the others: `index` is the row's number, `errors` Pydantic's own error list.
+        by_pydantic: how many rows the columns could not decide, so that Pydantic was asked.
+        rules: for each rule, for how many rows it held, did not hold, and could not be told.
+    """
+
+    accepted: pa.Table
+    accepted_index: pa.Array[Any]
+    rejected: tuple[RejectedRow, ...]
+    by_pydantic: int
+    rules: Mapping[str, RuleCount]
+
+
+def check(
+    model: type[BaseModel],
+    table: pa.Table | pl.DataFrame,
+    mode: Literal["python", "json", "strings"] = "python",
+    *,
+    rules: Sequence[BusinessRule] = (),
+) -> Checked:
+    """Checks every row of a table against a Pydantic model, by column where a column can tell.
+
+        result = rk.check(Trip, pl.read_parquet("trips.parquet"))
+        result.accepted, [row.errors for row in result.rejected]
+
+    Args:
+        model: any Pydantic v2 model.
+        table: an Arrow table or a Polars frame; in mode "json" its one column holds a JSON document per row.
+        mode: how Pydantic takes the cells: "python" as typed values (`model_validate`), "strings" as text
+            (`model_validate` on text, as read from CSV), "json" as documents (`model_validate_json`).
+        rules: conditions on the accepted values, made by `rk.rule`.
+
+    Raises:
+        ContractError: the model cannot be turned into columns.
+        DeclarationError: the table does not fit the mode, or a rule cannot be worked out.
+    """
+    given = table.to_arrow() if isinstance(table, pl.DataFrame) else table
+    if mode not in list(InputMode):
+        raise DeclarationError(f"mode={mode!r} is no mode", hint="one of python, json, strings")
+    if mode == "json":
+        given = _documents(given)
+    elif mode == "strings":
+        for field in given.schema:
+            if not (pa.types.is_string(field.type) or pa.types.is_large_string(field.type) or _is_view(field.type)):
+                raise DeclarationError(
+                    f'mode="strings" takes text, and the column {field.name!r} is {field.type}',
+                    hint='mode="python" takes typed columns',
+                )
+    rows = given.num_rows
+    numbers = pl.int_range(0, rows, dtype=pl.UInt64, eager=True).to_arrow()
+    batch = Batch(given, InputMode(mode), "table", 0, rows, numbers, numbers)
+    verdict = Contract(model, drift="ignore", rules=rules).check(batch, whole_rows=True)
+    return Checked(verdict.accepted, verdict.accepted_index, verdict.rejected, verdict.by_pydantic, verdict.rules)
+
+
+def _is_view(type: pa.DataType) -> bool:
+    return bool(pa.types.is_string_view(type) or pa.types.is_null(type))
+
+
+def _documents(table: pa.Table) -> pa.Table:
+    if table.num_columns != 1:
+        raise DeclarationError(
+            f'mode="json" takes one column of JSON documents, and the table has {table.num_columns}',
+            hint='pass pa.table({"line": documents})',
+        )
+    column = table.column(0)
+    if pa.types.is_string_view(column.type):
+        column = column.cast(pa.large_string())
+    try:
+        return pa.table({RAW_LINE: column.cast(pa.large_binary())})
+    except pa.ArrowException as error:
+        raise DeclarationError(
+            f'mode="json" takes text or bytes, and the column is {column.type}', hint="one JSON document per row"
+        ) from error

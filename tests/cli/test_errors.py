@@ -1,0 +1,108 @@
+"""Errors have codes that stay the same, and each is explained where it is met."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from rowkeeper.errors import ConfigurationError, FrameworkError, all_errors, error_of
+from tests.arena import Arena
+
+# Alerts and runbooks hang on these: a code is never given to another error, nor an error another code.
+CODES = {
+    "FrameworkError": "RK-0000",
+    "ConfigurationError": "RK-1000",
+    "SettingsError": "RK-1001",
+    "UnknownRun": "RK-1002",
+    "PipelineFileError": "RK-1101",
+    "DeclarationError": "RK-1102",
+    "ContractError": "RK-1201",
+    "LayoutError": "RK-1301",
+    "PipelineError": "RK-2000",
+    "RunInterrupted": "RK-2001",
+    "RunUnfit": "RK-2002",
+    "SourceError": "RK-2100",
+    "SourceMissing": "RK-2101",
+    "SourceDamaged": "RK-2102",
+    "SourceChanged": "RK-2103",
+    "ColumnsDiffer": "RK-2104",
+    "TransformError": "RK-2201",
+    "GateError": "RK-2202",
+    "ValidationError": "RK-2301",
+    "DatabaseError": "RK-3000",
+    "EngineDied": "RK-3001",
+    "EngineDown": "RK-3002",
+    "QueryError": "RK-3003",
+    "DiskFull": "RK-3101",
+    "StateError": "RK-3201",
+    "NewerState": "RK-3202",
+    "LedgerBusy": "RK-3301",
+    "LeaseError": "RK-3400",
+    "LeaseHeld": "RK-3401",
+    "LeaseLost": "RK-3402",
+    "RetryError": "RK-4001",
+    "CircuitOpenError": "RK-4002",
+    "DeadlineExceeded": "RK-4003",
+    "AmbiguousError": "RK-4004",
+    "IntegrityError": "RK-5000",
+    "StagingDamaged": "RK-5001",
+    "BooksDiffer": "RK-5002",
+    "ForeignWriter": "RK-5003",
+    "SealBroken": "RK-5004",
+    "SecurityError": "RK-6000",
+    "KeyUnusable": "RK-6001",
+    "WrongKey": "RK-6002",
+    "UnknownError": "RK-9001",
+}
+
+
+def test_codes_stay_the_same():
+    """Every error has the code that it always had, and no two share one."""
+    assert {each.__name__: each.code for each in all_errors()} == CODES
+    assert len(set(CODES.values())) == len(CODES)
+
+
+def test_every_error_says_what_to_do():
+    """Each has advice of its own, or that of the kind above it."""
+    for error in all_errors():
+        told = error.explanation()
+        assert re.fullmatch(r"[A-Z].+\.", str(told["meaning"])), told
+        assert re.fullmatch(r".{20,}\.", str(told["advice"])), told
+
+
+@pytest.mark.parametrize("word", ["RK-2103", "rk-2103", "2103", "RK2103", "sourcechanged"])
+def test_an_error_is_found_however_it_is_written(word: str):
+    """By code, with or without its letters, or by name."""
+    assert error_of(word).code == "RK-2103"
+
+
+def test_the_code_is_told_where_the_error_is(arena: Arena):
+    """On standard error, in the JSON document, and the command explains it."""
+    outcome = arena.run("show", "4711", "--json")
+    assert outcome.status == 2
+    assert "(RK-1002)" in outcome.stderr
+    assert outcome.json["error"]["code"] == "RK-1002"
+    assert arena.ok("errors", "RK-1002")["errors"][0]["name"] == "UnknownRun"
+    assert len(arena.ok("errors")["errors"]) == len(CODES)
+
+
+def test_a_wrong_code_gets_the_nearest(arena: Arena):
+    """Somebody who mistypes is helped on."""
+    with pytest.raises(ConfigurationError, match="there is no error RK-21033") as caught:
+        error_of("RK-21033")
+    assert "RK-2103" in caught.value.hint
+    assert arena.run("errors", "SourcMissing").status == 2
+
+
+def test_an_error_document_holds_what_logs_need():
+    """Type, code, category, whether to try again, what happened, what to do."""
+    document = FrameworkError("it fell", hint="lift it").document()
+    assert document == {
+        "type": "FrameworkError",
+        "code": "RK-0000",
+        "category": "processing",
+        "retryable": False,
+        "what": "it fell",
+        "hint": "lift it",
+    }
