@@ -98,6 +98,15 @@ flights = rk.Pipeline(
     "flights",
     source=csv("flights.csv.zip"),
     contract=Flight,
+    gates=[
+        rk.complete("dep_time", at_least=0.95),
+        rk.volume(at_least=300_000),
+        rk.unique("carrier", "flight", "origin", "dest", "time_hour", at_least=0.999, severity="warn"),
+        rk.accepted_values("origin", ["EWR", "JFK", "LGA"], severity="critical"),
+        rk.between("time_hour", datetime(2013, 1, 1), datetime(2014, 1, 2)),
+        rk.consistent("late departures arrive late", "dep_delay < 120 OR arr_delay > 0", at_least=0.99),
+        rk.against_last_run("mean", "distance", within=0.2),
+    ],
     destination=rk.destinations.clickhouse("flights", order_by=["carrier", "time_hour"]),
 )
 airlines = rk.Pipeline(

@@ -20,16 +20,33 @@ if TYPE_CHECKING:
     from rowkeeper.batch import Account, Fingerprint
     from rowkeeper.contracts import check, rule
     from rowkeeper.pipeline import Pipeline
+    from rowkeeper.quality import (
+        accepted_values,
+        against_last_run,
+        between,
+        complete,
+        consistent,
+        expression,
+        fresh,
+        matches,
+        references,
+        same_total,
+        sql,
+        unique,
+        volume,
+    )
     from rowkeeper.resilience.deadline import deadline
     from rowkeeper.resilience.policy import CircuitBreaker, Resilience, Retry, RetryBudget
     from rowkeeper.runs.loading import run_pipeline as run
     from rowkeeper.runs.report import RunReport
     from rowkeeper.runs.workspace import Workspace
+    from rowkeeper.security.classified import Classified
     from rowkeeper.settings import Settings
 
 __all__ = [
     "Account",
     "CircuitBreaker",
+    "Classified",
     "Fingerprint",
     "Pipeline",
     "Resilience",
@@ -38,18 +55,32 @@ __all__ = [
     "RunReport",
     "Settings",
     "Workspace",
+    "accepted_values",
+    "against_last_run",
+    "between",
     "check",
+    "complete",
+    "consistent",
     "deadline",
     "destinations",
     "errors",
+    "expression",
+    "fresh",
+    "matches",
+    "references",
     "rule",
     "run",
+    "same_total",
     "sources",
+    "sql",
+    "unique",
+    "volume",
 ]
 
 _HOMES = {
     "Account": ("batch", "Account"),
     "CircuitBreaker": ("resilience.policy", "CircuitBreaker"),
+    "Classified": ("security.classified", "Classified"),
     "Fingerprint": ("batch", "Fingerprint"),
     "Pipeline": ("pipeline", "Pipeline"),
     "Resilience": ("resilience.policy", "Resilience"),
@@ -58,13 +89,26 @@ _HOMES = {
     "RunReport": ("runs.report", "RunReport"),
     "Settings": ("settings", "Settings"),
     "Workspace": ("runs.workspace", "Workspace"),
+    "accepted_values": ("quality", "accepted_values"),
+    "against_last_run": ("quality", "against_last_run"),
+    "between": ("quality", "between"),
     "check": ("contracts", "check"),
+    "complete": ("quality", "complete"),
+    "consistent": ("quality", "consistent"),
     "deadline": ("resilience.deadline", "deadline"),
     "destinations": ("destinations", None),
     "errors": ("errors", None),
+    "expression": ("quality", "expression"),
+    "fresh": ("quality", "fresh"),
+    "matches": ("quality", "matches"),
+    "references": ("quality", "references"),
     "rule": ("contracts", "rule"),
     "run": ("runs.loading", "run_pipeline"),
+    "same_total": ("quality", "same_total"),
     "sources": ("sources", None),
+    "sql": ("quality", "sql"),
+    "unique": ("quality", "unique"),
+    "volume": ("quality", "volume"),
 }
 
 

@@ -16,7 +16,8 @@
     │   │   ├── SourceDamaged       RK-2102  it is truncated, damaged, or not what it says it is
     │   │   ├── SourceChanged       RK-2103  it changed since it was loaded, or while it was read
     │   │   └── ColumnsDiffer       RK-2104  its columns are not those of the contract
-    │   └── TransformError          RK-2201  the pipeline's own function failed
+    │   ├── TransformError          RK-2201  the pipeline's own function failed
+    │   └── GateError               RK-2202  a quality gate refused what is staged
     ├── ValidationError             RK-2301  rows that a person asked to be good are not
     ├── DatabaseError               RK-3000  the engine, a destination or the ledger refused
     │   ├── EngineDied              RK-3001  the embedded ClickHouse went away in mid-work
@@ -233,7 +234,8 @@ class RunUnfit(PipelineError):  # noqa: N818 - reads as what happened
     code = "RK-2002"
     advice = (
         "Only the rejected rows of a published run can be replayed, and only a published run that is still in the "
-        "table can be rolled back. rowkeeper show RUN says how it ended."
+        "table can be rolled back; only a run that its gates hold can be published with --override. rowkeeper show RUN "
+        "says how it ended."
     )
 
 
@@ -286,6 +288,17 @@ class TransformError(PipelineError):
 
     code = "RK-2201"
     advice = "Correct the function in the pipeline file; its own exception is the cause that --debug shows."
+
+
+class GateError(PipelineError):
+    """A quality gate refused what a run has staged. Nothing was published, and the staged rows are kept."""
+
+    code = "RK-2202"
+    advice = (
+        "rowkeeper staging RUN shows what each gate found, with rows. Mend the input, or the gates, and run again: as "
+        "long as input and contract are the same, what is staged is judged again and not read again. rowkeeper publish "
+        'RUN --override "REASON" publishes it after all, on the record; rowkeeper staging RUN --discard drops it.'
+    )
 
 
 class ValidationError(FrameworkError):

@@ -21,6 +21,8 @@ from pydantic import BaseModel
 from rowkeeper.contracts import BusinessRule, Contract
 from rowkeeper.errors import ConfigurationError, DeclarationError, FrameworkError, PipelineFileError
 from rowkeeper.protocols import Destination, DriftPolicy, Source
+from rowkeeper.quality import Gate
+from rowkeeper.security.classified import classified_fields
 
 Transform = Callable[[pa.Table], "pa.Table | pl.DataFrame"] | Callable[[pl.DataFrame], "pa.Table | pl.DataFrame"]
 
@@ -41,6 +43,7 @@ class Pipeline:
             filtered; it must not make rows, and what it returns must fit the contract's columns. Keep the
             column `_rk_row` where there is a choice: it is the row's address, and leads from the table back
             to the file and line.
+        gates: what must be true of all staged rows before they are published, such as `rk.complete("placed")`.
         drift: what happens to a column of the source that the contract does not name: `reject` fails the run,
             `ignore` drops it, `evolve` adds it to the table as a Nullable column.
         rules: conditions on the columns of a row, beside the contract's own, each made by `rk.rule`.
@@ -55,6 +58,7 @@ class Pipeline:
     contract: type[BaseModel]
     destination: Destination
     transform: Transform | None = None
+    gates: Sequence[Gate] = ()
     drift: DriftPolicy = "reject"
     rules: Sequence[BusinessRule] = ()
     file: Path | None = dataclasses.field(default=None, compare=False, repr=False)  # where it was declared
@@ -75,6 +79,17 @@ class Pipeline:
                 f"pipeline {self.name}: the transform cannot be called",
                 hint="pass a function of one argument",
             )
+
+        if isinstance(self.gates, (str, Gate)) or not all(isinstance(gate, Gate) for gate in self.gates):
+            raise DeclarationError(
+                f"pipeline {self.name}: gates is no list of quality gates",
+                hint='such as gates=[rk.complete("placed"), rk.volume(at_least=1)]',
+            )
+
+    @cached_property
+    def classified(self) -> frozenset[str]:
+        """The columns whose values are not for everybody: `Annotated[..., rk.Classified("identifier")]`."""
+        return classified_fields(self.contract)
 
     @cached_property
     def checker(self) -> Contract:

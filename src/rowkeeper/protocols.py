@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 import pyarrow as pa
 
 from rowkeeper.batch import Batch, Fingerprint, InputMode, Partition, Verdict
+from rowkeeper.measures import Rehearsal, StagedTable
 
 
 class Guarantee(enum.StrEnum):
@@ -339,6 +340,18 @@ class DestinationSession(Protocol):
 
     def duplicate_rows(self, change: Change) -> Iterator[DuplicateRow]:
         """The staged rows that `seal` will take out as duplicates, in order of row id."""
+        ...
+
+    def rehearse(self, columns: Sequence[tuple[str, str]]) -> Rehearsal:
+        """A table of these columns without rows, on which what quality gates ask is tried out before a run."""
+        ...
+
+    def staged(self, change: Change) -> StagedTable:
+        """The staged rows as `publish` would make them visible, to be asked by quality gates; nothing is changed."""
+        ...
+
+    def staged_relation(self, run: int, token: int) -> str | None:
+        """What stands after FROM to read a run's staged rows in the destination's language; None if there are none."""
         ...
 
     def seal(self, staged: Sequence[StagedRows], change: Change) -> Sealed:

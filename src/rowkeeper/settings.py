@@ -6,6 +6,7 @@ The state folder is `ROWKEEPER_HOME` (default `.rowkeeper/` in the working folde
     ledger.sqlite    the ledger, where no other ledger is set
     engine/          the embedded ClickHouse: its tables, encrypted, and its socket
     quarantine/      rejected rows, sealed, a file per batch
+    samples/         rows that quality gates object to, and the profiles of runs, sealed
 """
 
 from __future__ import annotations

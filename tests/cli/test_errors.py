@@ -28,6 +28,7 @@ CODES = {
     "SourceChanged": "RK-2103",
     "ColumnsDiffer": "RK-2104",
     "TransformError": "RK-2201",
+    "GateError": "RK-2202",
     "ValidationError": "RK-2301",
     "DatabaseError": "RK-3000",
     "EngineDied": "RK-3001",

@@ -9,6 +9,7 @@ from typing import Any
 from tests.arena import Arena
 
 PIPELINE = """
+import polars as pl
 import rowkeeper as rk
 from pydantic import BaseModel, Field
 from typing import Annotated
@@ -28,6 +29,7 @@ def dear(rows):
     contract=Trip,
     transform=dear,
     destination=rk.destinations.clickhouse("{name}", order_by=["id"], {options}),
+    gates=[{gates}],
 )
 """
 
@@ -49,12 +51,18 @@ class Scenario:
         options: of the destination.
         before: brings the arena to the state before the command.
         command: the words of the command, given the pipeline's name.
+        gates: of the pipeline.
+        status: with which the command ends when nothing disturbs it.
+        every: only each n-th failpoint is tried: most are those of another scenario. Steps of the gates always are.
     """
 
     name: str
     options: str
     before: Callable[[Arena, str], None]
     command: Callable[[Arena, str], tuple[str, ...]] = lambda _, name: ("run", f"{name}.py")
+    gates: str = ""
+    status: int = 0
+    every: int = 1
 
 
 def last_run(arena: Arena, name: str) -> str:
@@ -99,6 +107,30 @@ def _replay(arena: Arena, name: str) -> tuple[str, ...]:
     return ("quarantine", "replay", last_run(arena, name))
 
 
+def _held(arena: Arena, name: str) -> None:
+    _second(arena, name)
+    assert arena.run("run", f"{name}.py").status == 1
+
+
+def _held_and_loosened(arena: Arena, name: str) -> None:
+    _held(arena, name)
+    text = (arena.folder / f"{name}.py").read_text()
+    arena.write(f"{name}.py", text.replace("at_least=1.0", "at_least=0.5"))
+
+
+def _published_against_gates(arena: Arena, name: str) -> tuple[str, ...]:
+    return ("publish", last_run(arena, name), "--override", "the city is known to be wrong")
+
+
+def _discard(arena: Arena, name: str) -> tuple[str, ...]:
+    return ("staging", last_run(arena, name), "--discard")
+
+
+PASSING = 'rk.unique("id", across="table"), rk.between("fare", 0), rk.expression("e", pl.col("fare") > 0)'
+FAILING = (
+    'rk.complete("fare"), rk.between("fare", 0, 45, at_least=1.0, severity="error")'  # the second load goes beyond
+)
+
 SCENARIOS = [
     Scenario("first_load", "", _fresh),
     Scenario("rollback", "", _loaded_twice, _rollback),
@@ -107,13 +139,17 @@ SCENARIOS = [
     Scenario("merge", 'write="merge", key=["id"]', _second),
     Scenario("replace", 'write="replace"', _second),
     Scenario("skip_duplicates", 'key=["id"], duplicates="skip"', _second),
-    Scenario("quarantine_duplicates", 'key=["id"], duplicates="quarantine"', _second),
+    Scenario("quarantine_duplicates", 'key=["id"], duplicates="quarantine"', _second, gates=PASSING),
+    Scenario("held", 'key=["id"], duplicates="quarantine"', _second, gates=FAILING, status=1, every=2),
+    Scenario("held_and_loosened", 'key=["id"], duplicates="skip"', _held_and_loosened, gates=FAILING, every=3),
+    Scenario("override", 'key=["id"], duplicates="quarantine"', _held, _published_against_gates, gates=FAILING),
+    Scenario("discard", "", _held, _discard, gates=FAILING),
 ]
 
 
 def prepare(arena: Arena, scenario: Scenario, name: str) -> tuple[str, ...]:
     """Brings the arena to the state before the command, and returns the command."""
-    arena.write(f"{name}.py", PIPELINE.format(name=name, options=scenario.options))
+    arena.write(f"{name}.py", PIPELINE.format(name=name, options=scenario.options, gates=scenario.gates))
     scenario.before(arena, name)
     return scenario.command(arena, name)
 
@@ -136,12 +172,24 @@ def left_behind(arena: Arena, name: str) -> dict[str, Any]:
             for answer in quarantine
             for row in answer["rows"]
         ),
+        "held": sorted(_held_run(arena, each) for each in _shown(arena, name) if each["status"] == "held"),
+        "gates": sorted(str(_said(arena.ok("show", str(each["run"])))) for each in published),
         "sound": verified["sound"],
     }
 
 
 def _shown(arena: Arena, name: str) -> list[dict[str, Any]]:
     return arena.ok("runs", "--pipeline", name, "--limit", "1000")["runs"]
+
+
+def _held_run(arena: Arena, run: dict[str, Any]) -> str:
+    staged = arena.ok("staging", str(run["run"]), "--sql", "SELECT * FROM {staged} ORDER BY id")
+    return str((staged["read"], staged["staged"], staged["quarantined"], _said(staged), staged["rows"]))
+
+
+def _said(document: dict[str, Any]) -> list[Any]:
+    override = document.get("override")
+    return [*((each["gate"], each["told"]) for each in document["gates"]), override and override["reason"]]
 
 
 def _account(run: dict[str, Any]) -> str:

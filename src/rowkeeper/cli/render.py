@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from rowkeeper.cli.door import out
-from rowkeeper.ledger import RunRecord
+from rowkeeper.ledger import GateResult, Override, RunRecord
 from rowkeeper.runs.report import RunReport
 from rowkeeper.runs.verifying import VerifyReport
 
@@ -18,6 +18,10 @@ COLOURS = {
     "published": "green",
     "unchanged": "cyan",
     "failed": "red",
+    "held": "red",
+    "passed": "green",
+    "warned": "yellow",
+    "unknown": "cyan",
     "interrupted": "yellow",
     "staging": "yellow",
     "prepared": "yellow",
@@ -32,6 +36,8 @@ def show_report(report: RunReport) -> None:
     out.print(f"[bold]{escape(report.pipeline)}[/]  {status}  run {report.run}, {report.seconds:.1f} s{speed}")
     if report.partitions:
         show_account(report.account.as_dict(), report.reasons)
+    if report.gates:
+        show_gates(report.gates, report.override)
     for note in report.notes:
         out.print(f"  [dim]{escape(note)}[/]")
 
@@ -47,6 +53,29 @@ def show_account(account: Mapping[str, int], reasons: Mapping[str, int] | None =
         out.print(f"      {count:,} x {escape(reason)}", style="dim")
     if len(shown) > REASONS_SHOWN:
         out.print(f"      and {len(shown) - REASONS_SHOWN} reasons more: rowkeeper quarantine show", style="dim")
+
+
+def show_gates(gates: Sequence[GateResult], override: Override | None = None) -> None:
+    """What each quality gate said, and who published against them."""
+    table = grid("gate", "dimension", "severity", "status", "found")
+    for each in gates:
+        status = f"[{COLOURS[each.status]}]{each.status}[/]"
+        table.add_row(escape(each.gate), each.dimension, each.severity, status, escape(each.told))
+    out.print(table)
+    if override is not None:
+        against = "critical gates as well" if override.critical else "its gates"
+        when = f"{override.decided_at:%Y-%m-%d %H:%M:%S}"
+        out.print(
+            f"  [bold]override[/] against {against}: {escape(override.who)}, {when} UTC: {escape(override.reason)}"
+        )
+
+
+def show_samples(samples: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> None:
+    """Rows that gates object to, with their places."""
+    for gate, rows in samples:
+        out.print(f"[bold]{escape(gate)}[/] objects to")
+        for each in rows:
+            out.print(f"  {escape(each['place'])}  [dim]{escape(str(each['row']))}[/]")
 
 
 KINDS = {"V": "by column", "P": "by column where the form is narrow", "F": "by Pydantic"}

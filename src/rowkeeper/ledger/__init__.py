@@ -3,8 +3,11 @@
 from rowkeeper.ledger.ledger import Ledger
 from rowkeeper.ledger.records import (
     BatchRecord,
+    GateResult,
     Lease,
     LoadedPartition,
+    Override,
+    ProfileRecord,
     QuarantineSummary,
     RunKind,
     RunPartition,
@@ -15,9 +18,12 @@ from rowkeeper.ledger.records import (
 
 __all__ = [
     "BatchRecord",
+    "GateResult",
     "Lease",
     "Ledger",
     "LoadedPartition",
+    "Override",
+    "ProfileRecord",
     "QuarantineSummary",
     "RunKind",
     "RunPartition",

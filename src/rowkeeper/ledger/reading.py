@@ -13,7 +13,10 @@ from rowkeeper.errors import UnknownRun
 from rowkeeper.ledger.database import reading
 from rowkeeper.ledger.records import (
     BatchRecord,
+    GateResult,
     LoadedPartition,
+    Override,
+    ProfileRecord,
     QuarantineSummary,
     RunKind,
     RunPartition,
@@ -21,10 +24,19 @@ from rowkeeper.ledger.records import (
     RunStatus,
     SchemaVersion,
 )
-from rowkeeper.ledger.schema import batches, postings, run_partitions, runs, schema_versions
+from rowkeeper.ledger.schema import (
+    batches,
+    gate_results,
+    overrides,
+    postings,
+    profiles,
+    run_partitions,
+    runs,
+    schema_versions,
+)
 from rowkeeper.protocols import Posting
 
-UNFINISHED = (RunStatus.STAGING, RunStatus.PREPARED, RunStatus.INTERRUPTED)
+UNFINISHED = (RunStatus.STAGING, RunStatus.PREPARED, RunStatus.INTERRUPTED, RunStatus.HELD)
 IN_THE_BOOKS = (RunStatus.PUBLISHED, RunStatus.ROLLED_BACK)  # a run taken back stays, beside its reversing entry
 REPLAY_KEY = "quarantine:"
 
@@ -162,6 +174,46 @@ class Reader:
             row = connection.execute(query).one_or_none()
             return None if row is None else run_of(row)
 
+    def gate_results(self, run: int) -> list[GateResult]:
+        """What the quality gates said of a run when they were asked last, in the order in which they are declared."""
+        newest = select(func.max(gate_results.c.attempt)).where(gate_results.c.run == run).scalar_subquery()
+        query = (
+            select(gate_results)
+            .where(gate_results.c.run == run, gate_results.c.attempt == newest)
+            .order_by(gate_results.c.position)
+        )
+        with reading(self._engine) as connection:
+            return [_gate_result_of(row) for row in connection.execute(query)]
+
+    def profile(self, run: int) -> ProfileRecord | None:
+        """Where the profile of a run lies."""
+        with reading(self._engine) as connection:
+            row = connection.execute(select(profiles).where(profiles.c.run == run)).one_or_none()
+        return None if row is None else ProfileRecord(row.run, row.rows, row.file, row.sha256, row.made_at)
+
+    def override(self, run: int) -> Override | None:
+        """Who decided last to publish a run that its gates hold, and why."""
+        query = select(overrides).where(overrides.c.run == run).order_by(overrides.c.id.desc()).limit(1)
+        with reading(self._engine) as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else Override(row.run, row.who, row.reason, row.critical, row.decided_at)
+
+    def former_loads(self, pipeline: str, target: str, *, limit: int) -> list[RunRecord]:
+        """The loads of a pipeline that are published and were not taken back, the newest first."""
+        query = (
+            select(runs)
+            .where(
+                runs.c.pipeline == pipeline,
+                runs.c.target == target,
+                runs.c.kind == RunKind.LOAD.value,
+                runs.c.status == RunStatus.PUBLISHED.value,
+            )
+            .order_by(runs.c.publish_order.desc())
+            .limit(limit)
+        )
+        with reading(self._engine) as connection:
+            return [run_of(row) for row in connection.execute(query)]
+
     def schema_versions(self, target: str) -> list[SchemaVersion]:
         """The columns that a table has had, oldest first."""
         query = select(schema_versions).where(schema_versions.c.target == target).order_by(schema_versions.c.version)
@@ -204,6 +256,7 @@ def run_of(row: Row[Any]) -> RunRecord:
         reverses=row.reverses,
         error=row.error,
         note=row.note,
+        gates=tuple(row.gates or ()),
     )
 
 
@@ -243,4 +296,22 @@ def _batch_of(row: Row[Any]) -> BatchRecord:
         staged_at=row.staged_at,
         by_pydantic=row.by_pydantic,
         rules=row.rules,
+    )
+
+
+def _gate_result_of(row: Row[Any]) -> GateResult:
+    return GateResult(
+        run=row.run,
+        gate=row.gate,
+        dimension=row.dimension,
+        severity=row.severity,
+        status=row.status,
+        rows=row.rows,
+        offending=row.offending,
+        measured=row.measured,
+        threshold=row.threshold,
+        told=row.told,
+        sample_file=row.sample_file,
+        sample_sha256=row.sample_sha256,
+        judged_at=row.judged_at,
     )

@@ -27,6 +27,7 @@ class RunStatus(enum.StrEnum):
     PUBLISHED = "published"
     UNCHANGED = "unchanged"  # there was nothing new
     INTERRUPTED = "interrupted"  # stopped or died while staging; its staging is kept, it can go on
+    HELD = "held"  # a quality gate refused what is staged; it is kept until somebody decides
     FAILED = "failed"  # nothing published, nothing kept
     ROLLED_BACK = "rolled_back"  # was published, then taken back by a later run
 
@@ -58,6 +59,7 @@ class RunRecord:
         drop_rows: (run, partition ordinal) of former loads that it replaces.
         reverses: the run that it takes back.
         error: type, what and hint, where it failed.
+        gates: names of the quality gates that it has to pass.
     """
 
     run: int
@@ -82,6 +84,7 @@ class RunRecord:
     reverses: int | None
     error: Mapping[str, Any] | None
     note: str | None
+    gates: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -161,3 +164,60 @@ class QuarantineSummary:
     rows: int
     reasons: Mapping[str, int]
     replayed: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GateResult:
+    """What one quality gate said of a run's staged rows.
+
+    Attributes:
+        status: passed, failed, warned or unknown.
+        rows, offending: rows that were judged and objected to; None where the gate does not look at rows.
+        measured: what the threshold is compared with.
+        told: a sentence with the figures.
+        sample_file: name below the folder of samples; sealed.
+    """
+
+    run: int
+    gate: str
+    dimension: str
+    severity: str
+    status: str
+    rows: int | None
+    offending: int | None
+    measured: float | None
+    threshold: str
+    told: str
+    sample_file: str | None
+    sample_sha256: str | None
+    judged_at: datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ProfileRecord:
+    """Where the profile of a run lies.
+
+    Attributes:
+        file: name below the folder of samples; sealed.
+    """
+
+    run: int
+    rows: int
+    file: str
+    sha256: str
+    made_at: datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Override:
+    """The decision to publish a run that its quality gates hold.
+
+    Attributes:
+        critical: it was said to be against critical gates as well.
+    """
+
+    run: int
+    who: str
+    reason: str
+    critical: bool
+    decided_at: datetime

@@ -125,6 +125,7 @@ runs = Table(
     Column("reverses", Integer, ForeignKey("runs.run"), nullable=True),
     Column("error", JSON, nullable=True),
     Column("note", Text, nullable=True),
+    Column("gates", JSON, nullable=True),  # names of the quality gates that it has to pass
     Index("ix_runs_target_status", "target", "status"),
     Index("ix_runs_pipeline", "pipeline"),
     sqlite_autoincrement=True,  # a run's number is never given out again
@@ -185,6 +186,50 @@ schema_versions = Table(
     Column("columns", JSON, nullable=False),
     Column("run", Integer, ForeignKey("runs.run"), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+)
+
+gate_results = Table(
+    "gate_results",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("run", Integer, ForeignKey("runs.run"), nullable=False),
+    Column("attempt", Integer, nullable=False),  # a held run is judged again, and every judgement stays
+    Column("position", Integer, nullable=False),
+    Column("gate", String(512), nullable=False),
+    Column("dimension", String(32), nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("rows", BigInteger, nullable=True),
+    Column("offending", BigInteger, nullable=True),
+    Column("measured", Float, nullable=True),
+    Column("threshold", Text, nullable=False),
+    Column("told", Text, nullable=False),
+    Column("sample_file", String(255), nullable=True),
+    Column("sample_sha256", String(64), nullable=True),
+    Column("judged_at", UtcDateTime, nullable=False),
+    Index("ix_gate_results_run_attempt", "run", "attempt"),
+)
+
+profiles = Table(
+    "profiles",
+    metadata,
+    Column("run", Integer, ForeignKey("runs.run"), primary_key=True),
+    Column("rows", BigInteger, nullable=False),
+    Column("file", String(255), nullable=False),  # sealed: a profile holds values
+    Column("sha256", String(64), nullable=False),
+    Column("made_at", UtcDateTime, nullable=False),
+)
+
+overrides = Table(
+    "overrides",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("run", Integer, ForeignKey("runs.run"), nullable=False),
+    Column("who", String(255), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("critical", Boolean, nullable=False),
+    Column("decided_at", UtcDateTime, nullable=False),
+    Index("ix_overrides_run", "run"),
 )
 
 breakers = Table(

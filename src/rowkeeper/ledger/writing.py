@@ -16,8 +16,17 @@ from rowkeeper.ledger import leases
 from rowkeeper.ledger.database import writing
 from rowkeeper.ledger.leases import Clock
 from rowkeeper.ledger.reading import one_run
-from rowkeeper.ledger.records import BatchRecord, Lease, RunKind, RunRecord, RunStatus
-from rowkeeper.ledger.schema import batches, postings, run_partitions, runs, schema_versions
+from rowkeeper.ledger.records import BatchRecord, GateResult, Lease, ProfileRecord, RunKind, RunRecord, RunStatus
+from rowkeeper.ledger.schema import (
+    batches,
+    gate_results,
+    overrides,
+    postings,
+    profiles,
+    run_partitions,
+    runs,
+    schema_versions,
+)
 from rowkeeper.protocols import Posting
 
 OPEN = (RunStatus.STAGING, RunStatus.INTERRUPTED)
@@ -44,6 +53,7 @@ class Scribe:
         replaces_all: bool,
         drop_rows: Sequence[tuple[int, int]],
         reverses: int | None = None,
+        gates: Sequence[str] = (),
     ) -> RunRecord:
         """Opens a run over these partitions; the flag marks those that replace rows of a former load."""
         with writing(self._engine, "start_run") as connection:
@@ -61,6 +71,7 @@ class Scribe:
                 replaces_all=replaces_all,
                 drop_rows=[list(each) for each in drop_rows],
                 reverses=reverses,
+                gates=list(gates),
             )
             for ordinal, (partition, reload) in enumerate(partitions):
                 connection.execute(insert(run_partitions).values(_partition_row(number, ordinal, partition, reload)))
@@ -108,12 +119,18 @@ class Scribe:
         assert number is not None
         return int(number[0])
 
-    def resume_run(self, lease: Lease, run: int) -> RunRecord:
-        """Makes a run that died this process's own."""
-        with self._step(lease, "resume_run", run, OPEN) as (connection, _):
+    def resume_run(self, lease: Lease, run: int, gates: Sequence[str] | None = None) -> RunRecord:
+        """Makes a run that died, or is held, this process's own.
+
+        Args:
+            gates: the quality gates that it has to pass now; None leaves them as they were.
+        """
+        with self._step(lease, "resume_run", run, (*OPEN, RunStatus.HELD)) as (connection, _):
+            values = {} if gates is None else {"gates": list(gates)}
             _set(
                 connection,
                 run,
+                **values,
                 status=RunStatus.STAGING.value,
                 token=lease.token,
                 host=leases.host_name(),
@@ -256,9 +273,37 @@ class Scribe:
 
     def fail_run(self, lease: Lease, run: int, error: Mapping[str, Any]) -> None:
         """Closes a run that published nothing. Of a prepared one (a rollback called off) the postings go, too."""
-        with self._step(lease, "fail_run", run, (*OPEN, RunStatus.PREPARED)) as (connection, _):
+        with self._step(lease, "fail_run", run, (*OPEN, RunStatus.HELD, RunStatus.PREPARED)) as (connection, _):
             connection.execute(delete(postings).where(postings.c.run == run))
             _set(connection, run, status=RunStatus.FAILED.value, error=dict(error), finished_at=self._clock())
+
+    def note_quality(
+        self,
+        lease: Lease,
+        run: int,
+        results: Sequence[GateResult],
+        profile: ProfileRecord,
+        error: Mapping[str, Any] | None,
+    ) -> None:
+        """Notes what the quality gates said of the staged rows, and their profile; with an error, holds the run."""
+        with self._step(lease, "note_quality", run, (RunStatus.STAGING,)) as (connection, _):
+            newest = select(func.coalesce(func.max(gate_results.c.attempt), 0)).where(gate_results.c.run == run)
+            attempt = connection.execute(newest).scalar_one() + 1
+            for position, result in enumerate(results):
+                values = {**dataclasses.asdict(result), "attempt": attempt, "position": position}
+                connection.execute(insert(gate_results).values(**values))
+            connection.execute(delete(profiles).where(profiles.c.run == run))
+            connection.execute(insert(profiles).values(**dataclasses.asdict(profile)))
+            if error is not None:
+                _set(connection, run, status=RunStatus.HELD.value, error=dict(error), finished_at=self._clock())
+
+    def note_override(self, lease: Lease, run: int, *, who: str, reason: str, critical: bool) -> None:
+        """Notes the decision to publish a held run, before it is acted on."""
+        allowed = (*OPEN, RunStatus.HELD)
+        with self._step(lease, "note_override", run, allowed) as (connection, _):
+            connection.execute(
+                insert(overrides).values(run=run, who=who, reason=reason, critical=critical, decided_at=self._clock())
+            )
 
     @contextmanager
     def _step(

@@ -13,8 +13,10 @@ from rowkeeper.errors import DatabaseError, FrameworkError, RetryError, RunInter
 from rowkeeper.ledger import LoadedPartition, RunKind, RunRecord, RunStatus
 from rowkeeper.pipeline import Pipeline
 from rowkeeper.protocols import Plan, Source
+from rowkeeper.quality import Gate, rehearse
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.runs.definition import definition_of
+from rowkeeper.runs.gating import judge_run
 from rowkeeper.runs.hold import Hold, hold
 from rowkeeper.runs.publishing import finish_load
 from rowkeeper.runs.reconciling import check_commit, discard_run, reconcile, take_over
@@ -71,6 +73,7 @@ class _Load:
     def _run(self, held: Hold) -> RunReport:
         self.notes += [finding.note for finding in reconcile(held)]
         columns = held.session.prepare()
+        rehearse(self._gates, held.session.rehearse(columns), columns)
         check_commit(held.ledger, held.session, held.target)
         held.tell(self.pipeline.name, "plan")
         loaded = self._loaded()
@@ -95,9 +98,15 @@ class _Load:
     def _load(self, held: Hold, run: RunRecord, columns: Sequence[tuple[str, str]]) -> RunRecord:
         stager = Stager(held, run, self.material, held.ledger.partitions(run.run))
         stager.stage_all()
+        judge_run(held, run, self._gates, self.pipeline.classified)
         return finish_load(held, run, stager.columns or columns)
 
     # ------------------------------------------------------------------ what there is to do
+
+    @property
+    def _gates(self) -> Sequence[Gate]:
+        """Those that apply: of a replay nobody expects the volume of a load."""
+        return [gate for gate in self.pipeline.gates if self.kind is RunKind.LOAD or not gate.of_whole_loads]
 
     @property
     def _replaces_all(self) -> bool:
@@ -121,6 +130,7 @@ class _Load:
             partitions=_marked(plan),
             replaces_all=self._replaces_all,
             drop_rows=self._rows_to_drop(plan, loaded),
+            gates=[gate.name for gate in self._gates],
         )
         held.session.stage_open(run.run, held.lease.token)
         return run
@@ -154,12 +164,13 @@ class _Load:
             before = [(each.partition, each.reload) for each in partitions]
             same = run.definition == self.definition and _same_work(before, _marked(plan))
             if same and resumed is None:
-                resumed = take_over(held, run)
+                resumed = take_over(held, run, [gate.name for gate in self._gates])
                 if resumed is not None:
-                    rows = sum(each.next_row for each in partitions)
-                    self.notes.append(f"run {run.run} goes on: {rows:,} rows had been read before it stopped")
+                    self.notes.append(_going_on(run, sum(each.next_row for each in partitions)))
                     continue
             why = "its staging area was damaged" if same else "the pipeline or its input changed since"
+            if run.status is RunStatus.HELD:
+                why = f"its quality gates held it; it was discarded, as {why}"
             self.notes.append(discard_run(held, run, why).note)
         return resumed
 
@@ -211,7 +222,7 @@ class _Load:
                 if record.status is RunStatus.PUBLISHED:
                     self.notes += [f"{error.what}; yet the run was published", *notes]
                     return self._report(record)
-            elif not error.retryable:
+            elif status is not RunStatus.HELD and not error.retryable:
                 held.session.stage_drop(run.run)
         except (DatabaseError, RetryError):
             return None  # the ledger or the engine is out of reach, or no time is left: the next command settles it
@@ -237,6 +248,8 @@ class _Load:
             seconds=time.monotonic() - self.started,
             reasons=dict(reasons.most_common()),
             notes=tuple(self.notes),
+            gates=tuple(ledger.gate_results(record.run)),
+            override=ledger.override(record.run),
         )
 
 
@@ -248,6 +261,12 @@ def _same_work(before: Sequence[tuple[Partition, bool]], now: Sequence[tuple[Par
     return [(part.key, part.identity, reload) for part, reload in before] == [
         (part.key, part.identity, reload) for part, reload in now
     ]
+
+
+def _going_on(run: RunRecord, rows: int) -> str:
+    if run.status is RunStatus.HELD:
+        return f"run {run.run}, which was held, is judged again; its {rows:,} rows are not read again"
+    return f"run {run.run} goes on: {rows:,} rows had been read before it stopped"
 
 
 def _count(number: int, noun: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from importlib.metadata import entry_points
 from typing import cast
 
@@ -22,7 +23,7 @@ UNDONE = {"type": "undone", "what": "it had not been published when the process 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding:
-    """What was done about one dead run: `recorded`, `finished`, `undone` or `kept` (to be resumed)."""
+    """What was done about one dead run: `recorded`, `finished`, `undone`, `kept` (to be resumed) or `held`."""
 
     run: int
     pipeline: str
@@ -136,10 +137,9 @@ def recover(workspace: Workspace, *, discard: bool = False, observe: Observer = 
 def _finish_or_keep(held: Hold, run: RunRecord, discard: bool) -> Finding:
     if discard:
         return discard_run(held, run, "discarded by recover --discard")
-    partitions = held.ledger.partitions(run.run)
-    if not all(partition.complete for partition in partitions):
-        note = f"run {run.run} is kept: rowkeeper run goes on where it stopped; recover --discard undoes it"
-        return Finding(run.run, run.pipeline, "kept", note)
+    waiting = _waiting_for(held, run)
+    if waiting is not None:
+        return waiting
     resumed = take_over(held, run)
     if resumed is None:
         return discard_run(held, run, "its staging area was damaged")
@@ -150,13 +150,30 @@ def _finish_or_keep(held: Hold, run: RunRecord, discard: bool) -> Finding:
     return Finding(run.run, run.pipeline, "finished", f"run {run.run} was wholly staged; it is published now")
 
 
-def take_over(held: Hold, run: RunRecord) -> RunRecord | None:
-    """Makes a dead run this process's own, with exactly the rows that the ledger holds as staged.
+def _waiting_for(held: Hold, run: RunRecord) -> Finding | None:
+    """What a run waits for that cannot be done without its pipeline; None if it can be finished."""
+    if run.status is RunStatus.HELD:
+        note = f"run {run.run} is held by its quality gates: rowkeeper staging {run.run} shows it"
+        return Finding(run.run, run.pipeline, "held", note)
+    if not all(partition.complete for partition in held.ledger.partitions(run.run)):
+        note = f"run {run.run} is kept: rowkeeper run goes on where it stopped; recover --discard undoes it"
+        return Finding(run.run, run.pipeline, "kept", note)
+    if run.gates and held.ledger.override(run.run) is None:
+        note = f"run {run.run} is kept: it has quality gates to pass, and rowkeeper run asks them"
+        return Finding(run.run, run.pipeline, "kept", note)
+    return None
+
+
+def take_over(held: Hold, run: RunRecord, gates: Sequence[str] | None = None) -> RunRecord | None:
+    """Makes a dead or held run this process's own, with exactly the rows that the ledger holds as staged.
+
+    Args:
+        gates: names of the quality gates that it has to pass now; None leaves them as they were.
 
     None if the staging area does not hold them; the run can only be discarded then.
     """
     staged = staged_rows(held.ledger.batches(run.run), held.ledger.partitions(run.run))
-    resumed = held.ledger.resume_run(held.lease, run.run)
+    resumed = held.ledger.resume_run(held.lease, run.run, gates)
     failpoint("reconcile.after_resume")
     kept = held.session.stage_resume(run.run, held.lease.token, staged)
     return resumed if kept else None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from rowkeeper.batch import Account
-from rowkeeper.ledger import RunPartition, RunRecord
+from rowkeeper.ledger import GateResult, Override, RunPartition, RunRecord
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -15,7 +16,7 @@ class Progress:
     """How far a run is. Counts are of this run, those staged before a crash included.
 
     Attributes:
-        step: open, plan, load, seal, publish or record.
+        step: open, plan, load, gate, seal, publish or record.
         partition: key of the partition that is being staged, where one is.
         partitions_done, partitions: how many of how many.
         account: of what was staged so far; `committed` are rows on their way there.
@@ -44,6 +45,8 @@ class RunReport:
         status: "published", "unchanged" or "failed".
         partitions: per partition: key, account, fingerprint.
         reasons: why rows were quarantined, "field: error type" to how often.
+        gates: what the quality gates said.
+        override: who published it against them, and why.
         notes: what a person should know besides: resumed, recovered, why nothing was committed.
     """
 
@@ -57,6 +60,8 @@ class RunReport:
     fingerprint: str
     reasons: Mapping[str, int] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    gates: tuple[GateResult, ...] = ()
+    override: Override | None = None
 
     @classmethod
     def of(
@@ -67,6 +72,8 @@ class RunReport:
         seconds: float,
         reasons: Mapping[str, int] | None = None,
         notes: tuple[str, ...] = (),
+        gates: tuple[GateResult, ...] = (),
+        override: Override | None = None,
     ) -> Self:
         """Put together from what the ledger holds, so that the report and the books cannot differ."""
         return cls(
@@ -80,6 +87,8 @@ class RunReport:
             fingerprint=str(record.fingerprint) if record.fingerprint else "",
             reasons=reasons or {},
             notes=notes,
+            gates=gates,
+            override=override,
         )
 
     @property
@@ -101,6 +110,8 @@ class RunReport:
             "rows_per_second": round(self.rows_per_second),
             "fingerprint": self.fingerprint,
             "notes": list(self.notes),
+            "gates": [gate_document(each) for each in self.gates],
+            "override": override_document(self.override),
         }
 
 
@@ -111,4 +122,34 @@ def partition_document(partition: RunPartition) -> dict[str, Any]:
         "identity": partition.partition.identity,
         "account": partition.account.as_dict(),
         "fingerprint": str(partition.fingerprint) if partition.fingerprint else "",
+    }
+
+
+def gate_document(result: GateResult) -> dict[str, Any]:
+    """What one gate said, as JSON."""
+    measured = result.measured
+    return {
+        "gate": result.gate,
+        "dimension": result.dimension,
+        "severity": result.severity,
+        "status": result.status,
+        "rows": result.rows,
+        "offending": result.offending,
+        "measured": measured if measured is not None and math.isfinite(measured) else None,
+        "threshold": result.threshold,
+        "told": result.told,
+        "sample": result.sample_file,
+        "judged_at": result.judged_at.isoformat(),
+    }
+
+
+def override_document(override: Override | None) -> dict[str, Any] | None:
+    """Who published against the gates, as JSON."""
+    if override is None:
+        return None
+    return {
+        "who": override.who,
+        "reason": override.reason,
+        "critical": override.critical,
+        "decided_at": override.decided_at.isoformat(),
     }

@@ -22,6 +22,7 @@ class Workspace:
     Attributes:
         site: what a destination is told of it.
         quarantine: seals and opens the files of rejected rows.
+        samples: seals and opens what quality gates and profiles show of staged rows.
         calls: breakers and retry budgets for whoever calls other machines, shared with other processes.
     """
 
@@ -30,6 +31,7 @@ class Workspace:
     ledger: Ledger
     site: Site
     quarantine: Seal
+    samples: Seal
     calls: Calls
 
     @classmethod
@@ -47,4 +49,5 @@ class Workspace:
                 query_seconds_max=settings.query_seconds_max,
             )
             seal = Seal(folder.key, "quarantine", folder.path / "quarantine")
-            yield cls(settings, folder, ledger, site, seal, Calls(store=ledger.breakers))
+            samples = Seal(folder.key, "samples", folder.path / "samples")
+            yield cls(settings, folder, ledger, site, seal, samples, Calls(store=ledger.breakers))

@@ -52,7 +52,7 @@ class ReadClient:
             explained = explain(error)
             if isinstance(explained, EngineDied):
                 raise explained from error
-            raise QueryError(_said(error), hint=_hint(str(error))) from error
+            raise QueryError(said(error), hint=_hint(str(error))) from error
         columns = tuple((name, kind.name) for name, kind in zip(result.column_names, result.column_types, strict=True))
         return QueryResult(columns, tuple(tuple(_safe(value) for value in row) for row in result.result_rows))
 
@@ -67,7 +67,7 @@ def read_client(site: Site) -> Iterator[ReadClient]:
         client.close()
 
 
-def _said(error: Exception) -> str:
+def said(error: BaseException) -> str:
     """ClickHouse's sentence without the driver's frame around it."""
     text = str(error)
     start = text.find("DB::Exception: ")

@@ -43,13 +43,17 @@ def slices(table: TableSession) -> list[str]:
 
 
 def take_out(table: TableSession, change: Change) -> bool:
-    """Takes the duplicates out of the staging area; returns whether there were any."""
-    if not table.destination.key or not _find_losers(table, change):
+    """Takes the duplicates out of the staging area; returns whether there were any.
+
+    The area as it was is kept beside it (hard links) until the publish: which rows are duplicates depends on the
+    table, and has to be found anew by whoever goes on after a crash.
+    """
+    if not table.destination.key or not find_losers(table, change):
         return False
-    losers = table.names.losers(table.run, table.token)
-    table.statements.do(
-        f"DELETE FROM {table.names.staging(table.run, table.token)} WHERE {ROW_ID} IN (SELECT {ROW_ID} FROM {losers})"
-    )
+    losers, staging = table.names.losers(table.run, table.token), table.names.staging(table.run, table.token)
+    table.statements.do(f"CREATE TABLE IF NOT EXISTS {table.names.uncut(table.run, table.token)} CLONE AS {staging}")
+    failpoint("seal.after_uncut")
+    table.statements.do(f"DELETE FROM {staging} WHERE {ROW_ID} IN (SELECT {ROW_ID} FROM {losers})")
     failpoint("seal.after_duplicates")
     table.statements.do(f"DROP TABLE IF EXISTS {losers}")
     return True
@@ -57,7 +61,7 @@ def take_out(table: TableSession, change: Change) -> bool:
 
 def duplicate_rows(table: TableSession, change: Change) -> Iterator[DuplicateRow]:
     """The duplicates with their values, in order of their addresses; none unless they go to quarantine."""
-    if table.destination.duplicates != "quarantine" or not _find_losers(table, change):
+    if table.destination.duplicates != "quarantine" or not find_losers(table, change):
         return
     names = [name for name, _ in table.columns]
     columns = ", ".join(identifier(name) for name in names)
@@ -68,7 +72,7 @@ def duplicate_rows(table: TableSession, change: Change) -> Iterator[DuplicateRow
         yield DuplicateRow(int(row[0]), dict(zip(names, row[1:], strict=True)))
 
 
-def _find_losers(table: TableSession, change: Change) -> int:
+def find_losers(table: TableSession, change: Change) -> int:
     """Fills a table with the addresses of the staged rows that are duplicates; returns how many there are."""
     losers = table.names.losers(table.run, table.token)
     table.statements.do(f"DROP TABLE IF EXISTS {losers}")

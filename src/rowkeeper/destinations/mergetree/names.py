@@ -11,7 +11,7 @@ import re
 
 from rowkeeper.destinations.mergetree.types import identifier
 
-COMPANION = re.compile(r".+__rk_(staging|next|undo|fenced|fenced_next|wanted|losers)_(\d+)(?:_(\d+))?")
+COMPANION = re.compile(r".+__rk_(staging|next|undo|fenced|fenced_next|wanted|losers|uncut)_(\d+)(?:_(\d+))?")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,6 +49,10 @@ class Names:
     def losers(self, run: int, token: int) -> str:
         """The addresses of staged rows that are duplicates."""
         return self.quoted(f"{self.table}__rk_losers_{run}_{token}")
+
+    def uncut(self, run: int, token: int) -> str:
+        """The staging as it was before its duplicates were taken out, from which a run that died can go on."""
+        return self.quoted(f"{self.table}__rk_uncut_{run}_{token}")
 
     def wanted(self, run: int) -> str:
         """An empty table as the contract would have it, to compare with."""

@@ -191,7 +191,7 @@ def _keep_undo(table: TableSession, run: int, former: str) -> None:
 
 
 def _clear(table: TableSession, run: int) -> None:
-    for companion in table.companions("staging", "fenced", "losers", run=run):
+    for companion in table.companions("staging", "fenced", "losers", "uncut", run=run):
         table.statements.do(f"DROP TABLE IF EXISTS {table.names.quoted(companion.name)}")
     failpoint("publish.after_clear")
 

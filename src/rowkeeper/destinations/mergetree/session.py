@@ -12,11 +12,12 @@ from clickhouse_connect.driver.client import Client
 from rowkeeper.batch import Fingerprint
 from rowkeeper.destinations.embedded.places import EnginePlaces
 from rowkeeper.destinations.embedded.written import is_written
-from rowkeeper.destinations.mergetree import duplicates, layout, publishing, sealing, staging, verifying
+from rowkeeper.destinations.mergetree import duplicates, layout, measuring, publishing, sealing, staging, verifying
 from rowkeeper.destinations.mergetree.names import Companion, Names, bare
 from rowkeeper.destinations.mergetree.statements import Statements
 from rowkeeper.destinations.mergetree.types import identifier, literal
 from rowkeeper.errors import DiskFull, LayoutError
+from rowkeeper.measures import Rehearsal, StagedTable
 from rowkeeper.protocols import Change, CommitRecord, DuplicateRow, RunRows, Sealed, Site, StagedRows
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ class TableSession:
 
     def prepare(self) -> layout.Columns:
         """Makes the table if it is not there, and checks the layout of one that is."""
-        if self.schema is None:
-            return layout.columns_of(self.statements, self.names.database, self.names.table)
+        if self.schema is None:  # an open staging area may have columns that the table has not got yet
+            return self.columns or layout.columns_of(self.statements, self.names.database, self.names.table)
         made = self.destination
         self._ensure_database()
         columns = layout.contract_columns(self.schema, made.low_cardinality)
@@ -170,6 +171,18 @@ class TableSession:
     def settle(self, run: int) -> bool:
         """Whether a run that died in `publish` was published; afterwards it cannot be any more."""
         return publishing.settle(self, run)
+
+    def staged(self, change: Change) -> StagedTable:
+        """The staged rows as they would be published, to be asked."""
+        return measuring.staged_rows(self, change)
+
+    def rehearse(self, columns: Sequence[tuple[str, str]]) -> Rehearsal:
+        """A table of these columns without rows, on which questions are tried out."""
+        return measuring.Rehearsal(self, tuple(columns))
+
+    def staged_relation(self, run: int, token: int) -> str | None:
+        """What typed SQL reads a run's staged rows from."""
+        return measuring.staged_relation(self, run, token)
 
     def undo_kept(self, run: int) -> bool:
         """Whether this run is the last one, and the table as it was before can take its place again."""

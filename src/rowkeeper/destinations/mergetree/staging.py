@@ -11,7 +11,7 @@ from rowkeeper.batch import ROW_BITS, ROW_ID
 from rowkeeper.destinations.mergetree import layout
 from rowkeeper.destinations.mergetree.bulk import shared_arrow_file
 from rowkeeper.destinations.mergetree.layout import HASH, RUN, columns_of, contract_columns, row_hash
-from rowkeeper.destinations.mergetree.names import bare
+from rowkeeper.destinations.mergetree.names import Companion, bare
 from rowkeeper.destinations.mergetree.types import identifier, literal
 from rowkeeper.protocols import StagedRows
 from rowkeeper.resilience.failpoints import failpoint
@@ -98,21 +98,24 @@ def resume(table: TableSession, run: int, token: int, staged: Sequence[StagedRow
 
     1. What the dead run's process left running in the engine is stopped.
     2. The area is cloned under the new token and the old one dropped: an insert that a zombie still sends goes
-       nowhere. Of several areas the oldest is the one that is complete.
+       nowhere. Of several areas the oldest is the one that is complete; better is one from before duplicates were
+       taken out, if all of it is there.
     3. Rows that the ledger does not know are taken out; the others must all be there, as they were sent.
     """
     table.statements.stop(run)
     areas = table.companions("staging", "fenced", run=run)
-    if not areas:
+    best = _uncut(table, run, staged) or next(iter(areas), None)
+    if best is None:
         if any(each.rows for each in staged):
             return False
         open_area(table, run, token)
         return True
     _enter(table, run, token)
     name = table.names.staging(run, token)
-    for newer in areas[1:]:
-        table.statements.do(f"DROP TABLE IF EXISTS {table.names.quoted(newer.name)}")
-    former = table.names.quoted(areas[0].name)
+    for other in areas:
+        if other != best:
+            table.statements.do(f"DROP TABLE IF EXISTS {table.names.quoted(other.name)}")
+    former = table.names.quoted(best.name)
     table.statements.do(f"CREATE TABLE {name} CLONE AS {former}")
     table.check_written(name)
     failpoint("stage_resume.after_clone")
@@ -124,6 +127,15 @@ def resume(table: TableSession, run: int, token: int, staged: Sequence[StagedRow
         drop(table, run)
         return False
     return True
+
+
+def _uncut(table: TableSession, run: int, staged: Sequence[StagedRows]) -> Companion | None:
+    """The staging area as it was before duplicates were taken out, unless its making was cut short."""
+    expected = sum(each.rows for each in staged)
+    for found in table.companions("uncut", run=run):
+        if table.rows(table.names.quoted(found.name)) == expected:
+            return found
+    return None
 
 
 def _take_out_unknown(table: TableSession, name: str, staged: Sequence[StagedRows]) -> None:
@@ -148,7 +160,7 @@ def _holds(table: TableSession, name: str, staged: Sequence[StagedRows]) -> bool
 
 def drop(table: TableSession, run: int) -> None:
     """Drops every temporary table of a run but its undo, after what it left running was stopped."""
-    companions = table.companions("staging", "next", "fenced", "fenced_next", "losers", run=run)
+    companions = table.companions("staging", "next", "fenced", "fenced_next", "losers", "uncut", run=run)
     if companions:
         table.statements.stop(run)
     for companion in companions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pyarrow as pa
 import urllib3
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -33,6 +34,21 @@ class Statements:
         """Runs a query and returns its rows."""
         try:
             return self._client.query(sql, settings=self._marked()).result_rows
+        except (OSError, urllib3.exceptions.HTTPError, ClickHouseError) as error:
+            raise explain(error) from error
+
+    def ask_named(self, sql: str) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
+        """Runs a query and returns its columns' names and its rows; times know their zone."""
+        try:
+            result = self._client.query(sql, settings=self._marked(), tz_mode="aware")
+        except (OSError, urllib3.exceptions.HTTPError, ClickHouseError) as error:
+            raise explain(error) from error
+        return result.column_names, result.result_rows
+
+    def arrow(self, sql: str) -> pa.Table:
+        """Runs a query and returns its rows as an Arrow table."""
+        try:
+            return self._client.query_arrow(sql, settings=self._marked(), use_strings=True)
         except (OSError, urllib3.exceptions.HTTPError, ClickHouseError) as error:
             raise explain(error) from error
 

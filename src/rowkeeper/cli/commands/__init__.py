@@ -1,0 +1,38 @@
+"""Every command: its words, and the function behind it; a file for each topic."""
+
+import click
+
+from rowkeeper.cli.commands.explaining import errors, explain
+from rowkeeper.cli.commands.history import runs, show
+from rowkeeper.cli.commands.holding import publish, staging
+from rowkeeper.cli.commands.installing import doctor, init
+from rowkeeper.cli.commands.profiling import profile
+from rowkeeper.cli.commands.rejected import quarantine
+from rowkeeper.cli.commands.running import recover, run
+from rowkeeper.cli.commands.tables import query, rollback, verify
+from rowkeeper.cli.door import Door
+
+__all__ = ["main"]
+
+main = Door("rowkeeper")
+main.help = "Double-entry bookkeeping for data pipelines: every row that was read is on one line of the run's account."
+main.params.append(click.Option(["--debug"], is_flag=True, expose_value=False, help="Show tracebacks."))
+click.version_option(package_name="rowkeeper")(main)
+for command in (
+    doctor,
+    errors,
+    explain,
+    init,
+    profile,
+    publish,
+    quarantine,
+    query,
+    recover,
+    rollback,
+    run,
+    runs,
+    show,
+    staging,
+    verify,
+):
+    main.add_command(command)

@@ -1,0 +1,89 @@
+"""`runs` and `show`: what ran, and what became of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from rich.markup import escape
+
+from rowkeeper.cli import render
+from rowkeeper.cli.door import json_option, out, print_json, workspace
+from rowkeeper.runs.report import gate_document, override_document, partition_document
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, help="How many, newest first.")
+@click.option("--pipeline", help="Only those of this pipeline.")
+@json_option
+def runs(limit: int, pipeline: str | None, as_json: bool) -> None:
+    """What ran."""
+    with workspace() as space:
+        records = space.ledger.runs(limit=limit, pipeline=pipeline)
+    if as_json:
+        print_json({"runs": [run_document(each) for each in records]})
+    else:
+        render.show_runs(records)
+
+
+def run_document(record: Any) -> dict[str, Any]:
+    """One run as JSON."""
+    return {
+        "run": record.run,
+        "pipeline": record.pipeline,
+        "target": record.target,
+        "kind": record.kind.value,
+        "status": record.status.value,
+        "account": record.account.as_dict(),
+        "fingerprint": str(record.fingerprint) if record.fingerprint else "",
+        "reverses": record.reverses,
+        "started_at": record.started_at.isoformat(),
+        "finished_at": record.finished_at.isoformat() if record.finished_at else None,
+        "seconds": record.seconds,
+        "error": dict(record.error) if record.error else None,
+        "note": record.note,
+    }
+
+
+@click.command()
+@click.argument("number", metavar="RUN", type=int)
+@json_option
+def show(number: int, as_json: bool) -> None:
+    """One run: its account, by partition, and what became of it."""
+    with workspace() as space:
+        record = space.ledger.run(number)
+        partitions = space.ledger.partitions(number)
+        gates, override = space.ledger.gate_results(number), space.ledger.override(number)
+        reasons: dict[str, int] = {}
+        for batch in space.ledger.quarantine(number):
+            for reason, count in batch.reasons.items():
+                reasons[reason] = reasons.get(reason, 0) + count
+    if as_json:
+        document = run_document(record)
+        parts = [partition_document(each) for each in partitions]
+        said = [gate_document(each) for each in gates]
+        decided = override_document(override)
+        print_json({**document, "partitions": parts, "reasons": reasons, "gates": said, "override": decided})
+        return
+    render.show_runs([record])
+    out.print()
+    render.show_account(record.account.as_dict(), reasons)
+    out.print(f"\n  table        {escape(record.target)}")
+    out.print(f"  fingerprint  {record.fingerprint or ''}")
+    if record.error:
+        out.print(
+            f"  error        {escape(str(record.error['what']))}\n  next         {escape(str(record.error['hint']))}"
+        )
+    if record.note:
+        out.print(f"  note         {escape(record.note)}")
+    if gates:
+        out.print()
+        render.show_gates(gates, override)
+    if partitions:
+        out.print()
+        table = render.grid("partition", "read", "committed", "quarantined", "duplicate", "filtered")
+        for each in partitions:
+            account = each.account
+            counts = (account.read, account.committed, account.quarantined, account.duplicate, account.filtered)
+            table.add_row(escape(each.partition.key), *(f"{count:,}" for count in counts))
+        out.print(table)

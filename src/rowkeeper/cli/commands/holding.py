@@ -1,0 +1,80 @@
+"""`staging` and `publish`: what is done with a run that its quality gates hold."""
+
+from __future__ import annotations
+
+import click
+from rich.markup import escape
+
+from rowkeeper.cli import render
+from rowkeeper.cli.door import err, json_option, out, print_json, workspace
+from rowkeeper.cli.progress import shown
+from rowkeeper.destinations import read_client
+from rowkeeper.runs.holding import StagedRun, discard_held, look_at, publish_held
+from rowkeeper.runs.report import gate_document
+
+
+@click.command()
+@click.argument("number", metavar="RUN", type=int)
+@click.option("--sql", help="A query on the staged rows: they are {staged} in it.")
+@click.option("--limit", type=click.IntRange(1), default=10, show_default=True, help="How many rows without --sql.")
+@click.option("--discard", is_flag=True, help="Drop what is staged; the run's input is as if never read.")
+@json_option
+def staging(number: int, sql: str | None, limit: int, discard: bool, as_json: bool) -> None:
+    """What a run has staged and not published: its account, its quality gates, its rows."""
+    with workspace() as space:
+        if discard:
+            finding = discard_held(number, space)
+            print_json({"run": number, "outcome": finding.outcome}) if as_json else out.print(escape(finding.note))
+            return
+        found = look_at(number, space)
+        query = (sql or f"SELECT * FROM {{staged}} LIMIT {limit}").replace("{staged}", found.relation)
+        with read_client(space.site) as client:
+            result = client.query(query)
+    if as_json:
+        columns = [{"name": name, "type": kind} for name, kind in result.columns]
+        print_json({**_document(found), "columns": columns, "rows": [list(row) for row in result.rows]})
+        return
+    if sql is None:
+        _show(found)
+    render.show_rows([name for name, _ in result.columns], result.rows)
+
+
+def _document(found: StagedRun) -> dict[str, object]:
+    account = found.account
+    return {
+        "run": found.run.run,
+        "pipeline": found.run.pipeline,
+        "status": found.run.status.value,
+        "staged": account.committed,
+        "read": account.read,
+        "quarantined": account.quarantined,
+        "filtered": account.filtered,
+        "gates": [gate_document(each) for each in found.gates],
+        "samples": [{"gate": gate, "rows": rows} for gate, rows in found.samples],
+    }
+
+
+def _show(found: StagedRun) -> None:
+    account = found.account
+    render.show_runs([found.run])
+    out.print(
+        f"\n  {account.read:,} rows read: {account.committed:,} staged, {account.quarantined:,} quarantined, "
+        f"{account.filtered:,} filtered\n"
+    )
+    if found.gates:
+        render.show_gates(found.gates)
+        out.print()
+    render.show_samples(found.samples)
+    out.print("\n[bold]staged rows[/]")
+
+
+@click.command()
+@click.argument("number", metavar="RUN", type=int)
+@click.option("--override", "reason", required=True, help="Why; it is kept in the ledger with your name and the time.")
+@click.option("--critical", is_flag=True, help="Publish against critical gates as well.")
+@json_option
+def publish(number: int, reason: str, critical: bool, as_json: bool) -> None:
+    """Publish a run that its quality gates hold, on the record."""
+    with workspace() as space, shown(err) as observe:
+        report = publish_held(number, reason, space, critical=critical, observe=observe)
+    print_json(report.as_dict()) if as_json else render.show_report(report)

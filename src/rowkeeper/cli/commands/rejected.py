@@ -1,0 +1,92 @@
+"""`quarantine`: rejected rows listed, shown and replayed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.markup import escape
+
+from rowkeeper.cli import render
+from rowkeeper.cli.door import err, json_option, out, print_json, workspace
+from rowkeeper.cli.progress import shown
+from rowkeeper.runs.rejects import describe_rejects, open_rejects
+from rowkeeper.runs.replaying import replay
+
+
+@click.group()
+def quarantine() -> None:
+    """Rejected rows: list, show, replay."""
+
+
+@quarantine.command("list")
+@json_option
+def quarantine_list(as_json: bool) -> None:
+    """Which runs rejected rows, how many, and why."""
+    with workspace() as space:
+        summaries = space.ledger.quarantine_summary()
+    if as_json:
+        print_json(
+            {
+                "quarantine": [
+                    {
+                        "run": each.run,
+                        "pipeline": each.pipeline,
+                        "rows": each.rows,
+                        "reasons": dict(each.reasons),
+                        "replayed": each.replayed,
+                    }
+                    for each in summaries
+                ]
+            }
+        )
+        return
+    if not summaries:
+        out.print("no row is in quarantine")
+        return
+    table = render.grid("run", "pipeline", "rows", "replayed", "reasons")
+    for each in summaries:
+        reasons = ", ".join(f"{count:,} x {reason}" for reason, count in list(each.reasons.items())[:3])
+        table.add_row(
+            str(each.run), escape(each.pipeline), f"{each.rows:,}", "yes" if each.replayed else "no", escape(reasons)
+        )
+    out.print(table)
+
+
+@quarantine.command("show")
+@click.argument("number", metavar="RUN", type=int)
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many rows.")
+@json_option
+def quarantine_show(number: int, limit: int, as_json: bool) -> None:
+    """The rejected rows of a run, with their place, their errors and their values."""
+    rows: list[dict[str, Any]] = []
+    with workspace() as space:
+        space.ledger.run(number)
+        for record in space.ledger.quarantine(number):
+            for row in describe_rejects(open_rejects(space.quarantine, str(record.quarantine_file))):
+                if len(rows) == limit:
+                    break
+                rows.append(row)
+    if as_json:
+        print_json({"run": number, "rows": rows})
+        return
+    if not rows:
+        out.print(f"run {number} rejected no row")
+    for row in rows:
+        out.print(f"[bold]{escape(row['place'])}[/]")
+        for error in row["errors"]:
+            where = ".".join(map(str, error["loc"])) or "row"
+            out.print(f"  [red]{escape(where)}[/]: {escape(error['msg'])} [dim]({escape(error['type'])})[/]")
+        out.print(f"  [dim]{escape(str(row.get('text', row.get('row'))))}[/]")
+
+
+@quarantine.command("replay")
+@click.argument("number", metavar="RUN", type=int)
+@click.option("--file", type=click.Path(path_type=Path), help="The pipeline file, if it is elsewhere now.")
+@json_option
+def quarantine_replay(number: int, file: Path | None, as_json: bool) -> None:
+    """Run the rejected rows of a run through its pipeline as it is now."""
+    with workspace() as space, shown(err) as observe:
+        report = replay(number, space, file, observe)
+    print_json(report.as_dict()) if as_json else render.show_report(report)

@@ -1,0 +1,88 @@
+"""`run` and `recover`: what makes runs, and what finishes dead ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from rich.markup import escape
+
+from rowkeeper.cli import render
+from rowkeeper.cli.choosing import pipelines_of
+from rowkeeper.cli.door import (
+    DONE,
+    err,
+    exit_status,
+    json_option,
+    out,
+    print_json,
+    tell_error,
+    workspace,
+)
+from rowkeeper.cli.progress import shown
+from rowkeeper.errors import FrameworkError
+from rowkeeper.pipeline import Pipeline
+from rowkeeper.runs.loading import run_pipeline
+from rowkeeper.runs.reconciling import recover as recover_runs
+from rowkeeper.runs.workspace import Workspace
+
+
+@click.command()
+@click.argument("file", metavar="FILE[:NAME]")
+@json_option
+def run(file: str, as_json: bool) -> int:
+    """Run the pipelines of a file, or the one of this name."""
+    pipelines = pipelines_of(file)
+    documents: list[dict[str, Any]] = []
+    status = DONE
+    with workspace() as space:
+        for pipeline in pipelines:
+            document, outcome = _run_one(pipeline, space, as_json)
+            documents.append(document)
+            status = max(status, outcome)
+    if as_json:
+        print_json(documents[0] if len(documents) == 1 else {"status": _worst(documents), "runs": documents})
+    return status
+
+
+def _run_one(pipeline: Pipeline, space: Workspace, as_json: bool) -> tuple[dict[str, Any], int]:
+    """Runs one pipeline; a failure is told and does not keep the file's other pipelines from running."""
+    try:
+        with shown(err) as observe:  # the live line is gone before anything else is printed
+            report = run_pipeline(pipeline, space, observe)
+    except FrameworkError as error:
+        tell_error(error)
+        told = {key: error.context[key] for key in ("run", "status") if key in error.context}  # of a held run
+        document = {"pipeline": pipeline.name, "status": "failed", **told, "error": error.document()}
+        return document, exit_status(error)
+    if not as_json:
+        render.show_report(report)
+    return report.as_dict(), DONE
+
+
+def _worst(documents: list[dict[str, Any]]) -> str:
+    statuses = {document["status"] for document in documents}
+    return next(status for status in ("failed", "held", "published", "unchanged") if status in statuses)
+
+
+@click.command()
+@click.option("--discard", is_flag=True, help="Undo runs that could still be resumed.")
+@json_option
+def recover(discard: bool, as_json: bool) -> None:
+    """Finish or undo what dead runs left behind."""
+    with workspace() as space, shown(err) as observe:
+        findings = recover_runs(space, discard=discard, observe=observe)
+    if as_json:
+        print_json(
+            {
+                "runs": [
+                    {"run": each.run, "pipeline": each.pipeline, "outcome": each.outcome, "note": each.note}
+                    for each in findings
+                ]
+            }
+        )
+        return
+    for each in findings:
+        out.print(f"[bold]{escape(each.pipeline)}[/]  {each.outcome}  {escape(each.note)}")
+    if not findings:
+        out.print("nothing to recover: no run was left unfinished")

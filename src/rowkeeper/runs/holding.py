@@ -1,0 +1,151 @@
+"""What is done with a run that its quality gates hold: looked at, published after all, or discarded."""
+
+from __future__ import annotations
+
+import dataclasses
+import getpass
+
+from rowkeeper.batch import Account
+from rowkeeper.errors import DeclarationError, RunUnfit, StagingDamaged
+from rowkeeper.ledger import GateResult, RunRecord, RunStatus
+from rowkeeper.runs.gating import open_sample
+from rowkeeper.runs.hold import Hold, hold
+from rowkeeper.runs.publishing import finish_load
+from rowkeeper.runs.reconciling import Finding, check_commit, destination_of, discard_run, reconcile, take_over
+from rowkeeper.runs.report import Observer, RunReport, unobserved
+from rowkeeper.runs.workspace import Workspace
+
+STAGED = (RunStatus.HELD, RunStatus.INTERRUPTED, RunStatus.STAGING)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StagedRun:
+    """A run that is staged and not published.
+
+    Attributes:
+        account: where its rows are so far; `committed` are those that wait in the staging area.
+        relation: what stands for them after FROM in typed SQL.
+        samples: by gate, rows that it objects to.
+    """
+
+    run: RunRecord
+    account: Account
+    gates: tuple[GateResult, ...]
+    relation: str
+    samples: tuple[tuple[str, list[dict[str, object]]], ...]
+
+
+def look_at(number: int, workspace: Workspace) -> StagedRun:
+    """Opens the staging area of a run for inspection; changes nothing.
+
+    Raises RunUnfit if there is none.
+    """
+    run = workspace.ledger.run(number)
+    relation = None
+    if run.status in STAGED:
+        session = destination_of(run).connect(workspace.site, None)
+        try:
+            relation = session.staged_relation(run.run, run.token)
+        finally:
+            session.close()
+    if relation is None:
+        raise RunUnfit(
+            f"run {number} is {run.status.value}: nothing of it is staged",
+            hint=f"rowkeeper show {number} tells what became of it",
+        )
+    gates = tuple(workspace.ledger.gate_results(number))
+    samples = tuple((each.gate, open_sample(workspace, each)) for each in gates if each.sample_file)
+    return StagedRun(run, _account(workspace, number), gates, relation, samples)
+
+
+def _account(workspace: Workspace, number: int) -> Account:
+    batches = workspace.ledger.batches(number)
+    return sum(
+        (Account(each.next_row - each.first_row, each.staged, each.quarantined, 0, each.filtered) for each in batches),
+        Account(),
+    )
+
+
+def publish_held(
+    number: int, reason: str, workspace: Workspace, *, critical: bool = False, observe: Observer = unobserved
+) -> RunReport:
+    """Publishes a held run after all. The decision is in the ledger before anything is done.
+
+    Asked again after a crash it goes on; after success it only reports.
+
+    Args:
+        reason: why, in words.
+        critical: it is meant against gates of severity critical as well.
+
+    Raises:
+        DeclarationError: no reason is given.
+        RunUnfit: the run is not held, or a critical gate holds it and `critical` is not said.
+    """
+    if not reason.strip():
+        raise DeclarationError("an override needs a reason", hint=f'rowkeeper publish {number} --override "REASON"')
+    with hold(workspace, destination_of(workspace.ledger.run(number)), observe=observe) as held:
+        reconcile(held)
+        check_commit(held.ledger, held.session, held.target)
+        run = held.ledger.run(number)
+        if run.status is RunStatus.PUBLISHED and held.ledger.override(number) is not None:
+            return _report(held, run, "it had been published already")
+        _check_held(held, run, critical=critical)
+        if held.ledger.override(number) is None or run.status is RunStatus.HELD:
+            held.ledger.note_override(held.lease, number, who=_who(), reason=reason.strip(), critical=critical)
+        resumed = take_over(held, run)
+        if resumed is None:
+            finding = discard_run(held, run, "its staging area was damaged")
+            raise StagingDamaged(finding.note, hint="nothing was published; run the pipeline again")
+        return _report(held, finish_load(held, resumed, held.session.prepare()), "published against its gates")
+
+
+def _check_held(held: Hold, run: RunRecord, *, critical: bool) -> None:
+    overridden = run.status is RunStatus.INTERRUPTED and held.ledger.override(run.run) is not None
+    if run.status is not RunStatus.HELD and not overridden:
+        raise RunUnfit(
+            f"run {run.run} is {run.status.value}: only a run that its quality gates hold can be published like this",
+            hint="rowkeeper runs shows which are held",
+        )
+    failed = [each for each in held.ledger.gate_results(run.run) if each.status == "failed"]
+    severe = [each.gate for each in failed if each.severity == "critical"]
+    if severe and not critical:
+        raise RunUnfit(
+            f"run {run.run} is held by a critical gate: {severe[0]}",
+            hint=f'if it is to be published nevertheless: rowkeeper publish {run.run} --override "REASON" --critical',
+        )
+
+
+def discard_held(number: int, workspace: Workspace, observe: Observer = unobserved) -> Finding:
+    """Drops what a run has staged; its input is as if never read.
+
+    Raises RunUnfit if nothing of it is staged.
+    """
+    with hold(workspace, destination_of(workspace.ledger.run(number)), observe=observe) as held:
+        reconcile(held)
+        run = held.ledger.run(number)
+        if run.status not in STAGED:
+            raise RunUnfit(
+                f"run {number} is {run.status.value}: nothing of it is staged",
+                hint=f"rowkeeper show {number} tells what became of it",
+            )
+        return discard_run(held, run, "discarded by rowkeeper staging --discard")
+
+
+def _report(held: Hold, run: RunRecord, note: str) -> RunReport:
+    ledger = held.ledger
+    return RunReport.of(
+        run,
+        tuple(ledger.partitions(run.run)),
+        seconds=held.seconds,
+        notes=(note,),
+        gates=tuple(ledger.gate_results(run.run)),
+        override=ledger.override(run.run),
+    )
+
+
+def _who() -> str:
+    """The user of the operating system; nobody has signed in to anything else yet."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
