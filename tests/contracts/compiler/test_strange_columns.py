@@ -65,6 +65,23 @@ def test_chunks_with_dictionaries_of_their_own(annotation: Any):
     agree(model_of(annotation), pa.table({"x": pa.chunked_array(chunks)}))
 
 
+@pytest.mark.parametrize(
+    "constraint",
+    [
+        Field(max_digits=5),
+        Field(max_digits=2, decimal_places=4),
+        Field(le=Decimal("1e40")),
+        Field(ge=Decimal("0.0000000000001")),
+        Field(max_digits=3, decimal_places=3, ge=-1),
+    ],
+)
+def test_decimal_constraints_that_no_column_type_says(constraint: Any):
+    """Digits before and after the point counted together; bounds that no column holds."""
+    texts = ["12345.12345", "0.01", "0.0001", "12.3", "12345", "123456", "0", "-0.5", "0.123"]
+    for values in (pa.array(texts), pa.array([Decimal(text) for text in texts], pa.decimal128(12, 5))):
+        agree(model_of(Annotated[Decimal, constraint]), pa.table({"x": values}))
+
+
 @pytest.mark.parametrize("bound", ["le", "lt", "ge", "gt"])
 def test_a_bound_that_is_no_number(bound: str):
     """Nothing is on either side of NaN."""

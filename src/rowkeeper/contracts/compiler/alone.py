@@ -115,9 +115,8 @@ def encoded(cells: Any) -> Any:
     if pa.types.is_dictionary(cells.type):
         if cells.num_chunks == 1:
             return cells.chunk(0)
-        cells = cells.cast(
-            cells.type.value_type
-        )  # the chunks' dictionaries may be more than its index type can tell apart
+        # The values of all the chunks' dictionaries may be more than its index type can tell apart.
+        cells = cells.cast(cells.type.value_type)
     whole = cells.combine_chunks()
     whole = pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
     return whole.dictionary_encode()

@@ -99,9 +99,12 @@ def decimal_rule(schema: Mapping[str, Any], config: Mapping[str, Any], given: Gi
     whole, places = stored.precision - stored.scale, stored.scale
     if stored.precision > 38:
         raise Unsuited("more than 38 digits")
+    digits_max, places_max = schema.get("max_digits"), schema.get("decimal_places")
+    if digits_max is not None and (places_max is None or places_max > digits_max):
+        raise Unsuited("digits before and after the point are counted together")
     for bound in bounds.values():
-        if not bound.is_finite() or -bound.as_tuple().exponent > places:  # type: ignore[operator]
-            raise Unsuited(f"a bound with more than {places} places")
+        if not bound.is_finite() or -bound.as_tuple().exponent > places or bound.adjusted() >= whole:  # type: ignore[operator]
+            raise Unsuited("a bound that the column cannot hold")
     value = given.value.cast(pl.Decimal(stored.precision, places), strict=False)
     proof = "test_numbers.py::test_decimal"
     if pa.types.is_decimal(given.type):
