@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import polars as pl
 import pyarrow as pa
@@ -17,6 +17,7 @@ import pyarrow as pa
 from rowkeeper.batch import RuleCount
 from rowkeeper.contracts.faults import RULE_BROKEN, RULE_UNKNOWN, RowErrors, entry
 from rowkeeper.errors import DeclarationError
+from rowkeeper.frames import frame_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,9 +123,9 @@ def apply_rules(
 
 
 def _frame(table: pa.Table) -> pl.DataFrame:
-    frame: Any = pl.from_arrow(table)
+    frame = frame_of(table)
     floats = [name for name, kind in frame.schema.items() if kind.is_float()]
-    return frame.with_columns(pl.col(floats).fill_nan(None)) if floats else frame  # type: ignore[no-any-return]
+    return frame.with_columns(pl.col(floats).fill_nan(None)) if floats else frame
 
 
 def _answers(frame: pl.DataFrame, rule: BusinessRule) -> pl.Series:

@@ -7,9 +7,8 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import polars as pl
-
 from rowkeeper.errors import DeclarationError
+from rowkeeper.frames import frame_of
 from rowkeeper.measures import Figure, Measure, Rehearsal, StagedTable, Tally, TotalElsewhere
 from rowkeeper.quality.expression import judge_block, try_expression
 from rowkeeper.quality.gate import Asked, Finding, Gate, Offenders, Past, Severity, Status, Streamed, Verdict
@@ -56,7 +55,7 @@ def rehearse(gates: Sequence[Gate], rehearsal: Rehearsal, columns: Sequence[tupl
         try:
             for question in gate.questions():
                 if isinstance(question, Streamed):
-                    try_expression(question.expression, _frame(rehearsal.empty(gate.columns() or names[:1])))
+                    try_expression(question.expression, frame_of(rehearsal.empty(gate.columns() or names[:1])))
                 else:
                     rehearsal.try_out(question)
         except DeclarationError as error:
@@ -98,17 +97,13 @@ def _stream(questions: Sequence[Streamed], staged: StagedTable) -> dict[Streamed
         return found
     names = list(dict.fromkeys(name for each in questions for name in each.expression.meta.root_names()))
     for block in staged.blocks(names or [staged.columns[0][0]], BLOCK_ROWS):
-        rows = _frame(block)
+        rows = frame_of(block)
         for question, before in found.items():
             more = judge_block(question.expression, rows, SAMPLE_ROWS - len(before.sample))
             found[question] = Offenders(
                 before.judged + more.judged, before.offending + more.offending, (*before.sample, *more.sample)
             )
     return found
-
-
-def _frame(table: Any) -> pl.DataFrame:
-    return pl.DataFrame(pl.from_arrow(table))
 
 
 def _sample(gate: Gate, finding: Finding, replies: Sequence[Any], staged: StagedTable) -> tuple[Mapping[str, Any], ...]:

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import polars as pl
 
+from rowkeeper.frames import frame_of
 from rowkeeper.measures import Figure, Measure, StagedTable
 
 SAMPLE_ROWS = 100_000
@@ -123,7 +124,7 @@ def profile_of(staged: StagedTable, answers: Mapping[Measure, Any], classified: 
     rows = int(answers[Figure("rows")])
     sample = pl.DataFrame()
     if plain and rows:
-        sample = pl.DataFrame(pl.from_arrow(staged.spread(plain, SAMPLE_ROWS, TEXT_CHARACTERS_MAX)))
+        sample = frame_of(staged.spread(plain, SAMPLE_ROWS, TEXT_CHARACTERS_MAX))
     columns = []
     for name, kind in staged.columns:
         nulls = int(answers[Figure("nulls", name)])

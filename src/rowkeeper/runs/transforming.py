@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from rowkeeper.batch import ROW_ID
 from rowkeeper.errors import TransformError
+from rowkeeper.frames import frame_of
 from rowkeeper.pipeline import Transform, transform_takes_polars
 
 
@@ -28,7 +29,7 @@ def apply_transform(transform: Transform, rows: pa.Table) -> pa.Table:
     name = getattr(transform, "__name__", type(transform).__name__)
     polars = transform_takes_polars(transform)
     try:
-        made = transform(pl.from_arrow(rows) if polars else rows)  # type: ignore[arg-type]
+        made = transform(frame_of(rows) if polars else rows)  # type: ignore[arg-type]
     except Exception as error:  # the user's own code may raise anything
         raise TransformError(
             f"the transform {name} raised {type(error).__name__}{_place_of(error)}",
