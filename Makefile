@@ -28,8 +28,10 @@ lint: $(READY)            ## ruff, mypy --strict, import-linter
 bench: $(READY)           ## ratios to a raw INSERT ... SELECT FROM file(), and peak memory
 	$(BIN)/python -m bench
 
-torture: $(READY)         ## the long proofs: kills, disk faults, power loss (needs root and FUSE)
+torture: $(READY)         ## the long proofs: disk faults, kills, power loss (need root and FUSE), all pairs of failpoints, 10 million rows against Pydantic
 	$(BIN)/python -m tests.torture
+	$(BIN)/python -m tests.runs.pairs
+	$(BIN)/python -m tests.contracts.compiler.differential
 
 lock: $(READY)            ## pin what pyproject.toml allows
 	$(BIN)/python -m pip install --quiet uv

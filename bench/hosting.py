@@ -70,8 +70,9 @@ def main() -> None:
             destination = rk.destinations.clickhouse("trips", order_by=["pickup_at", "trip_id"])
             session: TableSession = destination.connect(workspace.site, Contract(Trip).schema)
             if how == "inside":
-                places = EnginePlaces(Path(folder) / "inside")
-                places.folder.mkdir()
+                session.home = Path(folder) / "inside"
+                places = EnginePlaces.under(session.home)
+                places.folder.mkdir(parents=True)
                 os.environ[configuration.KEY_VARIABLE] = "00" * 32
                 session.statements = Inside(Engine(configuration.write(places), Limits(2 << 30, 60.0)))
             session.prepare()

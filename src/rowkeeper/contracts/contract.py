@@ -33,7 +33,7 @@ from rowkeeper.contracts.passing import (
     passed_field,
     unknown_columns,
 )
-from rowkeeper.contracts.reading import rows_of
+from rowkeeper.contracts.reading import rows_of, without_views
 from rowkeeper.contracts.rules import BusinessRule, apply_rules, check_rules
 from rowkeeper.errors import ColumnsDiffer, ContractError
 from rowkeeper.protocols import Columns, DriftPolicy
@@ -151,6 +151,7 @@ class Contract:
             return self._check_documents(batch)
         added = self._unknown_of_table(batch)
         shown = batch.table if whole_rows or self._is_shown_unknown else batch.table.select(self._known_of(batch))
+        shown = without_views(shown)
         decided = self._compiler.decide(shown)
         if not len(decided.left):
             split = _Split(decided.accepted, decided.positions, {})

@@ -63,7 +63,11 @@ def entry(type: str, loc: Sequence[str | int], message: str) -> dict[str, Any]:
 
 def errors_of(error: ValidationError) -> RowErrors:
     """Pydantic's error list without inputs and links, its context made JSON-safe."""
-    found = [_safe_entry(dict(each)) for each in error.errors(include_url=False, include_input=False)]
+    found: RowErrors = error.errors(include_url=False, include_input=False)  # type: ignore[assignment]
+    for each in found:
+        each["loc"] = [part if type(part) is str else _json_safe(part) for part in each["loc"]]
+        if "ctx" in each:
+            each["ctx"] = _json_safe(each["ctx"])
     if len(found) > ERRORS_PER_ROW_MAX:
         cut = len(found) - ERRORS_PER_ROW_MAX
         found[ERRORS_PER_ROW_MAX:] = [entry(MORE_ERRORS, (), f"and {cut:,} more errors")]
@@ -75,17 +79,12 @@ def errors_of_raised(error: Exception, model: str) -> RowErrors:
     return [entry(VALIDATOR_RAISED, (), f"the model {model} raised {type(error).__name__}")]
 
 
-def _safe_entry(error: dict[str, Any]) -> dict[str, Any]:
-    error["loc"] = [_json_safe(each) for each in error["loc"]]
-    if "ctx" in error:
-        error["ctx"] = _json_safe(error["ctx"])
-    return error
-
-
 def _json_safe(value: Any) -> Any:  # noqa: PLR0911 - a table of kinds
     kind = type(value)
-    if value is None or kind is str or kind is bool:  # nearly all of them
+    if value is None or kind is str or kind is bool:
         return value
+    if kind is dict:
+        return {str(key): _json_safe(each) for key, each in value.items()}
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int):

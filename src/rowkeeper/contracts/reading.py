@@ -51,6 +51,26 @@ def rows_of(table: pa.Table) -> Rows:
     return Rows((dict(zip(names, row, strict=False)) for row in zip(*columns, strict=True)), unreadable)
 
 
+def without_views(table: pa.Table) -> pa.Table:
+    """The table with its views of text and bytes as ordinary columns: Arrow can neither filter nor take views."""
+    wanted = pa.schema([field.with_type(_without_views(field.type)) for field in table.schema])
+    return table if wanted.equals(table.schema) else table.cast(wanted)
+
+
+def _without_views(type: Any) -> pa.DataType:
+    if pa.types.is_string_view(type):
+        return pa.large_string()
+    if pa.types.is_binary_view(type):
+        return pa.large_binary()
+    if pa.types.is_struct(type):
+        return pa.struct([field.with_type(_without_views(field.type)) for field in type])
+    if pa.types.is_list(type):
+        return pa.list_(type.value_field.with_type(_without_views(type.value_type)))
+    if pa.types.is_large_list(type):
+        return pa.large_list(type.value_field.with_type(_without_views(type.value_type)))
+    return type  # type: ignore[no-any-return]
+
+
 def python_values(column: pa.ChunkedArray[Any]) -> tuple[list[Any], dict[int, Unfit]]:
     """The values of a column, and by position those that Python cannot hold (None in their place)."""
     wanted = _in_microseconds(column.type)

@@ -2,7 +2,7 @@
 
 schema.py a model's core schema: its fields, what each is looked up under, and what keeps them from standing alone
 rule.py   what a rule says of a column: which rows it surely accepts, and with which values
-numbers.py, text.py, times.py, choices.py   the rules
+numbers.py, text.py, times.py, choices.py   the rules;  isotime.py  times as text, by numpy
 alone.py  a field that only Pydantic can judge, judged without the rest of its row
 plan.py   the fields' rules for one layout of input; rows that they do not decide are left to Pydantic
 

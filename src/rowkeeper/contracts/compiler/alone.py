@@ -76,9 +76,12 @@ class Alone:
         good: list[bool] = []
         validate = self._validate
         for position, value in enumerate(values):
+            if position in unreadable:
+                good.append(False)
+                continue
             try:
                 held.append(validate(value))
-                good.append(position not in unreadable)
+                good.append(True)
             except MemoryError:
                 raise
             except Exception:  # noqa: BLE001 - the user's own validators may raise anything; the whole row will say what
@@ -109,9 +112,15 @@ def places_of(good: Any) -> Any:
 
 def encoded(cells: Any) -> Any:
     """A column as one dictionary array."""
+    if pa.types.is_dictionary(cells.type):
+        if cells.num_chunks == 1:
+            return cells.chunk(0)
+        cells = cells.cast(
+            cells.type.value_type
+        )  # the chunks' dictionaries may be more than its index type can tell apart
     whole = cells.combine_chunks()
     whole = pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
-    return whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
+    return whole.dictionary_encode()
 
 
 def _is_of_library(function: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -69,6 +70,8 @@ def float_rule(schema: Mapping[str, Any], config: Mapping[str, Any], given: Give
     if schema.get("multiple_of") is not None:
         raise Unsuited("multiple_of a float is rounded in Pydantic's own way")
     bounds = {key: float(schema[key]) for key in BOUNDS if schema.get(key) is not None}
+    if any(math.isnan(bound) for bound in bounds.values()):
+        raise Unsuited("a bound that is no number")
     proof = "test_numbers.py::test_float"
     if pa.types.is_float32(given.type) or pa.types.is_float64(given.type):
         value = given.value.cast(pl.Float64)
@@ -102,7 +105,9 @@ def decimal_rule(schema: Mapping[str, Any], config: Mapping[str, Any], given: Gi
     value = given.value.cast(pl.Decimal(stored.precision, places), strict=False)
     proof = "test_numbers.py::test_decimal"
     if pa.types.is_decimal(given.type):
-        if given.type.precision > 38 or given.type.scale > places or given.type.precision - given.type.scale > whole:
+        if not pa.types.is_decimal128(given.type) or given.type.scale < 0:
+            raise Unsuited(f"Polars does not read {given.type}")
+        if given.type.scale > places or given.type.precision - given.type.scale > whole:
             raise Unsuited(f"{given.type} may not fit {stored}")
         return Rule("V", _bounded(value, bounds), value, proof=proof)
     if is_text(given.type) and not is_strict(schema, config) and whole >= 1:

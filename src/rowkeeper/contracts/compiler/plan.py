@@ -267,7 +267,7 @@ class _Plan:
         """Args: absent: by field, in which rows its key is absent."""
         rows = table.num_rows
         everything = pl.int_range(0, rows, dtype=pl.UInt64, eager=True).to_arrow()
-        if not self._fields:
+        if not self._fields or not all(_is_readable(table[field.key]) for field in self._fields if field.key):
             return Decided(self._schema.empty_table(), everything[:0], everything)
         if any(field.constant is None and field.name in absent for field in self._fields):
             return Decided(self._schema.empty_table(), everything[:0], everything)
@@ -338,8 +338,12 @@ def _look(field: _Field, rule: Rule, cells: pa.ChunkedArray[Any]) -> _Looked:
     value = None if rule.value is None else rule.value.alias(field.name)
     if rule.costly and (distinct := _by_distinct(field, rule, cells)) is not None:
         return _Looked(distinct, pl.col(f"{field.name} ok"), None if value is None else pl.col(field.name))
-    series = [_series(field.name, cells)]
+    column = _series(field.name, cells)
+    series = [column if rule.prepare is None else rule.prepare(column).alias(field.name)]
     present = pl.col(field.name).is_not_null()
+    if field.nullable and has_nulls and rule.prepare is not None:
+        present = pl.col(f"{field.name} is there")
+        series.append(column.is_not_null().alias(f"{field.name} is there"))
     if not field.nullable:
         return _Looked(series, both(rule.ok, present if has_nulls else None), value)
     if rule.ok is None or not has_nulls:
@@ -353,6 +357,17 @@ def _or_absent(looked: _Looked, name: str, absent: pa.Array[Any] | None) -> _Loo
         return looked
     missing = pl.Series(f"{name} absent", absent)
     return _Looked([*looked.series, missing], looked.ok.fill_null(False) | pl.col(missing.name), looked.value)
+
+
+def _is_readable(cells: pa.ChunkedArray[Any]) -> bool:
+    """Whether text is UTF-8 throughout: Arrow does not look by itself, and Polars would crash on what is not."""
+    if not is_text(cells.type):
+        return True
+    try:
+        cells.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _series(name: str, cells: pa.ChunkedArray[Any]) -> pl.Series:

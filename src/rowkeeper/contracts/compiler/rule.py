@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import polars as pl
@@ -39,6 +39,7 @@ class Rule:
         kind: V if every value that Pydantic accepts is accepted here, P if only values of a narrow form are.
         ok: true for a value that is surely accepted; false or null leaves it to Pydantic. None: every value but null.
         value: what an accepted value becomes. None: it stays as it is (in the contract's Arrow type).
+        prepare: what is done to the column first, once for `ok` and `value`; what it cannot read becomes null.
         costly: whether it is worth while to check each distinct value once.
         proof: the test that compares this rule with Pydantic.
     """
@@ -46,6 +47,7 @@ class Rule:
     kind: Literal["V", "P"]
     ok: pl.Expr | None
     value: pl.Expr | None = None
+    prepare: Callable[[pl.Series], pl.Series] | None = None
     costly: bool = False
     proof: str = ""
 
