@@ -102,11 +102,13 @@ class Contract:
             mode: of the source.
             layout: columns of the source; by default text, or typed as the contract's own.
         """
-        return explain_fields(self._compiler.kinds(layout or self._layout(mode)), self._own_schema, mode)
+        if mode is InputMode.JSON:
+            return explain_fields(self._compiler.kinds_of_documents(), self._own_schema)
+        return explain_fields(self._compiler.kinds(layout or self._layout(mode)), self._own_schema)
 
     def _layout(self, mode: InputMode) -> pa.Schema:
         keys = self._compiler.keys()
-        text = mode is not InputMode.PYTHON
+        text = mode is InputMode.STRINGS
         return pa.schema([pa.field(keys[each.name], pa.string() if text else each.type) for each in self._own_schema])
 
     def evolved(self, added: Iterable[pa.Field[Any]]) -> Contract:
@@ -211,25 +213,31 @@ class Contract:
     # ---------------------------------------------------------------------- JSON documents
 
     def _check_documents(self, batch: Batch) -> Verdict:
+        """By column what can be read as columns, which has no unknown keys unless they are ignored; the rest whole."""
+        decided = self._compiler.decide_documents(batch.table[RAW_LINE], skip_unknown=self.drift == "ignore")
+        left = batch.table if not len(decided.positions) else batch.table.take(decided.left)
         parts: list[Judged] = []
-        unknown: dict[int, dict[str, str | None]] = {}  # by position in the batch
+        unknown: dict[int, dict[str, str | None]] = {}  # by position among those left, and so is the next
         strange: dict[int, RowErrors] = {}
-        for number, part in enumerate(_parts_of(batch.table)):
+        for number, part in enumerate(_parts_of(left)):
             documents: list[Any] = part[RAW_LINE].to_pylist()
             judged = self._checker.check_documents(documents)
             parts.append(judged)
             if self.drift != "ignore":
                 for position in judged.accepted:
                     self._look_for_unknown(documents[position], number * PART_ROWS + position, unknown, strange)
-        split = self._joined(parts)
+        split = _merged(decided, self._joined(parts))
         fields = self._carried_with(unknown)
+        places: list[Any] = decided.left.to_pylist() if unknown or strange else []
+        unknown = {places[position]: row for position, row in unknown.items()}
+        strange = {places[position]: errors for position, errors in strange.items()}
         index: list[Any] = split.index.to_pylist() if fields else []
         for field, column in zip(fields, json_columns([unknown.get(place) for place in index], fields), strict=True):
             stored, unfit = fitted(column, field)
             split = split.with_column(field, stored)
             for place, fault in unfit.items():
                 strange.setdefault(index[place], []).append(fault.at(field.name))
-        return self._ruled(split.without(strange)).verdict(batch.table.num_rows)
+        return self._ruled(split.without(strange)).verdict(len(decided.left))
 
     def _look_for_unknown(
         self,

@@ -8,11 +8,8 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from rowkeeper.batch import InputMode
 from rowkeeper.contracts.columntype import TYPE_KEY
 from rowkeeper.contracts.compiler import FieldKind
-
-DOCUMENTS = "JSON documents go to Pydantic one by one"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,10 +31,8 @@ class FieldPlan:
     why: str
 
 
-def explain_fields(kinds: Iterable[FieldKind], schema: pa.Schema, mode: InputMode) -> list[FieldPlan]:
+def explain_fields(kinds: Iterable[FieldKind], schema: pa.Schema) -> list[FieldPlan]:
     """The plan of each field, in the order of the columns."""
-    if mode is InputMode.JSON:
-        return [FieldPlan(field.name, "F", _column(field), "", DOCUMENTS) for field in schema]
     return [
         FieldPlan(each.name, each.kind, _column(schema.field(each.name)), each.expression, each.why) for each in kinds
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 import polars as pl
@@ -12,10 +13,11 @@ import pyarrow.compute as pc
 from pydantic import BaseModel
 
 from rowkeeper.contracts.columntype import Column
-from rowkeeper.contracts.compiler import choices, numbers, text, times
+from rowkeeper.contracts.compiler import choices, documents, numbers, text, times
 from rowkeeper.contracts.compiler.alone import DISTINCT_SHARE_MAX, Alone, encoded, places_of
 from rowkeeper.contracts.compiler.rule import Given, Rule, Unsuited, both, is_text
-from rowkeeper.contracts.compiler.schema import FieldSchema, ModelSchema, Together, model_schema
+from rowkeeper.contracts.compiler.schema import FieldSchema, ModelSchema, Together, model_schema, without_nullable
+from rowkeeper.contracts.documents import DocumentReader
 
 MakeRule = Callable[[Mapping[str, Any], Mapping[str, Any], Given], Rule]
 RULES: dict[str, MakeRule] = {
@@ -34,6 +36,7 @@ RULES: dict[str, MakeRule] = {
     "enum": choices.enum_rule,
 }
 SAMPLE_ROWS = 1_000
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 OK = "accepted by all rules"
 
 
@@ -71,7 +74,10 @@ class Decided:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Field:
-    """A field with its way of being judged: exactly one of `constant`, `rule` and `alone` is there."""
+    """A field with its way of being judged: exactly one of `rule` and `alone`, or only `constant`.
+
+    `constant` is what the field holds where its key is absent, as a scalar of its column, if that can be said.
+    """
 
     name: str
     key: str
@@ -99,10 +105,67 @@ class Compiler:
         except Together as reason:
             self._why_together = str(reason)
         self._plans: dict[tuple[tuple[str, str], ...], _Plan] = {}
+        self._documents = self._document_fields()
 
     def decide(self, table: pa.Table) -> Decided:
         """What the columns can say of a table; in rows that they leave, nothing has been looked for."""
         return self._plan(table.schema).decide(table)
+
+    def decide_documents(self, given: pa.ChunkedArray[Any], *, skip_unknown: bool) -> Decided:
+        """What the columns can say of JSON documents (large_binary), of which none has a key that is not known.
+
+        Args:
+            skip_unknown: such keys may be there, as far as the model ignores them too.
+        """
+        everything: pa.Array[Any] = pl.int_range(0, len(given), dtype=pl.UInt64, eager=True).to_arrow()
+        if isinstance(self._documents, str):
+            return Decided(self._schema.empty_table(), everything[:0], everything)
+        assert self._model is not None
+        alone = all(len(field.keys) == 1 for field in self._model.fields)
+        wanted = pa.schema([(field.keys[0], type) for field, type, _ in self._documents])
+        reader = DocumentReader(wanted, unknown=skip_unknown and alone and self._model.ignores_extra)
+        known = documents.settled(reader.read(given), given, [(field, none) for field, _, none in self._documents])
+        decided = self._plan(wanted).decide(known.table, known.absent)
+        positions = known.positions.take(decided.positions)
+        if len(positions) == len(everything):
+            return Decided(decided.accepted, positions, everything[:0])
+        left: Any = pc.invert(pc.is_in(everything, positions))
+        return Decided(decided.accepted, positions, everything.filter(left))
+
+    def kinds_of_documents(self) -> list[FieldKind]:
+        """How each field is judged in JSON documents."""
+        if isinstance(self._documents, str):
+            why = f"documents go to Pydantic whole: {self._documents}"
+            return [FieldKind(name, "F", why=why) for name in self._schema.names]
+        wanted = pa.schema([(field.keys[0], type) for field, type, _ in self._documents])
+        why = "other JSON types and forms go to Pydantic"
+        return [dataclasses.replace(kind, kind="P", why=why) for kind in self.kinds(wanted)]
+
+    def _document_fields(self) -> list[tuple[FieldSchema, pa.DataType, bool]] | str:
+        """Each field, the type that its JSON value is read as, and whether it takes None; or why there is no such."""
+        if self._model is None:
+            return self._why_together
+        found = []
+        for field in self._model.fields:
+            schema, nullable = without_nullable(field.schema)
+            type = self._type_in_documents(field.name, schema)
+            if type is None:
+                return f"no column check knows the JSON values of {field.name} ({schema['type']})"
+            if nullable and not self._columns[field.name].type.nullable:
+                return f"the column of {field.name} takes no null"
+            found.append((field, type, nullable))
+        keys = [field.keys[0] for field, _, _ in found]
+        return "two fields have the same key" if len(set(keys)) < len(keys) else found
+
+    def _type_in_documents(self, name: str, schema: Mapping[str, Any]) -> pa.DataType | None:
+        assert self._model is not None
+        for type in documents.TYPES.get(schema["type"], ()):
+            try:
+                _rule(schema, self._model.config, Given(pl.col(name), type, self._columns[name].type.arrow))
+            except Unsuited:
+                continue
+            return type
+        return None
 
     def kinds(self, source: pa.Schema) -> list[FieldKind]:
         """How each field is judged in a table of this layout."""
@@ -147,9 +210,7 @@ class Compiler:
         if not there:
             return _absent(field, column), FieldKind(field.name, "V", "its default")
         type = source.field(there[0]).type
-        schema, nullable = field.schema, False
-        while schema["type"] == "nullable" and set(schema) <= {"type", "schema", "metadata", "serialization"}:
-            schema, nullable = schema["schema"], True
+        schema, nullable = without_nullable(field.schema)
         try:
             rule = _rule(schema, model.config, Given(pl.col(field.name), type, column.type.arrow))
             if nullable and not column.type.nullable:
@@ -161,7 +222,7 @@ class Compiler:
         expression = "any value" if rule.ok is None else str(rule.ok)
         why = "" if rule.kind == "V" else "other forms go to Pydantic"
         kind = FieldKind(field.name, rule.kind, expression, why)
-        return _Field(field.name, there[0], nullable, rule=rule), kind
+        return _Field(field.name, there[0], nullable, rule=rule, constant=_default(field, column)), kind
 
 
 def _why_not_apart(model: ModelSchema, source: pa.Schema) -> str:
@@ -176,10 +237,15 @@ def _why_not_apart(model: ModelSchema, source: pa.Schema) -> str:
 def _absent(field: FieldSchema, column: Column) -> _Field:
     if not field.default:
         raise Together(f"there is no column for {field.name}")
-    array, unfit = column.build(field.default)
-    if unfit:
+    constant = _default(field, column)
+    if constant is None:
         raise Together(f"the default of {field.name} does not fit its column")
-    return _Field(field.name, "", nullable=True, constant=array[0])
+    return _Field(field.name, "", nullable=True, constant=constant)
+
+
+def _default(field: FieldSchema, column: Column) -> Any:
+    array, unfit = column.build(field.default)
+    return None if unfit or not field.default else array[0]
 
 
 def _rule(schema: Mapping[str, Any], config: Mapping[str, Any], given: Given) -> Rule:
@@ -197,12 +263,15 @@ class _Plan:
         self._schema = schema
         self._fields = fields
 
-    def decide(self, table: pa.Table) -> Decided:
+    def decide(self, table: pa.Table, absent: Mapping[str, pa.Array[Any]] = NOTHING) -> Decided:
+        """Args: absent: by field, in which rows its key is absent."""
         rows = table.num_rows
         everything = pl.int_range(0, rows, dtype=pl.UInt64, eager=True).to_arrow()
         if not self._fields or not all(_is_readable(table[field.key]) for field in self._fields if field.key):
             return Decided(self._schema.empty_table(), everything[:0], everything)
-        seen = _seen(table, self._fields)
+        if any(field.constant is None and field.name in absent for field in self._fields):
+            return Decided(self._schema.empty_table(), everything[:0], everything)
+        seen = _seen(table, self._fields, absent)
         mask = seen.ok
         made = dict(seen.values)
         for field in self._fields:
@@ -213,14 +282,16 @@ class _Plan:
         positions = everything if mask is None else everything.filter(mask)
         columns = []
         for field, stored in zip(self._fields, self._schema, strict=True):
-            values = field.constant
-            if values is None:
+            if field.rule is None and field.alone is None:
+                values: Any = pa.repeat(field.constant, len(positions))
+            else:
                 values = made[field.name] if field.name in made else table[field.key]
                 values = values if mask is None else values.filter(mask)
                 # Only now: what is not accepted need not have a value of the stored type.
                 values = values if values.type == stored.type else values.cast(stored.type)
-            else:
-                values = pa.repeat(values, len(positions))
+            if field.name in absent:
+                missing = absent[field.name] if mask is None else absent[field.name].filter(mask)
+                values = pc.if_else(missing, field.constant, values)
             columns.append(values)
         left = everything[:0] if mask is None else everything.filter(pc.invert(mask))
         return Decided(pa.table(columns, schema=self._schema), positions, left)
@@ -234,8 +305,12 @@ class _Seen:
     values: Mapping[str, pa.Array[Any]]
 
 
-def _seen(table: pa.Table, fields: Sequence[_Field]) -> _Seen:
-    looked = [_look(field, field.rule, table[field.key]) for field in fields if field.rule is not None]
+def _seen(table: pa.Table, fields: Sequence[_Field], absent: Mapping[str, pa.Array[Any]]) -> _Seen:
+    looked = [
+        _or_absent(_look(field, field.rule, table[field.key]), field.name, absent.get(field.name))
+        for field in fields
+        if field.rule is not None
+    ]
     together = both(*(each.ok for each in looked))
     selected = [each.value for each in looked if each.value is not None]
     if together is not None:
@@ -274,6 +349,14 @@ def _look(field: _Field, rule: Rule, cells: pa.ChunkedArray[Any]) -> _Looked:
     if rule.ok is None or not has_nulls:
         return _Looked(series, rule.ok, value)
     return _Looked(series, rule.ok.fill_null(False) | ~present, value)
+
+
+def _or_absent(looked: _Looked, name: str, absent: pa.Array[Any] | None) -> _Looked:
+    """A rule that does not ask for a value where the key is absent."""
+    if absent is None or looked.ok is None:
+        return looked
+    missing = pl.Series(f"{name} absent", absent)
+    return _Looked([*looked.series, missing], looked.ok.fill_null(False) | pl.col(missing.name), looked.value)
 
 
 def _is_readable(cells: pa.ChunkedArray[Any]) -> bool:

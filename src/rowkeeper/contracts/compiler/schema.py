@@ -129,6 +129,14 @@ def _default(schema: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[Any,
     return (schema["default"],) if "default" in schema else ()
 
 
+def without_nullable(schema: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
+    """The schema within `nullable`, and whether there was one."""
+    nullable = False
+    while schema["type"] == "nullable" and set(schema) <= {"type", "schema", "metadata", "serialization"}:
+        schema, nullable = schema["schema"], True
+    return schema, nullable
+
+
 def nodes(schema: Any) -> Iterator[Mapping[str, Any]]:
     """A core schema and every one inside it; neither definitions nor functions are followed."""
     if isinstance(schema, Mapping):

@@ -1,0 +1,108 @@
+"""JSON documents: which type each field's key is read as, and what a null cell stands for.
+
+A JSON value of that type is to Pydantic what the same value of Python is, in lax mode; a value of another type cannot
+be read as a column, and its row goes to Pydantic. A key that is null and one that is absent are both null cells, so
+where they mean different things, the document's text is looked at. Proof: tests/contracts/test_documents.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rowkeeper.contracts.compiler.schema import FieldSchema
+from rowkeeper.contracts.documents import Read
+
+TYPES: dict[str, tuple[pa.DataType, ...]] = {
+    "bool": (pa.bool_(),),
+    "int": (pa.int64(),),
+    "float": (pa.float64(),),
+    "decimal": (pa.string(),),
+    "str": (pa.string(),),
+    "uuid": (pa.string(),),
+    "date": (pa.string(),),
+    "datetime": (pa.string(),),
+    "literal": (pa.string(), pa.int64()),
+    "enum": (pa.string(), pa.int64()),
+}
+"""By type of core schema, the types that its values may be read as, the first that suits its rule being taken."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settled:
+    """Documents in which it is known what each null cell stands for.
+
+    Attributes:
+        table: those rows.
+        positions: where they stand.
+        absent: for fields with a default, by name, in which rows the key is absent; the other null cells are nulls.
+    """
+
+    table: pa.Table
+    positions: pa.Array[Any]
+    absent: Mapping[str, pa.Array[Any]]
+
+
+def settled(read: Read, documents: pa.ChunkedArray[Any], fields: Sequence[tuple[FieldSchema, bool]]) -> Settled:
+    """Leaves out the rows in which a null cell cannot be told, or has no meaning but an error.
+
+    Args:
+        fields: each with whether it takes None.
+    """
+    text: pl.Series | None = None
+    absences: dict[str, Any] = {}
+    keep: Any = None
+    for field, nullable in fields:
+        cells = read.table[field.keys[0]]
+        if not cells.null_count or (nullable and field.default == (None,)) or not (nullable or field.default):
+            continue  # no question; one answer to both; or both are refused, by Pydantic
+        if text is None:
+            text = _text(documents, read.positions)
+        empty: Any = _array(pc.is_null(cells))
+        known: Any = pc.invert(empty)
+        nulls, absent = _told_apart(text.filter(pl.Series(empty)), field.keys[0])
+        if nullable:
+            known = pc.or_(known, _spread(nulls, empty))
+        if field.default:
+            absences[field.name] = _spread(absent, empty)
+            known = pc.or_(known, absences[field.name])
+        keep = known if keep is None else pc.and_(keep, known)
+    if keep is None or pc.all(keep).as_py():
+        return Settled(read.table, read.positions, absences)
+    absences = {name: each.filter(keep) for name, each in absences.items()}
+    return Settled(read.table.filter(keep), read.positions.filter(keep), absences)
+
+
+def _array(values: Any) -> Any:
+    return values.combine_chunks()
+
+
+def _text(documents: pa.ChunkedArray[Any], positions: pa.Array[Any]) -> pl.Series:
+    read = documents if len(positions) == len(documents) else documents.take(positions)
+    text = pl.from_arrow(read.cast(pa.large_string()))
+    assert isinstance(text, pl.Series)
+    return text
+
+
+def _told_apart(text: pl.Series, key: str) -> tuple[pl.Series, pl.Series]:
+    """In which documents a key, whose cell is null, is surely null, and in which it is surely absent.
+
+    Without a backslash every quote begins or ends a string, so the key in quotes is in the text if it is in the
+    document; and if a colon follows, it is a key, and of the document itself if that has no other braces.
+    """
+    plain = ~text.str.contains("\\", literal=True)
+    there = text.str.contains(f'"{key}"', literal=True)
+    null = text.str.contains(rf'"{re.escape(key)}"[ \t\r\n]*:[ \t\r\n]*null')
+    return plain & null & (text.str.count_matches("{", literal=True) == 1), plain & ~there
+
+
+def _spread(answers: pl.Series, asked: Any) -> Any:
+    """The answers in the places that were asked for, false elsewhere."""
+    spread: Any = pc.replace_with_mask(pa.repeat(pa.scalar(False), len(asked)), asked, answers.to_arrow())
+    return spread
