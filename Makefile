@@ -17,7 +17,7 @@ demo: $(READY)            ## load the real flights of 2013, twice, into the embe
 	$(BIN)/python examples/demo.py
 
 test: $(READY)            ## every test that needs no more than this machine and a few minutes
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(READY)            ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
