@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import json
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -78,8 +79,9 @@ class Batch:
         first_row: number in the partition of the first row that this batch accounts for, from 0.
         next_row: where the following batch begins; `next_row - first_row` rows were read.
         row_numbers: uint64 array, number in the partition of each row of `table`.
-        places: string array, where a person finds each row of `table` ("line 17", "row 16").
+        places: where a person finds each row of `table`: uint64 array of numbers in `unit`s from 1, or a string array.
         malformed: the rows that could not be read as rows.
+        unit: what `places` counts, such as "line"; empty where they are text.
     """
 
     table: pa.Table
@@ -90,6 +92,7 @@ class Batch:
     row_numbers: pa.Array[Any]
     places: pa.Array[Any]
     malformed: tuple[Malformed, ...] = ()
+    unit: str = ""
 
     def __post_init__(self) -> None:
         assert len(self.row_numbers) == len(self.places) == self.table.num_rows
@@ -100,6 +103,11 @@ class Batch:
         """How many rows of the source this batch stands for."""
         return self.next_row - self.first_row
 
+    def places_of(self, positions: pa.Array[Any]) -> list[str]:
+        """Where a person finds the rows at these positions of `table`: "line 17"."""
+        found: list[Any] = self.places.take(positions).to_pylist()
+        return [f"{self.unit} {each}" for each in found] if self.unit else found
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RejectedRow:
@@ -107,11 +115,18 @@ class RejectedRow:
 
     Attributes:
         index: its position in the batch's table.
-        errors: Pydantic's own error list (`ValidationError.errors(include_url=False)`), JSON-safe.
+        text: its errors as JSON. A batch may have a hundred thousand of them: as lists of dicts they would keep
+            Python's garbage collector busier than the check is.
     """
 
     index: int
-    errors: list[dict[str, Any]]
+    text: str
+
+    @property
+    def errors(self) -> list[dict[str, Any]]:
+        """Pydantic's own error list (`ValidationError.errors(include_url=False)`), JSON-safe."""
+        found: list[dict[str, Any]] = json.loads(self.text)
+        return found
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from rowkeeper.batch import Batch
 from rowkeeper.protocols import Columns
 from rowkeeper.sources import files
@@ -23,6 +25,11 @@ def batches(
         for partition in plan.load
         for batch in source.read(partition, start_row=start_row, batch_rows=batch_rows, columns=columns)
     ]
+
+
+def places_of(batch: Batch) -> list[str]:
+    """Where a person finds each row."""
+    return batch.places_of(pa.array(range(batch.table.num_rows), pa.uint64()))
 
 
 def rows(path: Path, **options: Any) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from rowkeeper.errors import ConfigurationError, SourceError
 from rowkeeper.protocols import Columns
 from rowkeeper.sources import files
 from rowkeeper.sources.file import delimited, pacing
-from tests.sources.reading import ANY, batches, rows
+from tests.sources.reading import ANY, batches, places_of, rows
 
 FRAGMENTS = ["a", "b", ",", '"', "\n", "\r\n", "\r\n", "x", '""', " ", "é", '","', '"\n', ',"']
 
@@ -133,7 +133,7 @@ def test_a_row_of_another_width_keeps_its_text_and_counts(tmp_path: Path):
         (1, "row 2", "3 fields where the header has 2", b"3,4,5"),
         (3, "row 4", "1 fields where the header has 2", b"8"),
     ]
-    assert (found.row_numbers.to_pylist(), found.places.to_pylist()) == ([0, 2], ["row 1", "row 3"])
+    assert (found.row_numbers.to_pylist(), places_of(found)) == ([0, 2], ["row 1", "row 3"])
 
 
 def test_a_row_beyond_the_limit_is_an_error_and_one_below_it_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

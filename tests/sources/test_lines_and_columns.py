@@ -17,7 +17,7 @@ from rowkeeper.batch import RAW_LINE, InputMode
 from rowkeeper.errors import SourceError
 from rowkeeper.sources import sample
 from rowkeeper.sources.file import columnar, lines
-from tests.sources.reading import batches, rows
+from tests.sources.reading import batches, places_of, rows
 
 
 def written(path: Path, content: bytes) -> Path:
@@ -45,7 +45,7 @@ def test_lines_are_rows_with_their_line_numbers(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lines, "CHUNK_BYTES", chunk_bytes)
         found = batches(path, batch_rows=3, start_row=start)
-    places = [place for batch in found for place in batch.places.to_pylist()]
+    places = [place for batch in found for place in places_of(batch)]
     texts_read = [row[RAW_LINE] for batch in found for row in batch.table.to_pylist()]
     assert [(int(p.removeprefix("line ")), t.rstrip(b"\r")) for p, t in zip(places, texts_read, strict=True)] == [
         (n, t.rstrip(b"\r")) for n, t in expected[start:]
@@ -103,7 +103,7 @@ def test_parquet_from_any_row_on(tmp_path: Path, start: int, batch_rows: int):
     assert [row for batch in found for row in batch.table.to_pylist()] == TABLE.to_pylist()[start:]
     assert [n for batch in found for n in batch.row_numbers.to_pylist()] == list(range(start, 1000))
     assert all(batch.table.schema.field("b").type == pa.string() for batch in found)
-    assert [p for batch in found for p in batch.places.to_pylist()][:1] == [f"row {start + 1}"][: 1000 - start]
+    assert [p for batch in found for p in places_of(batch)][:1] == [f"row {start + 1}"][: 1000 - start]
 
 
 @pytest.mark.parametrize("cut", [0, 3, 100, 2000, -1, -5, -60])

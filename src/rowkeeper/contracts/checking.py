@@ -14,7 +14,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ValidationError
 
 from rowkeeper.contracts.columntype import Column
-from rowkeeper.contracts.faults import UNSTORABLE, RowErrors, Unfit, errors_of, errors_of_raised
+from rowkeeper.contracts.faults import UNSTORABLE, RowErrors, Unfit, as_text, errors_of, errors_of_raised
 from rowkeeper.contracts.reading import Rows
 
 
@@ -25,12 +25,12 @@ class Judged:
     Attributes:
         columns: an Arrow array for each column of the contract, of the accepted rows.
         accepted: the accepted rows' positions among those given, ascending.
-        rejected: by position, why.
+        rejected: by position, the errors as JSON text.
     """
 
     columns: list[pa.Array[Any]]
     accepted: list[int]
-    rejected: dict[int, RowErrors]
+    rejected: dict[int, str]
 
 
 class RowByRow:
@@ -58,7 +58,7 @@ class RowByRow:
 
     def _judge(self, validate: Callable[[Any], Any], rows: Iterable[Any], refused: dict[int, RowErrors]) -> Judged:
         """Keeps a validated model no longer than its row's turn: the collector has a hundredth of the work."""
-        rejected = dict(refused)
+        rejected = {position: as_text(errors) for position, errors in refused.items()}
         held: list[tuple[Any, ...]] = []
         positions: list[int] = []
         for position, row in enumerate(rows):
@@ -68,13 +68,13 @@ class RowByRow:
                 held.append(self._values_of(validate(row)))
                 positions.append(position)
             except ValidationError as error:
-                rejected[position] = self._errors_of(error)
+                rejected[position] = as_text(self._errors_of(error))
             except Unfit as fault:
-                rejected[position] = [fault.at()]
+                rejected[position] = as_text([fault.at()])
             except MemoryError:
                 raise  # the machine's fault, not the row's
             except Exception as error:  # noqa: BLE001 - the user's own validators may raise anything
-                rejected[position] = errors_of_raised(error, self._model.__name__)
+                rejected[position] = as_text(errors_of_raised(error, self._model.__name__))
         return self._into_columns(held, positions, rejected)
 
     def _values_of(self, model: Any) -> tuple[Any, ...]:
@@ -97,9 +97,7 @@ class RowByRow:
         except Exception as broken:  # noqa: BLE001 - the user's own exceptions are printed here
             return errors_of_raised(broken, self._model.__name__)
 
-    def _into_columns(
-        self, held: list[tuple[Any, ...]], positions: list[int], rejected: dict[int, RowErrors]
-    ) -> Judged:
+    def _into_columns(self, held: list[tuple[Any, ...]], positions: list[int], rejected: dict[int, str]) -> Judged:
         faults: dict[int, RowErrors] = {}  # by place in `held`
         arrays = []
         values = zip(*held, strict=True) if held else [()] * len(self._columns)
@@ -111,7 +109,7 @@ class RowByRow:
         if faults:
             keep = pa.array([place not in faults for place in range(len(held))], pa.bool_())
             arrays = [array.filter(keep) for array in arrays]
-            rejected.update((positions[place], errors) for place, errors in faults.items())
+            rejected.update((positions[place], as_text(errors)) for place, errors in faults.items())
             positions = [position for place, position in enumerate(positions) if place not in faults]
         return Judged(arrays, positions, rejected)
 

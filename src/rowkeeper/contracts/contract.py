@@ -21,7 +21,7 @@ from rowkeeper.contracts.containers import Part, optional, part_of
 from rowkeeper.contracts.definition import definition_of
 from rowkeeper.contracts.deriving import Place, derive
 from rowkeeper.contracts.explain import FieldPlan, explain_fields
-from rowkeeper.contracts.faults import UNKNOWN_COLUMN, RowErrors, entry
+from rowkeeper.contracts.faults import UNKNOWN_COLUMN, RowErrors, as_text, entry
 from rowkeeper.contracts.names import columns_of, sees_unknown
 from rowkeeper.contracts.passing import (
     RESERVED,
@@ -198,7 +198,7 @@ class Contract:
     def _joined(self, parts: list[Judged]) -> _Split:
         """The verdicts on the parts as one."""
         index: list[int] = []
-        rejected: dict[int, RowErrors] = {}
+        rejected: dict[int, str] = {}
         for number, part in enumerate(parts):
             first = number * PART_ROWS
             index += [first + position for position in part.accepted]
@@ -341,12 +341,12 @@ class _Split:
     Attributes:
         accepted: the accepted rows.
         index: uint64 array, their positions in the batch, ascending.
-        rejected: the others' errors, by position in the batch.
+        rejected: the others' errors as JSON text, by position in the batch.
     """
 
     accepted: pa.Table
     index: pa.Array[Any]
-    rejected: dict[int, RowErrors]
+    rejected: dict[int, str]
     rules: Mapping[str, RuleCount] = dataclasses.field(default_factory=dict)
 
     def with_column(self, field: pa.Field[Any], column: pa.ChunkedArray[Any] | pa.Array[Any]) -> _Split:
@@ -357,7 +357,8 @@ class _Split:
         if not faults:
             return self
         keep: Any = pc.invert(pc.is_in(self.index, pa.array(list(faults), pa.uint64())))
-        return _Split(self.accepted.filter(keep), self.index.filter(keep), self.rejected | faults)
+        rejected = self.rejected | {position: as_text(errors) for position, errors in faults.items()}
+        return _Split(self.accepted.filter(keep), self.index.filter(keep), rejected)
 
     def verdict(self, by_pydantic: int) -> Verdict:
         rows = tuple(RejectedRow(position, self.rejected[position]) for position in sorted(self.rejected))

@@ -16,11 +16,13 @@ Locations begin with the field's name (for Pydantic's own errors: with the name 
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError, to_json
 
 ERRORS_PER_ROW_MAX = 100
 
@@ -72,6 +74,14 @@ def errors_of(error: ValidationError) -> RowErrors:
         cut = len(found) - ERRORS_PER_ROW_MAX
         found[ERRORS_PER_ROW_MAX:] = [entry(MORE_ERRORS, (), f"and {cut:,} more errors")]
     return found
+
+
+def as_text(errors: RowErrors) -> str:
+    """The errors of a row as JSON text."""
+    try:
+        return to_json(errors).decode()
+    except (PydanticSerializationError, UnicodeError):  # half of a surrogate pair, in a message of the model's own
+        return json.dumps(errors)
 
 
 def errors_of_raised(error: Exception, model: str) -> RowErrors:

@@ -50,20 +50,20 @@ def rejects_of(batch: Batch, ordinal: int, verdict: Verdict) -> Rejects | None:
         return None
     positions = pa.array([row.index for row in verdict.rejected], pa.int64())
     raw = batch.table.take(positions)
-    errors = [row.errors for row in verdict.rejected]
     unread = batch.malformed
     unread_errors = [[{"type": row.type, "loc": [], "msg": row.message}] for row in unread]
+    errors = [*(row.text for row in verdict.rejected), *map(json.dumps, unread_errors)]
     numbers = pa.concat_arrays(
         [
             batch.row_numbers.take(positions).cast(pa.uint64()),
             pa.array([row.row for row in unread], pa.uint64()),
         ]
     )
-    places = [*batch.places.take(positions).to_pylist(), *(row.place for row in unread)]
+    places = [*batch.places_of(positions), *(row.place for row in unread)]
     own = {
         ROW_ID: row_ids(ordinal, numbers),
         PLACE: pa.array([f"{batch.partition}, {place}" for place in places], pa.string()),
-        ERRORS: pa.array([json.dumps(each) for each in (*errors, *unread_errors)], pa.string()),
+        ERRORS: pa.array(errors, pa.string()),
         TEXT: pa.array([None] * raw.num_rows + [row.text for row in unread], pa.large_binary()),
     }
     blank = pa.table({name: pa.nulls(len(unread), raw.schema.field(name).type) for name in raw.column_names})
@@ -71,8 +71,17 @@ def rejects_of(batch: Batch, ordinal: int, verdict: Verdict) -> Rejects | None:
     table = pa.table({**own, **({name: whole[name] for name in raw.column_names} if whole is not None else {})})
     return Rejects(
         table.replace_schema_metadata({MODE_KEY: batch.mode.value.encode()}),
-        dict(Counter(_reason(error) for row in (*errors, *unread_errors) for error in row[:1])),
+        _reasons(errors),
     )
+
+
+def _reasons(errors: Sequence[str]) -> dict[str, int]:
+    """How often each reason is given; many rows have the same errors, to the letter."""
+    found: Counter[str] = Counter()
+    for text, times in Counter(errors).items():
+        for error in json.loads(text)[:1]:
+            found[_reason(error)] += times
+    return dict(found)
 
 
 def rejects_of_duplicates(rows: Sequence[DuplicateRow], partitions: Mapping[int, str]) -> Rejects:

@@ -38,7 +38,7 @@ def agree(model: Any, table: pa.Table) -> int:
     known = [name for name in table.column_names if name in Contract(model).columns().known]
     judged = RowByRow(model, list(_columns_of(model))).check_rows(rows_of(table.select(known)))
     assert verdict.accepted_index.to_pylist() == judged.accepted
-    assert {each.index: each.errors for each in verdict.rejected} == judged.rejected
+    assert {each.index: each.text for each in verdict.rejected} == judged.rejected
     for name, theirs in zip(verdict.accepted.column_names, judged.columns, strict=True):
         ours = verdict.accepted[name]
         assert ours.type == theirs.type

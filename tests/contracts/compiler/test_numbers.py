@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import Field
 
 from tests.contracts.compiler.agreeing import decided
@@ -91,6 +93,32 @@ def test_int(annotation: Any, values: list[Any], type: pa.DataType):
     """Integers of every width, integral floats, digits; never 0x10 as 16 nor 1.5 as 1."""
     assert decided(annotation, values, type) > 0
     decided(annotation, values, type, strict=True)
+
+
+# What looks like a number, to somebody.
+NUMBERLIKE = st.one_of(
+    st.text("0123456789+-._eEinfatyN \u0661", max_size=12),
+    st.floats().map(repr),
+    st.floats().map(lambda number: f"{number:.30e}"),
+    st.integers().map(str),
+    st.from_regex(r"[+-]?[0-9]{0,40}\.?[0-9]{0,40}([eE][+-]?[0-9]{1,3})?", fullmatch=True),
+    st.integers(900, 4400).map(lambda zeros: "0" * zeros + "7"),
+)
+
+
+@settings(max_examples=200)
+@given(st.lists(NUMBERLIKE, min_size=50, max_size=100))
+def test_int_from_text(texts: list[str]):
+    """Whatever text the columns take for an integer is that integer to Pydantic."""
+    decided(int, texts, pa.string())
+
+
+@settings(max_examples=200)
+@given(st.lists(NUMBERLIKE, min_size=50, max_size=100))
+def test_float_from_text(texts: list[str]):
+    """Whatever text the columns take for a float is that float to Pydantic, to the last bit."""
+    decided(float, texts, pa.string())
+    decided(Annotated[float, Field(allow_inf_nan=False, le=1e300)], texts, pa.string())
 
 
 @pytest.mark.parametrize(

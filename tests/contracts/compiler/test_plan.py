@@ -46,7 +46,7 @@ def test_rows_come_out_in_order_whoever_judged_them():
     assert verdict.accepted["x"].to_pylist() == [1, 2, 3, 5, 6, 1000]
     assert verdict.accepted_index.to_pylist() == [0, 1, 2, 4, 5, 6]
     assert [each.index for each in verdict.rejected] == [3]
-    assert verdict.by_pydantic == 4
+    assert verdict.by_pydantic == 3
 
 
 def test_a_python_validator_costs_its_own_field_alone():

@@ -16,9 +16,9 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 FLOAT_EXACT_MAX = 2**53
 BOUNDS = ("ge", "gt", "le", "lt")
 TRUE_WORDS, FALSE_WORDS = ("1", "t", "true", "y", "yes", "on"), ("0", "f", "false", "n", "no", "off")
-# Forms in which Pydantic and Polars agree to the last bit; `+1`, `1_000`, spaces and exponents are Pydantic's.
-INT_TEXT = "^-?[0-9]{1,18}$"
-FLOAT_TEXT = r"^-?[0-9]{1,15}(\.[0-9]{1,15})?$"
+# What Polars takes for a number Pydantic takes for the same one, to the last bit; `1_000`, spaces and digits of other
+# scripts are Pydantic's only. Pydantic refuses what is longer than some thousand digits, be they zeros.
+NUMBER_BYTES_MAX = 1_000
 
 
 def bool_rule(schema: Mapping[str, Any], config: Mapping[str, Any], given: Given) -> Rule:
@@ -60,7 +60,8 @@ def int_rule(schema: Mapping[str, Any], config: Mapping[str, Any], given: Given)
         return Rule("V", both(whole, _bounded(value, bounds)), value, proof=proof)
     if is_text(given.type):
         value = given.value.cast(pl.Int64, strict=False)
-        return Rule("P", both(given.value.str.contains(INT_TEXT), _bounded(value, bounds)), value, proof=proof)
+        short = given.value.str.len_bytes() <= NUMBER_BYTES_MAX
+        return Rule("P", both(short, value.is_not_null(), _bounded(value, bounds)), value, proof=f"{proof}_from_text")
     raise Unsuited(f"int from {given.type}")
 
 
@@ -75,10 +76,7 @@ def float_rule(schema: Mapping[str, Any], config: Mapping[str, Any], given: Give
     proof = "test_numbers.py::test_float"
     if pa.types.is_float32(given.type) or pa.types.is_float64(given.type):
         value = given.value.cast(pl.Float64)
-        number = value.is_not_nan() if bounds else None
-        if not schema.get("allow_inf_nan", config.get("allow_inf_nan", True)):
-            number = value.is_finite()
-        return Rule("V", both(number, _bounded(value, bounds)), value, proof=proof)
+        return Rule("V", both(_number(value, schema, config, bounds), _bounded(value, bounds)), value, proof=proof)
     if is_strict(schema, config):
         raise Unsuited(f"strict float from {given.type}")
     if pa.types.is_integer(given.type):
@@ -87,8 +85,19 @@ def float_rule(schema: Mapping[str, Any], config: Mapping[str, Any], given: Give
         return Rule("V" if exact is None else "P", both(exact, _bounded(value, bounds)), value, proof=proof)
     if is_text(given.type):
         value = given.value.cast(pl.Float64, strict=False)
-        return Rule("P", both(given.value.str.contains(FLOAT_TEXT), _bounded(value, bounds)), value, proof=proof)
+        short = given.value.str.len_bytes() <= NUMBER_BYTES_MAX
+        number = both(short, value.is_not_null(), _number(value, schema, config, bounds))
+        return Rule("P", both(number, _bounded(value, bounds)), value, proof=f"{proof}_from_text")
     raise Unsuited(f"float from {given.type}")
+
+
+def _number(
+    value: pl.Expr, schema: Mapping[str, Any], config: Mapping[str, Any], bounds: Mapping[str, float]
+) -> pl.Expr | None:
+    """What NaN and the infinite are taken for."""
+    if not schema.get("allow_inf_nan", config.get("allow_inf_nan", True)):
+        return value.is_finite()
+    return value.is_not_nan() if bounds else None
 
 
 def decimal_rule(schema: Mapping[str, Any], config: Mapping[str, Any], given: Given) -> Rule:

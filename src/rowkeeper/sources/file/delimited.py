@@ -40,6 +40,7 @@ class Piece:
 
     Attributes:
         numbers: number in the file of each row of `table`, from 0.
+        places: number from 1, by which a person finds it: its line in NDJSON, its row otherwise.
         next_row: number of the first row after this piece.
     """
 
@@ -315,10 +316,8 @@ def row_range(first: int, end: int) -> pa.Array[Any]:
 
 
 def row_places(numbers: pa.Array[Any]) -> pa.Array[Any]:
-    """ "row 17" for each row number, counted from 1 for people."""
-    join: Any = pc.binary_join_element_wise
-    joined: pa.Array[Any] = join("row", pc.add(numbers, pa.scalar(1, pa.uint64())).cast(pa.string()), " ")
-    return joined
+    """Row numbers as people count them, from 1."""
+    return pc.add(numbers, pa.scalar(1, pa.uint64()))
 
 
 def _none(keep: Sequence[str]) -> pa.Table:

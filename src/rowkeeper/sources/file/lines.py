@@ -85,11 +85,10 @@ def _piece(name: str, text: bytes, line: int, row: int) -> tuple[Piece, int]:
     written = pc.and_not(written, pc.ascii_is_space(documents.view(pa.large_string())))
     if not pc.all(written).as_py():
         documents, places = documents.filter(written), places.filter(written)
-    join: Any = pc.binary_join_element_wise
     piece = Piece(
         table=pa.table({RAW_LINE: documents}),
         numbers=row_range(row, row + len(documents)),
-        places=join("line", places.cast(pa.string()), " "),
+        places=places,
         malformed=(),
         next_row=row + len(documents),
     )

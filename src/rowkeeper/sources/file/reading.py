@@ -20,6 +20,7 @@ from rowkeeper.sources.file.opening import DAMAGES, damaged, opened
 from rowkeeper.sources.file.store import Store
 
 BATCH_BYTES_MAX = 64 << 20
+UNITS = {InputMode.JSON: "line"}
 MODES = {"csv": InputMode.STRINGS, "ndjson": InputMode.JSON, "parquet": InputMode.PYTHON}
 
 
@@ -162,6 +163,7 @@ def _batch(pieces: Sequence[Piece], key: str, mode: InputMode, first: int) -> Ba
         row_numbers=pa.concat_arrays([_flat(each.numbers) for each in pieces]),
         places=pa.concat_arrays([_flat(each.places) for each in pieces]),
         malformed=tuple(bad for each in pieces for bad in each.malformed),
+        unit=UNITS.get(mode, "row"),
     )
 
 
