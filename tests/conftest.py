@@ -5,6 +5,11 @@ import pytest
 from tests.arena import Arena
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make torture` tries what `make test` samples."""
+    parser.addoption("--every-failpoint", action="store_true", help="kill at every failpoint of every scenario")
+
+
 @pytest.fixture(scope="module")
 def arena(tmp_path_factory) -> Arena:
     """An arena that the tests of one module share; each uses pipelines and tables of its own names."""

@@ -42,15 +42,18 @@ def finish(arena: Arena, command: tuple[str, ...], *, recover: bool) -> list[Out
 
 
 @by_name
-def test_killed_at_every_failpoint_nothing_is_lost_or_doubled(arena: Arena, scenario: Scenario):
+def test_killed_at_every_failpoint_nothing_is_lost_or_doubled(
+    arena: Arena, scenario: Scenario, request: pytest.FixtureRequest
+):
     """SIGKILL at each failpoint, then the same command: destination, accounts and quarantine are as if undisturbed."""
+    every = 1 if request.config.getoption("--every-failpoint") else scenario.every
     calm = f"{scenario.name}_calm"
     points = passed_points(arena, prepare(arena, scenario, calm), f"{calm}.log", scenario.status)
     expected = left_behind(arena, calm)
     assert len(points) > (4 if scenario.name == "discard" else 15), points
     faults = []
     for number, point in enumerate(points):
-        if number % scenario.every and not re.search("gate|quality|override", point):
+        if number % every and not re.search("gate|quality|override", point):
             continue
         name = f"{scenario.name}_{number}"
         command = prepare(arena, scenario, name)
