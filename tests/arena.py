@@ -25,6 +25,7 @@ FORKSERVER.set_forkserver_preload(["rowkeeper.cli", "tests.arena"])
 KILLED = -signal.SIGKILL
 SECONDS_MAX = 120.0
 SEPARATOR = "\x1e"
+INSERT_ROWS = 30  # most files have more, and are staged one by one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Arena:
             "ROWKEEPER_HOME": str(self.folder / "state"),
             "XDG_CONFIG_HOME": str(self.folder / "config"),
             "ROWKEEPER_ENGINE_IDLE_SECONDS": "20",
+            "ROWKEEPER_INSERT_ROWS": str(INSERT_ROWS),
             **self.env,
         }
 

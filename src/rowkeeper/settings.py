@@ -37,9 +37,10 @@ class Settings(BaseSettings):
         str | None,
         Field(description="A SQLAlchemy URL for the ledger. Default: SQLite in the state folder."),
     ] = None
-    batch_rows: Annotated[int, Field(gt=0, le=10_000_000, description="Rows read, checked and staged at a time.")] = (
-        131_072
-    )
+    batch_rows: Annotated[int, Field(gt=0, le=10_000_000, description="Rows read and checked at a time.")] = 65_536
+    insert_rows: Annotated[
+        int, Field(gt=0, le=10_000_000, description="Rows staged at a time, in as many batches as it takes.")
+    ] = 131_072
     queue_batches: Annotated[
         int, Field(gt=0, le=64, description="Batches that may wait between two stages of a run.")
     ] = 2

@@ -75,6 +75,12 @@ def _fresh(arena: Arena, name: str) -> None:
     arena.write(f"{name}/b.csv", trips(40, 40))
 
 
+def _many_files(arena: Arena, name: str) -> None:
+    """Three inserts, of the rows of two files, of two more, and of one."""
+    for number in range(5):
+        arena.write(f"{name}/{number}.csv", trips(number * 16, 16))
+
+
 def _second(arena: Arena, name: str) -> None:
     arena.write(f"{name}/a.csv", trips(0, 40))
     arena.ok("run", f"{name}.py")
@@ -133,6 +139,7 @@ FAILING = (
 
 SCENARIOS = [
     Scenario("first_load", "", _fresh),
+    Scenario("many_files", "", _many_files, every=2),
     Scenario("rollback", "", _loaded_twice, _rollback),
     Scenario("replay", "", _mended, _replay),
     Scenario("changed_file", "", _changed),

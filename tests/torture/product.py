@@ -102,6 +102,7 @@ class Product:
             "ROWKEEPER_HOME": str(home_of(folder)),
             "ROWKEEPER_BATCH_ROWS": str(BATCH_ROWS),
             "ROWKEEPER_ENGINE_IDLE_SECONDS": "20",
+            "ROWKEEPER_INSERT_ROWS": str(2 * BATCH_ROWS),
             "XDG_CONFIG_HOME": str(folder / "config"),
             "COLUMNS": "250",
         }

@@ -14,7 +14,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ValidationError
 
 from rowkeeper.contracts.columntype import Column
-from rowkeeper.contracts.faults import UNSTORABLE, RowErrors, Unfit, as_text, errors_of, errors_of_raised
+from rowkeeper.contracts.faults import UNSTORABLE, RowErrors, Unfit, as_text, errors_of_raised, text_of
 from rowkeeper.contracts.reading import Rows
 
 
@@ -68,7 +68,7 @@ class RowByRow:
                 held.append(self._values_of(validate(row)))
                 positions.append(position)
             except ValidationError as error:
-                rejected[position] = as_text(self._errors_of(error))
+                rejected[position] = self._text_of(error)
             except Unfit as fault:
                 rejected[position] = as_text([fault.at()])
             except MemoryError:
@@ -89,13 +89,13 @@ class RowByRow:
             values += tuple([getattr(model, name) for name in self._computed])
         return values
 
-    def _errors_of(self, error: ValidationError) -> RowErrors:
+    def _text_of(self, error: ValidationError) -> str:
         try:
-            return errors_of(error)
+            return text_of(error)
         except MemoryError:
             raise
         except Exception as broken:  # noqa: BLE001 - the user's own exceptions are printed here
-            return errors_of_raised(broken, self._model.__name__)
+            return as_text(errors_of_raised(broken, self._model.__name__))
 
     def _into_columns(self, held: list[tuple[Any, ...]], positions: list[int], rejected: dict[int, str]) -> Judged:
         faults: dict[int, RowErrors] = {}  # by place in `held`

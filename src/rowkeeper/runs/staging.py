@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -19,6 +20,9 @@ from rowkeeper.runs.hold import Hold
 from rowkeeper.runs.rejects import Rejects, rejects_of, seal_rejects
 from rowkeeper.runs.report import Progress
 from rowkeeper.runs.transforming import apply_transform
+
+INSERT_BYTES = 64 << 20
+INSERT_SECONDS = 5.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,15 +46,24 @@ class _Read:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Checked:
-    """A batch ready to be staged."""
+    """A batch ready to be staged; what it was read from is not held any longer."""
 
     ordinal: int
-    batch: Batch
+    first_row: int
+    next_row: int
     rows: pa.Table
     filtered: int
     rejects: Rejects | None
     by_pydantic: int
     rules: Mapping[str, RuleCount]
+
+    @property
+    def rows_read(self) -> int:
+        return self.next_row - self.first_row
+
+    @property
+    def nbytes(self) -> int:
+        return self.rows.nbytes + (self.rejects.table.nbytes if self.rejects else 0)
 
 
 class Stager:
@@ -86,11 +99,10 @@ class Stager:
             ahead(self._read(), depth, "rowkeeper-read") as read,
             ahead(self._check(read), depth, "rowkeeper-check") as checked,
         ):
-            for item in checked:
-                if isinstance(item, _Checked):
-                    self._stage(item)
-                else:
-                    self._end(item)
+            for items in _together(checked, self._held.workspace.settings.insert_rows):
+                self._stage([item for item in items if isinstance(item, _Checked)])
+                for item in items:
+                    self._note(item) if isinstance(item, _Checked) else self._end(item)
 
     def _read(self) -> Iterator[_Read]:
         for ordinal, partition in self._partitions.items():
@@ -119,28 +131,35 @@ class Stager:
         rows = verdict.accepted.append_column(pa.field(ROW_ID, pa.uint64(), nullable=False), row_ids(ordinal, numbers))
         kept = apply_transform(self._material.transform, rows) if self._material.transform else rows
         filtered, rejects = rows.num_rows - kept.num_rows, rejects_of(batch, ordinal, verdict)
-        return _Checked(ordinal, batch, kept, filtered, rejects, verdict.by_pydantic, verdict.rules)
+        return _Checked(
+            ordinal, batch.first_row, batch.next_row, kept, filtered, rejects, verdict.by_pydantic, verdict.rules
+        )
 
-    def _stage(self, item: _Checked) -> None:
+    def _stage(self, items: Sequence[_Checked]) -> None:
         """Rows first, rejects next, the ledger last: what the ledger does not know is taken out on resumption."""
-        schema = item.rows.schema.remove(item.rows.schema.get_field_index(ROW_ID))
+        rows = pa.concat_tables([item.rows for item in items]) if items else None
+        if rows is None:
+            return
+        schema = rows.schema.remove(rows.schema.get_field_index(ROW_ID))
         if schema.names != self._schema.names:
             self.columns = self._held.session.evolve(schema)
             self._schema = schema
-        if item.rows.num_rows:
+        if rows.num_rows:
             failpoint("run.before_stage")
-            self._held.session.stage(item.rows)
+            self._held.session.stage(rows)
             failpoint("run.after_stage")
+
+    def _note(self, item: _Checked) -> None:
         name = digest = None
         if item.rejects is not None:
-            name = f"{self._run.run}/{item.ordinal}-{item.batch.first_row}.sealed"
+            name = f"{self._run.run}/{item.ordinal}-{item.first_row}.sealed"
             digest = seal_rejects(self._held.workspace.quarantine, name, item.rejects)
             failpoint("run.after_quarantine")
         record = BatchRecord(
             run=self._run.run,
             partition_ordinal=item.ordinal,
-            first_row=item.batch.first_row,
-            next_row=item.batch.next_row,
+            first_row=item.first_row,
+            next_row=item.next_row,
             staged=item.rows.num_rows,
             quarantined=item.rejects.table.num_rows if item.rejects else 0,
             filtered=item.filtered,
@@ -174,6 +193,33 @@ class Stager:
                 account=self._account,
             )
         )
+
+
+def _together(items: Iterator[_Checked | _Read], rows_min: int) -> Iterator[list[_Checked | _Read]]:
+    """Items whose rows go in one insert: each insert makes a part of the table, and many small parts cost more than
+    all else. Nobody waits longer than `INSERT_SECONDS` for more rows, and small files share an insert.
+    """
+    held: list[_Checked | _Read] = []
+    rows = size = 0
+    since = time.monotonic()
+    for item in items:
+        if isinstance(item, _Checked):
+            if rows and item.rows.schema.names != _names(held):
+                yield held
+                held, rows, size = [], 0, 0
+            if not rows:
+                since = time.monotonic()
+            rows, size = rows + item.rows_read, size + item.nbytes
+        held.append(item)
+        if rows >= rows_min or size >= INSERT_BYTES or time.monotonic() - since >= INSERT_SECONDS:
+            yield held
+            held, rows, size = [], 0, 0
+    if held:
+        yield held
+
+
+def _names(items: Sequence[_Checked | _Read]) -> list[str]:
+    return next(item.rows.schema.names for item in reversed(items) if isinstance(item, _Checked))
 
 
 def staged_rows(batches: Sequence[BatchRecord], partitions: Sequence[RunPartition]) -> list[StagedRows]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rowkeeper.batch import Fingerprint
 from rowkeeper.destinations.mergetree import sealing
 from rowkeeper.destinations.mergetree.duplicates import removals
+from rowkeeper.destinations.mergetree.durable import sync
 from rowkeeper.destinations.mergetree.layout import RUN, columns_of
 from rowkeeper.destinations.mergetree.names import bare
 from rowkeeper.destinations.mergetree.types import literal
-from rowkeeper.errors import BooksDiffer, DatabaseError, DiskFull, ForeignWriter, StagingDamaged
+from rowkeeper.errors import BooksDiffer, DatabaseError, ForeignWriter, StagingDamaged
 from rowkeeper.protocols import Change, CommitRecord
 from rowkeeper.resilience.failpoints import failpoint
 
@@ -73,7 +72,7 @@ def publish(table: TableSession, record: CommitRecord, change: Change) -> None:
     next_name = f"{table.names.table}__rk_next_{record.run}_{record.token}"
     for _ in range(ATTEMPTS):
         parts = _build(table, record, change, table.names.quoted(next_name))
-        _sync(table)
+        sync(table.home)
         failpoint("publish.before_exchange")
         if _parts(table, table.names.table) == parts:
             table.statements.do(f"EXCHANGE TABLES {table.names.live} AND {table.names.quoted(next_name)}")
@@ -85,7 +84,7 @@ def publish(table: TableSession, record: CommitRecord, change: Change) -> None:
         )
     failpoint("publish.after_exchange")
     _keep_undo(table, record.run, table.names.quoted(next_name))
-    _sync(table)
+    sync(table.home)
     failpoint("publish.after_sync")
     _clear(table, record.run)
 
@@ -196,20 +195,6 @@ def _clear(table: TableSession, run: int) -> None:
     failpoint("publish.after_clear")
 
 
-def _sync(table: TableSession) -> None:
-    """Makes everything on the engine's volume durable: ClickHouse itself does not, and cannot on encrypted disks."""
-    descriptor = os.open(table.home, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
-            error = os.strerror(ctypes.get_errno())
-            raise DiskFull(
-                f"what was staged could not be made durable: {error}",
-                hint="see to the disk and run again: nothing was published",
-            )
-    finally:
-        os.close(descriptor)
-
-
 def settle(table: TableSession, run: int) -> bool:
     """After a crash: whether the run was published. What could still publish it is taken away first.
 
@@ -233,7 +218,7 @@ def settle(table: TableSession, run: int) -> bool:
     if published:
         for former in table.companions("fenced_next", run=run):
             _keep_undo(table, run, table.names.quoted(former.name))
-        _sync(table)
+        sync(table.home)
         failpoint("settle.after_sync")
         _clear(table, run)
     else:

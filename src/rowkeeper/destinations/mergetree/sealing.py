@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rowkeeper.batch import Fingerprint
 from rowkeeper.destinations.mergetree.duplicates import removals, take_out
+from rowkeeper.destinations.mergetree.durable import written_back
 from rowkeeper.destinations.mergetree.layout import HASH, RUN, row_hash
 from rowkeeper.destinations.mergetree.staging import PARTITION
 from rowkeeper.errors import StagingDamaged
@@ -28,8 +29,9 @@ def seal(table: TableSession, staged: Sequence[StagedRows], change: Change) -> S
     Raises IntegrityError if a row is missing or another than it was.
     """
     name = table.names.staging(table.run, table.token)
-    check_files(table, name)
-    found = _read_back(table, name)
+    with written_back(table.home):
+        check_files(table, name)
+        found = _read_back(table, name)
     _compare(found, staged)
     duplicates: dict[int, int] = {}
     if take_out(table, change):
