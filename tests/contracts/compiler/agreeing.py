@@ -8,10 +8,11 @@ from typing import Any
 import pyarrow as pa
 from pydantic import ConfigDict, create_model
 
-from rowkeeper.batch import Batch, InputMode
-from rowkeeper.contracts.checking import RowByRow
+from rowkeeper.batch import Batch, InputMode, Verdict
+from rowkeeper.contracts.checking import Judged, RowByRow
 from rowkeeper.contracts.contract import Contract, _columns_of
 from rowkeeper.contracts.reading import rows_of
+from tests.contracts.batches import documents
 
 
 def batch_of(table: pa.Table, mode: InputMode = InputMode.PYTHON) -> Batch:
@@ -37,6 +38,17 @@ def agree(model: Any, table: pa.Table) -> int:
     verdict = Contract(model, drift="ignore").check(batch_of(table))
     known = [name for name in table.column_names if name in Contract(model).columns().known]
     judged = RowByRow(model, list(_columns_of(model))).check_rows(rows_of(table.select(known)))
+    return _compare(verdict, judged, table.num_rows)
+
+
+def agree_on_documents(model: Any, lines: list[bytes]) -> int:
+    """`agree` for JSON documents."""
+    verdict = Contract(model, drift="ignore").check(documents(*lines))
+    judged = RowByRow(model, list(_columns_of(model))).check_documents(lines)
+    return _compare(verdict, judged, len(lines))
+
+
+def _compare(verdict: Verdict, judged: Judged, rows: int) -> int:
     assert verdict.accepted_index.to_pylist() == judged.accepted
     assert {each.index: each.text for each in verdict.rejected} == judged.rejected
     for name, theirs in zip(verdict.accepted.column_names, judged.columns, strict=True):
@@ -44,7 +56,7 @@ def agree(model: Any, table: pa.Table) -> int:
         assert ours.type == theirs.type
         for one, other in zip(ours.to_pylist(), theirs.to_pylist(), strict=True):
             assert same(one, other), (name, one, other)
-    return table.num_rows - verdict.by_pydantic
+    return rows - verdict.by_pydantic
 
 
 def decided(annotation: Any, values: Any, type: pa.DataType | None = None, **config: Any) -> int:

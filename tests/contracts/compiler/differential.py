@@ -1,30 +1,47 @@
 """Millions of rows through the compiler and through Pydantic alone: `python -m tests.contracts.compiler.differential`.
 
-Each round makes a model of one to four fields, each of a random type with random constraints, and a table of a random
-Arrow type whose cells come from the edges of that type, from mutations of them, and from random values. Verdicts,
-values and error lists must be the same. A seed gives the same rounds again.
+Each round makes a model of one to four fields, each of a random type with random constraints, perhaps with an alias, a
+default or a validator of Python's, and a table of a random Arrow type whose cells come from the edges of that type,
+from mutations of them, and from random values; or the same cells as JSON documents, in which keys are null, absent,
+there twice, or not known, and some of which are damaged. Verdicts, values and error lists must be the same. A seed
+gives the same rounds again.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime as dt
+import json
 import random
 import sys
 import time
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from ipaddress import IPv4Address
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import pyarrow as pa
-from pydantic import AwareDatetime, ConfigDict, Field, NaiveDatetime, StringConstraints, create_model
+from pydantic import (
+    AfterValidator,
+    AnyUrl,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    EmailStr,
+    Field,
+    NaiveDatetime,
+    StringConstraints,
+    create_model,
+)
 
-from tests.contracts.compiler.agreeing import agree
+from tests.contracts.compiler.agreeing import agree, agree_on_documents
 from tests.contracts.compiler.test_choices import Colour, Guessing, Level, Plain
 from tests.contracts.compiler.test_numbers import DECIMAL_TEXT, FLOAT_TEXT, FLOATS, INT_TEXT, WORDS
 from tests.contracts.compiler.test_text import TEXTS
 from tests.contracts.compiler.test_times import DATES, TIMES
+from tests.contracts.test_documents import VALUES
 
 ROWS = 2_000
 ALPHABET = "0123456789-+.eE:TZ _,/aAzZ \t\n\u0661\u00e9"
@@ -139,8 +156,82 @@ def kinds() -> list[tuple[list[Any], list[tuple[pa.DataType, Make]]]]:
     ]
 
 
+def compound() -> tuple[list[Any], list[tuple[pa.DataType, Make]]]:
+    """Types of many parts, and those that other libraries know; their columns."""
+
+    def some(make: Make) -> Make:
+        return lambda choice: [make(choice) for _ in range(choice.randrange(4))]
+
+    def pet(choice: random.Random) -> dict[str, Any]:
+        return {"kind": choice.choice(["cat", "dog", "cow", None]), "n": choice.choice([0, 1, -1, None])}
+
+    annotations: list[Any] = [
+        *(
+            list[int],
+            set[str],
+            tuple[int, str],
+            frozenset[int],
+            dict[str, float],
+            Inner,
+            list[Inner],
+            Pet,
+            Inner | None,
+        ),
+        *(int | str, float | bool, EmailStr, AnyUrl, IPv4Address, Annotated[list[int], Field(min_length=1)], Any),
+    ]
+    cells: list[tuple[pa.DataType, Make]] = [
+        (pa.list_(pa.int64()), some(small)),
+        (pa.list_(pa.string()), some(lambda choice: choice.choice(["a", "b", "1", ""]))),
+        (pa.struct([("kind", pa.string()), ("n", pa.int64())]), pet),
+        (pa.struct([("n", pa.int64())]), lambda choice: {"n": small(choice)}),
+        (pa.list_(pa.struct([("n", pa.int64())])), some(lambda choice: {"n": small(choice)})),
+        (pa.int64(), small),
+        (pa.string(), text(PLACES, lambda choice: choice.choice(PLACES))),
+    ]
+    return annotations, cells
+
+
+class Inner(BaseModel):
+    n: Annotated[int, Field(ge=0)]
+
+
+class Cat(BaseModel):
+    kind: Literal["cat"]
+    n: int
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"]
+    n: Annotated[int, Field(ge=1)] | None = None
+
+
+Pet = Annotated[Cat | Dog, Field(discriminator="kind")]
+PLACES = ["a@example.com", "a@b", "http://example.com/x?y", "ftp://h", "10.0.0.1", "256.1.1.1", "::1", "not one", ""]
+
+
+def even(value: Any) -> Any:
+    """A validator that some fields have."""
+    if isinstance(value, int) and value % 2:
+        raise ValueError("odd")
+    return value
+
+
+def field_of(choice: random.Random, annotation: Any, name: str, defaults: Sequence[Any]) -> tuple[str, Any]:
+    """The key of a field in the input, and its definition."""
+    kind = choice.random()
+    if kind < 0.1:
+        return f"{name} of old", (annotation, Field(alias=f"{name} of old"))
+    if kind < 0.2:
+        return name, (annotation, choice.choice(defaults))
+    if kind < 0.25:
+        return name, (Annotated[annotation, AfterValidator(even)], ...)
+    if kind < 0.3:
+        return name, (Annotated[annotation, BeforeValidator(even)], ...)
+    return name, (annotation, ...)
+
+
 def one_round(seed: str, families: Sequence[tuple[list[Any], list[tuple[pa.DataType, Make]]]]) -> tuple[int, int]:
-    """One model, one table; returns how many rows, and how many of them the columns decided."""
+    """One model, one table or as many documents; returns how many rows, and how many of them the columns decided."""
     choice = random.Random(seed)
     fields: dict[str, Any] = {}
     columns: dict[str, pa.Array[Any]] = {}
@@ -148,11 +239,43 @@ def one_round(seed: str, families: Sequence[tuple[list[Any], list[tuple[pa.DataT
         annotations, cells = choice.choice(families)
         type_, make = choice.choice(cells)
         nulls = choice.choice([0.0, 0.0, 0.1])
-        fields[f"f{number}"] = (choice.choice(annotations), ...)
+        key, fields[f"f{number}"] = field_of(choice, choice.choice(annotations), f"f{number}", [None, 1, "1", 0.5])
         values = [None if choice.random() < nulls else make(choice) for _ in range(ROWS)]
-        columns[f"f{number}"] = pa.array(values, type_)
-    config = ConfigDict(strict=choice.random() < 0.1, str_strip_whitespace=choice.random() < 0.1)
-    return ROWS, agree(create_model("M", __config__=config, **fields), pa.table(columns))
+        columns[key] = pa.array(values, type_)
+    config = ConfigDict(
+        strict=choice.random() < 0.1,
+        str_strip_whitespace=choice.random() < 0.1,
+        extra=choice.choice(["ignore", "ignore", "forbid", "allow"]),
+    )
+    model = create_model("M", __config__=config, **fields)
+    if choice.random() < 0.7:
+        if len(columns) > 1 and choice.random() < 0.1:
+            columns.pop(choice.choice(list(columns)))
+        return ROWS, agree(model, pa.table(columns))
+    return ROWS, agree_on_documents(model, [document(choice, columns, row) for row in range(ROWS)])
+
+
+def document(choice: random.Random, columns: dict[str, pa.Array[Any]], row: int) -> bytes:
+    """A row as a JSON document, most often."""
+    members = [(key, _token(choice, cells[row].as_py())) for key, cells in columns.items() if choice.random() < 0.98]
+    if choice.random() < 0.02:
+        members.append((choice.choice(["x", *columns]), choice.choice(VALUES)))
+    if choice.random() < 0.1:
+        choice.shuffle(members)
+    comma, colon = choice.choice([(",", ":"), (", ", ": "), (" ,\t", " : ")])
+    written = "{" + comma.join(f"{json.dumps(key)}{colon}{token}" for key, token in members) + "}"
+    if choice.random() < 0.005:
+        place = choice.randrange(len(written))
+        written = written[:place] + choice.choice('{}[],:"0e\\\0 ') + written[place + 1 :]
+    return written.encode()
+
+
+def _token(choice: random.Random, value: Any) -> str:
+    if choice.random() < 0.01:
+        return choice.choice(VALUES)
+    if isinstance(value, bytes):
+        value = value.hex()
+    return json.dumps(value, ensure_ascii=choice.random() < 0.5, default=str)
 
 
 def main() -> int:
@@ -161,7 +284,7 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--seed", type=int, default=20261123)
     options = parser.parse_args()
-    families, began = kinds(), time.monotonic()
+    families, began = [*kinds(), compound()], time.monotonic()
     rows = decided = rounds = 0
     wrong: list[str] = []
     while rows < options.rows:
