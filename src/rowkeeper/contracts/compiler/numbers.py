@@ -62,7 +62,8 @@ def int_rule(schema: Mapping[str, Any], config: Mapping[str, Any], given: Given)
     if is_text(given.type):
         value = given.value.cast(pl.Int64, strict=False)
         short = given.value.str.len_bytes() <= NUMBER_BYTES_MAX
-        return Rule("P", both(short, value.is_not_null(), _bounded(value, bounds)), value, proof=f"{proof}_from_text")
+        proof = "test_numbers.py::test_int_from_text"
+        return Rule("P", both(short, value.is_not_null(), _bounded(value, bounds)), value, proof=proof)
     raise Unsuited(f"int from {given.type}")
 
 
@@ -89,7 +90,8 @@ def float_rule(schema: Mapping[str, Any], config: Mapping[str, Any], given: Give
         value = given.value.cast(pl.Float64, strict=False)
         short = given.value.str.len_bytes() <= NUMBER_BYTES_MAX
         number = both(short, value.is_not_null(), _number(value, schema, config, bounds))
-        return Rule("P", both(number, _bounded(value, bounds)), value, proof=f"{proof}_from_text")
+        proof = "test_numbers.py::test_float_from_text"
+        return Rule("P", both(number, _bounded(value, bounds)), value, proof=proof)
     raise Unsuited(f"float from {given.type}")
 
 

@@ -49,7 +49,7 @@ class Rule:
     value: pl.Expr | None = None
     prepare: Callable[[pl.Series], pl.Series] | None = None
     costly: bool = False
-    proof: str = ""
+    proof: str = dataclasses.field(kw_only=True)
 
 
 def both(*conditions: pl.Expr | None) -> pl.Expr | None:
