@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from tools.reference import TARGET, reference
@@ -55,10 +57,12 @@ def test_the_tutorial_runs(own_arena: Arena):
 
 
 @pytest.mark.parametrize("number", range(len(blocks("docs/how-to.md"))))
-def test_the_how_tos_are_valid(number: int):
+def test_the_how_tos_are_valid(number: int, monkeypatch: pytest.MonkeyPatch):
     """Each snippet runs, with the README's contract and a source and destination where it has `...`."""
     example = next(text for kind, _, text in blocks("README.md") if kind == "python")
-    names: dict[str, object] = {"__name__": "snippet"}
+    snippet = ModuleType("snippet")
+    monkeypatch.setitem(sys.modules, "snippet", snippet)
+    names = vars(snippet)
     exec(example, names)
     _, _, text = blocks("docs/how-to.md")[number]
     if "rk.Workspace.open" in text:

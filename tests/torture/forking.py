@@ -12,10 +12,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 _CONTEXT = multiprocessing.get_context("forkserver")
+# Starting a process also reaps those that have ended, in whatever thread: of two threads that read one status, one gets
+# none and says 255.
+_REAPING = threading.Lock()
 
 
 def preload(modules: list[str]) -> None:
@@ -32,16 +37,19 @@ class Forked:
         self._process: ForkServerProcess = _CONTEXT.Process(
             target=_become, args=(entry, list(argv), str(folder), environment, files)
         )
-        self._process.start()
+        with _REAPING:
+            self._process.start()
         assert self._process.pid is not None
         self.pid = self._process.pid
 
     def wait(self, timeout: float | None = None) -> int:
         """The exit status. Raises TimeoutExpired when it has not ended in `timeout` seconds."""
-        self._process.join(timeout)
-        if self._process.exitcode is None:
+        wait([self._process.sentinel], timeout)
+        with _REAPING:
+            status = self._process.exitcode
+        if status is None:
             raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)
-        return self._process.exitcode
+        return status
 
     def kill(self) -> None:
         """SIGKILL."""
