@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import json
 import struct
+from datetime import date
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    EmailStr,
+    Field,
+    ValidationError,
+    create_model,
+)
 from pydantic_core import from_json
 
 from rowkeeper.contracts import Contract
 from rowkeeper.contracts.documents import BLOCK_ROWS, BLOCK_ROWS_MIN, DocumentReader
 from rowkeeper.protocols import DriftPolicy
 from tests.contracts.batches import check, documents
+from tests.contracts.compiler.agreeing import agree_on_documents
 
 WANTED = pa.schema([("i", pa.int64()), ("f", pa.float64()), ("b", pa.bool_()), ("s", pa.string())])
 GOOD = b'{"i":1,"f":2.5,"b":true,"s":"x"}'
@@ -330,6 +341,44 @@ def test_defaults_and_nulls_are_told_by_column() -> None:
     assert verdict.by_pydantic == 0
     assert verdict.accepted["filled"].to_pylist()[:2] == [5, 3]
     assert verdict.accepted["either"].to_pylist()[:2] == ["d", None]
+
+
+def _exclaim(value: str | None) -> str | None:
+    if value == "no":
+        raise ValueError("no")
+    return None if value == "gone" else f"{value}!"
+
+
+def _is_bool(value: Any) -> Any:
+    return 7 if value is True else value
+
+
+class Validated(BaseModel):
+    a: Annotated[str | None, AfterValidator(_exclaim)] = None
+    b: Annotated[int, BeforeValidator(_is_bool)] = 5
+    c: Annotated[float, BeforeValidator(lambda value: 2.5 if isinstance(value, int) else value)] = 0.5
+    d: Annotated[date, AfterValidator(lambda value: value.replace(day=1))]
+    e: EmailStr | None = None
+
+
+def test_validators_in_python_cost_their_own_fields_only() -> None:
+    """They see the values as in a document; a float may be an int there, so its validator sees whole documents."""
+    lines = [
+        {"d": "2026-01-05", "a": "x", "b": 1, "e": "a@example.com"},
+        {"d": "2026-01-05", "a": None, "e": None},
+        {"d": "2026-01-05"},
+        {"d": "2026-01-05", "a": "no", "e": "none"},
+        {"d": "2026-01-05", "a": "gone", "b": True},
+        {"d": 0, "a": 1, "b": "2"},
+        {"d": "2026-02-30", "b": None},
+        {"d": "2026-01-05T00:00:00", "b": 2.0},
+        {"d": "2026-01-05", "c": 1},
+        {"d": "2026-01-05", "c": 1.0},
+    ]
+    raw = [json.dumps(line).encode() for line in lines] * 20
+    assert agree_on_documents(Validated, raw) == 0
+    plain = create_model("Plain", **{n: (f.annotation, f) for n, f in Validated.model_fields.items() if n != "c"})
+    assert agree_on_documents(plain, [line for line in raw if b'"c"' not in line]) == 60
 
 
 def test_rows_that_break_a_rule_are_the_only_ones_that_pydantic_sees() -> None:

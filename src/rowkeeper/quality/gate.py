@@ -190,12 +190,13 @@ def column_of(gate: str, name: object) -> str:
 
 def judge_share(judged: int, offending: int, at_least: float, what: str) -> Finding:
     """Compares the share of good rows with a threshold. Where no row could be judged the verdict is unknown."""
-    threshold = f"at least {at_least:g} of the rows"
+    threshold = "all of the rows" if at_least == 1 else f"at least {at_least:g} of the rows"
     if judged == 0:
         return Finding(Verdict.UNKNOWN, threshold, "no row could be judged", 0, 0)
     share = (judged - offending) / judged
     verdict = Verdict.GOOD if share >= at_least else Verdict.BAD
-    told = f"{offending:,} of {judged:,} rows {what}; {_share_text(share)} are good, asked for is {threshold}"
+    told = f"{offending:,} of {judged:,} rows {what}"
+    told += "; allowed is none" if at_least == 1 else f"; {_share_text(share)} are good, asked for is {threshold}"
     return Finding(verdict, threshold, told, judged, offending, share)
 
 

@@ -65,9 +65,11 @@ class Alone:
         if self.is_pure and is_text(cells.type) and len(cells):
             distinct = encoded(cells)
             if len(distinct.dictionary) <= len(cells) * DISTINCT_SHARE_MAX:
-                values, good = self._judge(pa.chunked_array([distinct.dictionary]))
-                # A null is no value of the dictionary: its row goes to Pydantic.
-                return values.take(distinct.indices), good.take(distinct.indices).fill_null(False)
+                # A null is no value of the dictionary; here it is the last one.
+                with_null = pa.concat_arrays([distinct.dictionary, pa.nulls(1, distinct.dictionary.type)])
+                values, good = self._judge(pa.chunked_array([with_null]))
+                indices = distinct.indices.cast(pa.int64()).fill_null(len(distinct.dictionary))
+                return values.take(indices), good.take(indices).fill_null(False)
         return self._judge(cells)
 
     def _judge(self, cells: pa.ChunkedArray[Any]) -> tuple[pa.Array[Any], pa.Array[Any]]:

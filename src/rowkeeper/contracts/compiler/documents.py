@@ -16,9 +16,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rowkeeper.contracts.compiler.schema import FieldSchema
+from rowkeeper.contracts.compiler.schema import FieldSchema, without_nullable
 from rowkeeper.contracts.documents import Read
 
+FUNCTIONS = ("function-after", "function-before", "function-wrap")
 TYPES: dict[str, tuple[pa.DataType, ...]] = {
     "bool": (pa.bool_(),),
     "int": (pa.int64(),),
@@ -32,6 +33,55 @@ TYPES: dict[str, tuple[pa.DataType, ...]] = {
     "enum": (pa.string(), pa.int64()),
 }
 """By type of core schema, the types that its values may be read as, the first that suits its rule being taken."""
+
+
+SHOWN_RAW = (pa.bool_(), pa.int64(), pa.string())
+"""Types whose values a function sees as the document has them: a float may be written 1, and is an int to it."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Inner:
+    """What a field's JSON value is checked by, within the field's functions.
+
+    Attributes:
+        nullable: whether None is accepted before any function is asked.
+        functions: whether there are any; they may accept None.
+        shown_raw: whether one of them sees the value before it is checked.
+    """
+
+    schema: Mapping[str, Any]
+    nullable: bool
+    functions: bool
+    shown_raw: bool
+
+
+def inner(schema: Mapping[str, Any]) -> Inner:
+    """Goes through what may be null, and through functions that see nothing but the value."""
+    nullable = functions = shown_raw = False
+    while True:
+        schema, more = without_nullable(schema)
+        nullable = nullable or more
+        function = schema.get("function")
+        if schema["type"] not in FUNCTIONS or not isinstance(function, Mapping) or function.get("type") != "no-info":
+            return Inner(schema, nullable, functions, shown_raw)
+        functions = True
+        shown_raw = shown_raw or schema["type"] != "function-after"
+        schema = schema["schema"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DocumentField:
+    """A field whose JSON value can be read as a column of this type.
+
+    Attributes:
+        takes_none: whether None may be accepted.
+        same: whether null and absent come to the same.
+    """
+
+    field: FieldSchema
+    type: pa.DataType
+    takes_none: bool
+    same: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,25 +99,22 @@ class Settled:
     absent: Mapping[str, pa.Array[Any]]
 
 
-def settled(read: Read, documents: pa.ChunkedArray[Any], fields: Sequence[tuple[FieldSchema, bool]]) -> Settled:
-    """Leaves out the rows in which a null cell cannot be told, or has no meaning but an error.
-
-    Args:
-        fields: each with whether it takes None.
-    """
+def settled(read: Read, documents: pa.ChunkedArray[Any], fields: Sequence[DocumentField]) -> Settled:
+    """Leaves out the rows in which a null cell cannot be told, or has no meaning but an error."""
     text: pl.Series | None = None
     absences: dict[str, Any] = {}
     keep: Any = None
-    for field, nullable in fields:
+    for each in fields:
+        field = each.field
         cells = read.table[field.keys[0]]
-        if not cells.null_count or (nullable and field.default == (None,)) or not (nullable or field.default):
+        if not cells.null_count or each.same or not (each.takes_none or field.default):
             continue  # no question; one answer to both; or both are refused, by Pydantic
         if text is None:
             text = _text(documents, read.positions)
         empty: Any = _array(pc.is_null(cells))
         known: Any = pc.invert(empty)
         nulls, absent = _told_apart(text.filter(pl.Series(empty)), field.keys[0])
-        if nullable:
+        if each.takes_none:
             known = pc.or_(known, _spread(nulls, empty))
         if field.default:
             absences[field.name] = _spread(absent, empty)

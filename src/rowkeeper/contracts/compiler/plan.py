@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from rowkeeper.contracts.columntype import Column
 from rowkeeper.contracts.compiler import choices, documents, numbers, text, times
 from rowkeeper.contracts.compiler.alone import DISTINCT_SHARE_MAX, Alone, encoded, places_of
+from rowkeeper.contracts.compiler.documents import DocumentField
 from rowkeeper.contracts.compiler.rule import Given, Rule, Unsuited, both, is_text
 from rowkeeper.contracts.compiler.schema import FieldSchema, ModelSchema, Together, model_schema, without_nullable
 from rowkeeper.contracts.documents import DocumentReader
@@ -122,9 +123,9 @@ class Compiler:
             return Decided(self._schema.empty_table(), everything[:0], everything)
         assert self._model is not None
         alone = all(len(field.keys) == 1 for field in self._model.fields)
-        wanted = pa.schema([(field.keys[0], type) for field, type, _ in self._documents])
+        wanted = _wanted(self._documents)
         reader = DocumentReader(wanted, unknown=skip_unknown and alone and self._model.ignores_extra)
-        known = documents.settled(reader.read(given), given, [(field, none) for field, _, none in self._documents])
+        known = documents.settled(reader.read(given), given, self._documents)
         decided = self._plan(wanted).decide(known.table, known.absent)
         positions = known.positions.take(decided.positions)
         if len(positions) == len(everything):
@@ -137,29 +138,34 @@ class Compiler:
         if isinstance(self._documents, str):
             why = f"documents go to Pydantic whole: {self._documents}"
             return [FieldKind(name, "F", why=why) for name in self._schema.names]
-        wanted = pa.schema([(field.keys[0], type) for field, type, _ in self._documents])
+        wanted = _wanted(self._documents)
         why = "other JSON types and forms go to Pydantic"
-        return [dataclasses.replace(kind, kind="P", why=why) for kind in self.kinds(wanted)]
+        kinds = self.kinds(wanted)
+        return [kind if kind.kind == "F" else dataclasses.replace(kind, kind="P", why=why) for kind in kinds]
 
-    def _document_fields(self) -> list[tuple[FieldSchema, pa.DataType, bool]] | str:
-        """Each field, the type that its JSON value is read as, and whether it takes None; or why there is no such."""
+    def _document_fields(self) -> list[DocumentField] | str:
+        """How each field is read from a JSON document; or why documents cannot be read as columns."""
         if self._model is None:
             return self._why_together
         found = []
         for field in self._model.fields:
-            schema, nullable = without_nullable(field.schema)
-            type = self._type_in_documents(field.name, schema)
+            inner = documents.inner(field.schema)
+            type = self._type_in_documents(field.name, inner)
             if type is None:
-                return f"no column check knows the JSON values of {field.name} ({schema['type']})"
-            if nullable and not self._columns[field.name].type.nullable:
+                return f"no column check knows the JSON values of {field.name} ({inner.schema['type']})"
+            if inner.nullable and not self._columns[field.name].type.nullable:
                 return f"the column of {field.name} takes no null"
-            found.append((field, type, nullable))
-        keys = [field.keys[0] for field, _, _ in found]
+            same = inner.nullable and not inner.functions and field.default == (None,)
+            found.append(DocumentField(field, type, inner.nullable or inner.functions, same))
+        keys = [each.field.keys[0] for each in found]
         return "two fields have the same key" if len(set(keys)) < len(keys) else found
 
-    def _type_in_documents(self, name: str, schema: Mapping[str, Any]) -> pa.DataType | None:
+    def _type_in_documents(self, name: str, inner: documents.Inner) -> pa.DataType | None:
         assert self._model is not None
+        schema = inner.schema
         for type in documents.TYPES.get(schema["type"], ()):
+            if inner.shown_raw and type not in documents.SHOWN_RAW:
+                continue
             try:
                 _rule(schema, self._model.config, Given(pl.col(name), type, self._columns[name].type.arrow))
             except Unsuited:
@@ -218,11 +224,15 @@ class Compiler:
         except Unsuited as reason:
             alone = Alone(field.name, field.schema, model.config, model.definitions, column)
             kind = FieldKind(field.name, "F", why=f"{reason}: Pydantic judges this field alone")
-            return _Field(field.name, there[0], nullable, alone=alone), kind
+            return _Field(field.name, there[0], nullable, alone=alone, constant=_default(field, column)), kind
         expression = "any value" if rule.ok is None else str(rule.ok)
         why = "" if rule.kind == "V" else "other forms go to Pydantic"
         kind = FieldKind(field.name, rule.kind, expression, why)
         return _Field(field.name, there[0], nullable, rule=rule, constant=_default(field, column)), kind
+
+
+def _wanted(fields: Sequence[DocumentField]) -> pa.Schema:
+    return pa.schema([(each.field.keys[0], each.type) for each in fields])
 
 
 def _why_not_apart(model: ModelSchema, source: pa.Schema) -> str:
@@ -276,7 +286,7 @@ class _Plan:
         made = dict(seen.values)
         for field in self._fields:
             if field.alone is not None:
-                made[field.name], mask = _judge_alone(field, table[field.key], mask)
+                made[field.name], mask = _judge_alone(field, table[field.key], mask, absent.get(field.name))
         if mask is not None and pc.all(mask).as_py():
             mask = None
         positions = everything if mask is None else everything.filter(mask)
@@ -412,11 +422,21 @@ def _by_distinct(field: _Field, rule: Rule, cells: pa.ChunkedArray[Any]) -> list
     return found
 
 
-def _judge_alone(field: _Field, cells: pa.ChunkedArray[Any], mask: Any) -> tuple[pa.Array[Any], Any]:
-    """Judges the cells of rows that are good so far; returns values in place, and which rows are good now."""
+def _judge_alone(field: _Field, cells: pa.ChunkedArray[Any], mask: Any, absent: Any) -> tuple[pa.Array[Any], Any]:
+    """Judges the cells of rows that are good so far; returns values in place, and which rows are good now.
+
+    Args:
+        absent: in which rows the key is absent, so that nothing is judged; None for none.
+    """
     assert field.alone is not None
-    if mask is None:
+    asked = mask
+    if absent is not None:
+        asked = pc.invert(absent) if mask is None else pc.and_not(mask, absent)
+    if asked is None:
         return field.alone.judge(cells)
-    values, good = field.alone.judge(cells.filter(mask))
-    places = places_of(mask)
-    return values.take(places), good.take(places).fill_null(False)
+    values, judged = field.alone.judge(cells.filter(asked))
+    places = places_of(asked)
+    good: Any = judged.take(places).fill_null(False)
+    if absent is not None:
+        good = pc.or_(good, absent if mask is None else pc.and_(mask, absent))
+    return values.take(places), good
