@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.arena import Arena
 from tests.runs.scenarios import SCENARIOS, prepare
 
@@ -42,3 +44,19 @@ def test_a_query_and_a_verify_work_beside_a_run(arena: Arena):
     assert arena.ok("runs", "--pipeline", "beside")["runs"][0]["status"] == "staging"
     running.go_on()
     assert running.wait().status == 0
+
+
+@pytest.mark.parametrize("file", ["columns_substreams.txt", "data.bin", "checksums.txt", "count.txt"])
+def test_a_staged_file_that_the_disk_lost_fails_the_run_and_costs_the_next_one_nothing(own_arena: Arena, file: str):
+    """chDB acknowledges writes that the disk did not take. Whichever file it was, the next run starts afresh."""
+    command = prepare(own_arena, SCENARIOS[0], "lost")
+    running = own_arena.start(*command, failpoints="run.after_stage=stop")
+    running.wait_stopped()
+    staged = max((own_arena.home / "engine").rglob(file), key=lambda path: path.stat().st_mtime_ns)
+    staged.write_bytes(staged.read_bytes()[:64])  # the header of an encrypted file, and nothing behind it
+    running.go_on()
+    first = running.wait()
+    again = own_arena.run(*command)
+    assert again.status == 0, (first, again)
+    assert len(own_arena.rows("lost")) == 55
+    assert own_arena.ok("verify", "lost.py")["sound"]

@@ -105,5 +105,5 @@ def judge_unreadable(findings: Findings, when: str, error: Unreadable) -> None:
 
 
 def _last_line(ended: Ended) -> str:
-    lines = [line for line in (ended.errors + ended.output).splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "(it said nothing)"
+    lines = [line for line in (ended.errors + ended.output).splitlines() if line.strip(" {}[],")]
+    return " | ".join(line.strip()[:300] for line in lines[-8:]) if lines else "(it said nothing)"

@@ -222,7 +222,7 @@ class _Load:
                 if record.status is RunStatus.PUBLISHED:
                     self.notes += [f"{error.what}; yet the run was published", *notes]
                     return self._report(record)
-            elif status is not RunStatus.HELD and not error.retryable:
+            if status is not RunStatus.HELD and not error.retryable:
                 held.session.stage_drop(run.run)
         except (DatabaseError, RetryError):
             return None  # the ledger or the engine is out of reach, or no time is left: the next command settles it

@@ -12,6 +12,7 @@ from rowkeeper.destinations.mergetree.duplicates import removals
 from rowkeeper.destinations.mergetree.durable import sync
 from rowkeeper.destinations.mergetree.layout import RUN, columns_of
 from rowkeeper.destinations.mergetree.names import bare
+from rowkeeper.destinations.mergetree.statements import refused
 from rowkeeper.destinations.mergetree.types import literal
 from rowkeeper.errors import BooksDiffer, DatabaseError, ForeignWriter, StagingDamaged
 from rowkeeper.protocols import Change, CommitRecord
@@ -107,7 +108,7 @@ def _build(table: TableSession, record: CommitRecord, change: Change, next_table
                 table.add_column(next_table, column, kind)
         _delete(table, next_table, [] if change.drop_all else removals(table, change))
         expected = table.rows(next_table) + table.rows(staging)
-        do(f"ALTER TABLE {next_table} ATTACH PARTITION ALL FROM {staging}")
+        _attach(table, record.run, next_table, staging)
         failpoint("publish.after_attach")
         if table.rows(next_table) != expected:
             raise StagingDamaged(
@@ -116,6 +117,16 @@ def _build(table: TableSession, record: CommitRecord, change: Change, next_table
             )
     table.check_written(next_table)
     return parts
+
+
+def _attach(table: TableSession, run: int, next_table: str, staging: str) -> None:
+    """Attaches the staged parts. Some files of a part are in no checksum, and are read here for the first time."""
+    try:
+        table.statements.do(f"ALTER TABLE {next_table} ATTACH PARTITION ALL FROM {staging}")
+    except DatabaseError as error:
+        if not refused(error):
+            raise
+        raise StagingDamaged(f"what run {run} wrote is damaged on disk", hint=sealing.MENDING) from error
 
 
 def _delete(table: TableSession, name: str, conditions: Sequence[str]) -> None:

@@ -12,7 +12,9 @@ from rowkeeper.destinations.mergetree import layout
 from rowkeeper.destinations.mergetree.bulk import shared_arrow_file
 from rowkeeper.destinations.mergetree.layout import HASH, RUN, columns_of, contract_columns, row_hash
 from rowkeeper.destinations.mergetree.names import Companion, bare
+from rowkeeper.destinations.mergetree.statements import refused
 from rowkeeper.destinations.mergetree.types import identifier, literal
+from rowkeeper.errors import DatabaseError
 from rowkeeper.protocols import StagedRows
 from rowkeeper.resilience.failpoints import failpoint
 
@@ -111,11 +113,23 @@ def resume(table: TableSession, run: int, token: int, staged: Sequence[StagedRow
         open_area(table, run, token)
         return True
     _enter(table, run, token)
-    name = table.names.staging(run, token)
     for other in areas:
         if other != best:
             table.statements.do(f"DROP TABLE IF EXISTS {table.names.quoted(other.name)}")
-    former = table.names.quoted(best.name)
+    try:
+        whole = _move_in(table, table.names.quoted(best.name), staged)
+    except DatabaseError as error:
+        if not refused(error):
+            raise
+        whole = False  # a part that the engine cannot even load
+    if not whole:
+        drop(table, run)
+    return whole
+
+
+def _move_in(table: TableSession, former: str, staged: Sequence[StagedRows]) -> bool:
+    """Makes the former area this token's own. False if it does not hold what it should."""
+    name = table.names.staging(table.run, table.token)
     table.statements.do(f"CREATE TABLE {name} CLONE AS {former}")
     table.check_written(name)
     failpoint("stage_resume.after_clone")
@@ -123,10 +137,7 @@ def resume(table: TableSession, run: int, token: int, staged: Sequence[StagedRow
     failpoint("stage_resume.after_drop")
     table.columns = table.staged_columns()
     _take_out_unknown(table, name, staged)
-    if not _holds(table, name, staged):
-        drop(table, run)
-        return False
-    return True
+    return _holds(table, name, staged)
 
 
 def _uncut(table: TableSession, run: int, staged: Sequence[StagedRows]) -> Companion | None:

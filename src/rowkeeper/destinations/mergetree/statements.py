@@ -12,7 +12,13 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from rowkeeper.destinations.embedded.client import explain
 from rowkeeper.destinations.mergetree.types import literal
+from rowkeeper.errors import DatabaseError
 from rowkeeper.resilience.deadline import sql_seconds_left
+
+
+def refused(error: DatabaseError) -> bool:
+    """Whether the engine is there, has room, and would not do what it was told."""
+    return "clickhouse" in error.context
 
 
 class Statements:
