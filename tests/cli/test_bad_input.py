@@ -330,15 +330,16 @@ def test_two_runs_at_once(arena: Arena):
 INTERRUPTIBLE = ["run.after_start", "run.before_stage", "run.after_stage", "run.after_seal", "publish.after_clone"]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("point", INTERRUPTIBLE)
-def test_ctrl_c_at_any_moment(arena: Arena, point: str):
-    """The run stops (or, in the publish, ends); run again, everything is there once."""
-    name = "interrupt_" + point.replace(".", "_")
+def test_stopped_at_any_moment(arena: Arena, point: str, number: signal.Signals):
+    """Ctrl-C or SIGTERM: the run stops (or, in the publish, ends); run again, everything is there once."""
+    name = f"stopped_{number}_" + point.replace(".", "_")
     arena.write(f"{name}/a.csv", CSV_BYTES)
     file = write_pipeline(arena, name, f"{name}/*.csv")
     running = arena.start("run", file, failpoints=f"{point}=stop")
     running.wait_stopped()
-    running.signal(signal.SIGINT)
+    running.signal(number)
     running.go_on()
     outcome = running.wait()
     assert "Traceback" not in outcome.stderr, outcome
@@ -349,6 +350,37 @@ def test_ctrl_c_at_any_moment(arena: Arena, point: str):
     assert arena.run("run", file).status == 0
     assert counted(arena, name) == 5000
     assert arena.ok("verify", file)["sound"]
+
+
+def test_a_batch_is_finished_before_a_run_stops(arena: Arena):
+    """What the engine was given when the signal came is noted: the next run goes on after it."""
+    arena.write("finished/a.csv", CSV_BYTES)
+    arena.write("finished/b.csv", CSV_BYTES)
+    file = write_pipeline(arena, "finished", "finished/*.csv")
+    running = arena.start("run", file, failpoints="run.before_stage=stop")
+    running.wait_stopped()
+    running.signal(signal.SIGTERM)
+    running.go_on()
+    one_clear_error(running.wait(), 1, "was stopped", "goes on where it stopped")
+    assert "5,000 rows had been read before it stopped" in arena.run("run", file).stdout
+    assert counted(arena, "finished") == 10_000
+
+
+@pytest.mark.parametrize("point", ["run.after_stage", "publish.after_clone"])
+def test_a_second_signal_ends_a_command_at_once(arena: Arena, point: str):
+    """It finishes nothing; run again, everything is there once."""
+    name = "twice_" + point.replace(".", "_")
+    arena.write(f"{name}/a.csv", CSV_BYTES)
+    file = write_pipeline(arena, name, f"{name}/*.csv")
+    running = arena.start("run", file, failpoints=f"{point}=stop")
+    running.wait_stopped()
+    running.signal(signal.SIGINT)
+    running.signal(signal.SIGTERM)
+    running.go_on()
+    outcome = running.wait()
+    assert (outcome.status, "stopped at once" in outcome.stderr) == (1, True), outcome
+    assert arena.run("run", file).status == 0
+    assert counted(arena, name) == 5000
 
 
 def test_a_dead_engine_is_an_error_of_the_run(arena: Arena):

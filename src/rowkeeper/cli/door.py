@@ -7,6 +7,7 @@ Standard output holds the answer (one JSON document with `--json`), standard err
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from rowkeeper.errors import Category, FrameworkError, RunInterrupted, SettingsError, UnknownError
+from rowkeeper.runs.interrupt import SIGNALS, Strike
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.settings import Settings
 
@@ -76,7 +78,10 @@ class Door(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Runs a command and ends the process with its exit status."""
         kwargs["standalone_mode"] = False
+        _listen()
         debug = "--debug" in sys.argv[1:]
+        if not args:  # `--debug` is understood wherever it stands
+            kwargs.setdefault("args", [word for word in sys.argv[1:] if word != "--debug"])
         try:
             status = super().main(*args, **kwargs)
         except click.exceptions.Exit as leave:
@@ -85,7 +90,7 @@ class Door(click.Group):
             error.show()
             status = WRONG_USAGE
         except (click.Abort, KeyboardInterrupt):
-            stopped = RunInterrupted("stopped by Ctrl-C", hint="give the command again: it goes on or starts over")
+            stopped = RunInterrupted("stopped", hint="give the command again: it goes on or starts over")
             status = self._failed(stopped, debug)
         except FrameworkError as error:
             status = self._failed(error, debug)
@@ -107,6 +112,14 @@ class Door(click.Group):
             print_json({"status": "failed", "error": error.document()})
         tell_error(error)
         return exit_status(error)
+
+
+def _listen() -> None:
+    """Ctrl-C and SIGTERM stop a command, unless they are ignored, as in the background of a shell."""
+    strike = Strike()
+    for number in SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, strike)
 
 
 def json_option(function: Callable[..., Any]) -> Callable[..., Any]:

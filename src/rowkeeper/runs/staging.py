@@ -17,6 +17,7 @@ from rowkeeper.protocols import Columns, Contract, Source, StagedRows
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.runs.conveyor import ahead
 from rowkeeper.runs.hold import Hold
+from rowkeeper.runs.interrupt import finished_first
 from rowkeeper.runs.rejects import Rejects, rejects_of, seal_rejects
 from rowkeeper.runs.report import Progress
 from rowkeeper.runs.transforming import apply_transform
@@ -100,9 +101,10 @@ class Stager:
             ahead(self._check(read), depth, "rowkeeper-check") as checked,
         ):
             for items in _together(checked, self._held.workspace.settings.insert_rows):
-                self._stage([item for item in items if isinstance(item, _Checked)])
-                for item in items:
-                    self._note(item) if isinstance(item, _Checked) else self._end(item)
+                with finished_first():
+                    self._stage([item for item in items if isinstance(item, _Checked)])
+                    for item in items:
+                        self._note(item) if isinstance(item, _Checked) else self._end(item)
 
     def _read(self) -> Iterator[_Read]:
         for ordinal, partition in self._partitions.items():
