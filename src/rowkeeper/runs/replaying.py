@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rowkeeper.errors import ConfigurationError, PipelineError, RunUnfit
-from rowkeeper.ledger import RunStatus
+from rowkeeper.ledger import RunRecord, RunStatus
 from rowkeeper.pipeline import Pipeline, select
 from rowkeeper.runs.loading import replay_run
 from rowkeeper.runs.rejects import QuarantineSource, check_seals, quarantine_mode
@@ -31,16 +31,19 @@ def replay(number: int, workspace: Workspace, file: Path | None = None, observe:
     records = tuple(workspace.ledger.quarantine(number))
     if not records:
         raise PipelineError(f"run {number} rejected no row", hint="rowkeeper quarantine list shows what there is")
-    pipeline = _pipeline_of(run.pipeline, file or Path(str(run.source.get("pipeline_file", ""))))
+    pipeline = pipeline_of(run, file)
     check_seals(records, workspace.quarantine)
     mode = quarantine_mode(records, workspace.quarantine)
     source = QuarantineSource(number, records, mode, workspace.quarantine)
     return replay_run(pipeline, workspace, source, observe)
 
 
-def _pipeline_of(name: str, file: Path) -> Pipeline:
+def pipeline_of(run: RunRecord, file: Path | None = None) -> Pipeline:
+    """The pipeline of a run, as its file declares it now. Raises ConfigurationError if the file is not there."""
+    file = file or Path(str(run.source.get("pipeline_file", "")))
     if not file.is_file():
         raise ConfigurationError(
-            f"the pipeline file of {name} is not at {file}", hint="say where it is: --file PIPELINE.py"
+            f"the pipeline file of {run.pipeline} is not at {file}",
+            hint="run the pipeline from where its file is now (a replay takes --file PIPELINE.py)",
         )
-    return select(file, name)[0]
+    return select(file, run.pipeline)[0]

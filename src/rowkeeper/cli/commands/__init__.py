@@ -4,7 +4,7 @@ import click
 
 from rowkeeper.cli.commands.explaining import errors, explain
 from rowkeeper.cli.commands.history import runs, show
-from rowkeeper.cli.commands.holding import publish, staging
+from rowkeeper.cli.commands.holding import abandon, publish, resume, staging
 from rowkeeper.cli.commands.installing import doctor, init
 from rowkeeper.cli.commands.profiling import profile
 from rowkeeper.cli.commands.rejected import quarantine
@@ -19,6 +19,7 @@ main.help = "Double-entry bookkeeping for data pipelines: every row that was rea
 main.params.append(click.Option(["--debug"], is_flag=True, expose_value=False, help="Show tracebacks."))
 click.version_option(package_name="rowkeeper")(main)
 for command in (
+    abandon,
     doctor,
     errors,
     explain,
@@ -28,6 +29,7 @@ for command in (
     quarantine,
     query,
     recover,
+    resume,
     rollback,
     run,
     runs,

@@ -9,21 +9,41 @@ from rich.markup import escape
 
 from rowkeeper.cli import render
 from rowkeeper.cli.door import json_option, out, print_json, workspace
+from rowkeeper.runs.parked import parked
 from rowkeeper.runs.report import gate_document, override_document, partition_document
 
 
 @click.command()
 @click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, help="How many, newest first.")
 @click.option("--pipeline", help="Only those of this pipeline.")
+@click.option("--parked", "only_parked", is_flag=True, help="Those that wait for somebody, and what for.")
 @json_option
-def runs(limit: int, pipeline: str | None, as_json: bool) -> None:
+def runs(limit: int, pipeline: str | None, only_parked: bool, as_json: bool) -> None:
     """What ran."""
+    if only_parked:
+        _parked(pipeline, as_json)
+        return
     with workspace() as space:
         records = space.ledger.runs(limit=limit, pipeline=pipeline)
     if as_json:
         print_json({"runs": [run_document(each) for each in records]})
     else:
         render.show_runs(records)
+
+
+def _parked(pipeline: str | None, as_json: bool) -> None:
+    with workspace() as space:
+        waiting = [each for each in parked(space) if pipeline in (None, each.run.pipeline)]
+    if as_json:
+        print_json({"runs": [{**run_document(each.run), "why": each.why} for each in waiting]})
+        return
+    for each in waiting:
+        out.print(f"run [bold]{each.run.run}[/] of {escape(each.run.pipeline)}  {escape(each.why)}")
+    out.print(
+        "\nrowkeeper resume RUN goes on with it, rowkeeper abandon RUN gives it up"
+        if waiting
+        else "no run waits for anybody"
+    )
 
 
 def run_document(record: Any) -> dict[str, Any]:

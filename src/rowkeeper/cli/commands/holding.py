@@ -1,4 +1,4 @@
-"""`staging` and `publish`: what is done with a run that its quality gates hold."""
+"""`staging`, `publish`, `resume`, `abandon`: what is done with a run that waits for somebody."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from rowkeeper.cli.door import err, json_option, out, print_json, workspace
 from rowkeeper.cli.progress import shown
 from rowkeeper.destinations import read_client
 from rowkeeper.runs.holding import StagedRun, discard_held, look_at, publish_held
+from rowkeeper.runs.parked import abandon as abandon_run
+from rowkeeper.runs.parked import resume as resume_run
 from rowkeeper.runs.report import gate_document
 
 
@@ -78,3 +80,24 @@ def publish(number: int, reason: str, critical: bool, as_json: bool) -> None:
     with workspace() as space, shown(err) as observe:
         report = publish_held(number, reason, space, critical=critical, observe=observe)
     print_json(report.as_dict()) if as_json else render.show_report(report)
+
+
+@click.command()
+@click.argument("number", metavar="RUN", type=int)
+@json_option
+def resume(number: int, as_json: bool) -> None:
+    """Go on with a run that died, was stopped, or is held: its pipeline is run again."""
+    with workspace() as space, shown(err) as observe:
+        report = resume_run(number, space, observe)
+    print_json(report.as_dict()) if as_json else render.show_report(report)
+
+
+@click.command()
+@click.argument("number", metavar="RUN", type=int)
+@click.option("--reason", default="no reason was given", help="Why; it is kept with the run.")
+@json_option
+def abandon(number: int, reason: str, as_json: bool) -> None:
+    """Give up a run that died, was stopped, or is held: its input is as if never read."""
+    with workspace() as space, shown(err) as observe:
+        finding = abandon_run(number, space, reason, observe)
+    print_json({"run": number, "outcome": finding.outcome}) if as_json else out.print(escape(finding.note))
