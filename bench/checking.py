@@ -9,31 +9,17 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 from pydantic import ValidationError
 
+import rowkeeper as rk
 from bench.generate import chunk
 from bench.trips import Trip
-from rowkeeper.batch import Batch, InputMode
-from rowkeeper.contracts import Contract
 from rowkeeper.contracts.reading import rows_of
 
-BATCH_ROWS = 131_072
 ROW_BY_ROW = 100_000
 REPEATS = 5
-THREADS = 2
-
-
-def batches(table: pa.Table) -> list[Batch]:
-    """As a source would give them."""
-    found = []
-    for first in range(0, table.num_rows, BATCH_ROWS):
-        part = table.slice(first, BATCH_ROWS)
-        numbers = pa.array(range(first, first + part.num_rows), pa.uint64())
-        found.append(Batch(part, InputMode.PYTHON, "trips", first, first + part.num_rows, numbers, numbers))
-    return found
 
 
 def quickest(work: Callable[[], object]) -> float:
@@ -60,16 +46,14 @@ def row_by_row(table: pa.Table) -> int:
 
 def main() -> None:
     """Measures and prints."""
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 2_000_000
     table = chunk(0, rows).to_arrow()
     bad = table.slice(0, ROW_BY_ROW).set_column(
         table.schema.get_field_index("distance_km"), "distance_km", pa.array([-1.0] * min(rows, ROW_BY_ROW))
     )
-    contract, parts, bad_parts = Contract(Trip), batches(table), batches(bad)
-    with ThreadPoolExecutor(THREADS) as pool:
-        check = quickest(lambda: list(pool.map(contract.check, parts)))
+    check = quickest(lambda: rk.check(Trip, table))
     slow = quickest(lambda: row_by_row(table.slice(0, ROW_BY_ROW))) / min(rows, ROW_BY_ROW)
-    all_bad = quickest(lambda: [contract.check(part) for part in bad_parts]) / bad.num_rows
+    all_bad = quickest(lambda: rk.check(Trip, bad)) / bad.num_rows
     slow_bad = quickest(lambda: row_by_row(bad)) / bad.num_rows
     print(
         json.dumps(

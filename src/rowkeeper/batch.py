@@ -12,8 +12,8 @@ from __future__ import annotations
 import dataclasses
 import enum
 import json
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Self, overload
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -129,6 +129,31 @@ class RejectedRow:
         return found
 
 
+class RejectedRows(Sequence[RejectedRow]):
+    """Rejected rows in the order of the batch, made when they are asked for.
+
+    Args:
+        positions: in the batch's table, ascending.
+        texts: of each the errors as JSON.
+    """
+
+    def __init__(self, positions: list[int], texts: list[str]) -> None:
+        self.positions = positions
+        self.texts = texts
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @overload
+    def __getitem__(self, place: int) -> RejectedRow: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[RejectedRow, ...]: ...
+    def __getitem__(self, place: int | slice) -> RejectedRow | tuple[RejectedRow, ...]:
+        if isinstance(place, slice):
+            return tuple(map(RejectedRow, self.positions[place], self.texts[place]))
+        return RejectedRow(self.positions[place], self.texts[place])
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class RuleCount:
     """For how many rows a business rule held, did not hold, and could not be told."""
@@ -156,7 +181,7 @@ class Verdict:
 
     accepted: pa.Table
     accepted_index: pa.Array[Any]
-    rejected: tuple[RejectedRow, ...]
+    rejected: RejectedRows
     by_pydantic: int
     rules: Mapping[str, RuleCount] = dataclasses.field(default_factory=dict)
 

@@ -13,8 +13,8 @@ from pydantic import BaseModel, RootModel
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic_core import from_json, to_json
 
-from rowkeeper.batch import RAW_LINE, Batch, InputMode, RejectedRow, RuleCount, Verdict
-from rowkeeper.contracts.checking import Judged, RowByRow
+from rowkeeper.batch import RAW_LINE, Batch, InputMode, RejectedRows, RuleCount, Verdict
+from rowkeeper.contracts.checking import PART_ROWS, Judged, by_model, joined, parts_of
 from rowkeeper.contracts.columntype import Column
 from rowkeeper.contracts.compiler import Compiler, Decided
 from rowkeeper.contracts.containers import Part, optional, part_of
@@ -33,12 +33,10 @@ from rowkeeper.contracts.passing import (
     passed_field,
     unknown_columns,
 )
-from rowkeeper.contracts.reading import rows_of, without_views
+from rowkeeper.contracts.reading import without_views
 from rowkeeper.contracts.rules import BusinessRule, apply_rules, check_rules
 from rowkeeper.errors import ColumnsDiffer, ContractError
 from rowkeeper.protocols import Columns, DriftPolicy
-
-PART_ROWS = 8_192  # checked at a time, so that few validated models are alive at once
 
 
 class Contract:
@@ -72,7 +70,7 @@ class Contract:
         self.model = model
         self.drift: DriftPolicy = drift
         self._columns = columns_of(model, drift)
-        self._checker = RowByRow(model, columns)
+        self._checker = by_model(model, columns)
         self._compiler = Compiler(model, columns)
         self._own_schema = pa.schema([column.type.field(column.name) for column in columns])
         self._rules = tuple(rules)
@@ -153,13 +151,10 @@ class Contract:
         shown = batch.table if whole_rows or self._is_shown_unknown else batch.table.select(self._known_of(batch))
         shown = without_views(shown)
         decided = self._compiler.decide(shown)
-        if not len(decided.left):
-            split = _Split(decided.accepted, decided.positions, {})
+        if decided.whole:
+            split = self._split(self._checker.check_table(shown), decided.left)
         else:
-            left = shown.take(decided.left) if len(decided.positions) else shown
-            split = _merged(
-                decided, self._joined([self._checker.check_rows(rows_of(part)) for part in _parts_of(left)])
-            )
+            split = _merged(decided, [_Split(each.accepted, each.positions, each.rejected) for each in decided.asked])
         split = _with_passed(split, batch.table, (*self._carried, *added))
         return self._ruled(split).verdict(len(decided.left))
 
@@ -195,20 +190,12 @@ class Contract:
         check_names(new, self._own_schema.names)
         return tuple(passed_field(name, batch.table.schema.field(name).type, batch.mode) for name in new)
 
-    def _joined(self, parts: list[Judged]) -> _Split:
-        """The verdicts on the parts as one."""
-        index: list[int] = []
-        rejected: dict[int, str] = {}
-        for number, part in enumerate(parts):
-            first = number * PART_ROWS
-            index += [first + position for position in part.accepted]
-            rejected.update((first + position, errors) for position, errors in part.rejected.items())
-        columns = [
-            pa.chunked_array([chunk for part in parts for chunk in _chunks(part.columns[place])], field.type)
-            for place, field in enumerate(self._own_schema)
-        ]
-        whole = pa.table(columns, schema=self._own_schema).combine_chunks()
-        return _Split(whole, pa.array(index, pa.uint64()), rejected)
+    def _split(self, judged: Judged, places: pa.Array[Any]) -> _Split:
+        """What Pydantic said of the rows that stand at these places in the batch."""
+        accepted = pa.table(judged.columns, schema=self._own_schema).combine_chunks()
+        listed: list[Any] = places.to_pylist() if judged.rejected else []
+        rejected = {listed[position]: errors for position, errors in judged.rejected.items()}
+        return _Split(accepted, places.take(pa.array(judged.accepted, pa.uint64())), rejected)
 
     # ---------------------------------------------------------------------- JSON documents
 
@@ -219,14 +206,14 @@ class Contract:
         parts: list[Judged] = []
         unknown: dict[int, dict[str, str | None]] = {}  # by position among those left, and so is the next
         strange: dict[int, RowErrors] = {}
-        for number, part in enumerate(_parts_of(left)):
+        for number, part in enumerate(parts_of(left)):
             documents: list[Any] = part[RAW_LINE].to_pylist()
             judged = self._checker.check_documents(documents)
             parts.append(judged)
             if self.drift != "ignore":
                 for position in judged.accepted:
                     self._look_for_unknown(documents[position], number * PART_ROWS + position, unknown, strange)
-        split = _merged(decided, self._joined(parts))
+        split = _merged(decided, [self._split(joined(parts), decided.left)] if parts else [])
         fields = self._carried_with(unknown)
         places: list[Any] = decided.left.to_pylist() if unknown or strange else []
         unknown = {places[position]: row for position, row in unknown.items()}
@@ -319,16 +306,6 @@ def _columns_of(model: type[BaseModel]) -> Iterator[Column]:
 # ------------------------------------------------------------------------------ tables, joined
 
 
-def _parts_of(table: pa.Table) -> Iterator[pa.Table]:
-    for first in range(0, table.num_rows, PART_ROWS):
-        # A table without columns would be taken to have as many rows as are asked for.
-        yield table.slice(first, min(PART_ROWS, table.num_rows - first))
-
-
-def _chunks(array: pa.Array[Any] | pa.ChunkedArray[Any]) -> list[pa.Array[Any]]:
-    return array.chunks if isinstance(array, pa.ChunkedArray) else [array]
-
-
 def _json_value(value: object) -> str | None:
     """JSON text of what a document held under a key; a null is a null."""
     return None if value is None else to_json(value, inf_nan_mode="constants").decode()
@@ -361,24 +338,24 @@ class _Split:
         return _Split(self.accepted.filter(keep), self.index.filter(keep), rejected)
 
     def verdict(self, by_pydantic: int) -> Verdict:
-        rows = tuple(RejectedRow(position, self.rejected[position]) for position in sorted(self.rejected))
-        return Verdict(self.accepted, self.index, rows, by_pydantic, self.rules)
+        positions = sorted(self.rejected)
+        rejected = RejectedRows(positions, [self.rejected[position] for position in positions])
+        return Verdict(self.accepted, self.index, rejected, by_pydantic, self.rules)
 
 
-def _merged(decided: Decided, judged: _Split) -> _Split:
+def _merged(decided: Decided, judged: Sequence[_Split]) -> _Split:
     """What the columns accepted, and what Pydantic said of the rows that they left, in the order of the batch."""
-    rejected = judged.rejected
-    if rejected and len(decided.positions):
-        left: list[Any] = decided.left.to_pylist()
-        rejected = {left[position]: errors for position, errors in rejected.items()}
-    if not len(judged.index):
-        return _Split(decided.accepted, decided.positions, rejected)
-    index = decided.left.take(judged.index)
-    if not len(decided.positions):
-        return _Split(judged.accepted, index, rejected)
-    positions = pa.concat_arrays([decided.positions, index])
+    rejected: dict[int, str] = {}
+    for each in judged:
+        rejected |= each.rejected
+    parts = [_Split(decided.accepted, decided.positions, {}), *judged]
+    parts = [part for part in parts if len(part.index)] or parts[:1]
+    if len(parts) == 1:
+        return dataclasses.replace(parts[0], rejected=rejected)
+    positions = pa.concat_arrays([part.index for part in parts])
     order = pc.sort_indices(positions)
-    return _Split(pa.concat_tables([decided.accepted, judged.accepted]).take(order), positions.take(order), rejected)
+    whole = pa.concat_tables([part.accepted for part in parts])
+    return _Split(whole.take(order), positions.take(order), rejected)
 
 
 def _with_passed(split: _Split, source: pa.Table, fields: tuple[pa.Field[Any], ...]) -> _Split:

@@ -48,6 +48,8 @@ def rows_of(table: pa.Table) -> Rows:
     names = table.column_names
     if not names:
         return Rows([{} for _ in range(table.num_rows)], {})
+    if len(names) == 1:
+        return Rows(({names[0]: value} for value in columns[0]), unreadable)
     return Rows((dict(zip(names, row, strict=False)) for row in zip(*columns, strict=True)), unreadable)
 
 

@@ -48,11 +48,11 @@ def rejects_of(batch: Batch, ordinal: int, verdict: Verdict) -> Rejects | None:
     """Collects what the contract refused and what the source could not read; None if that is nothing."""
     if not verdict.rejected and not batch.malformed:
         return None
-    positions = pa.array([row.index for row in verdict.rejected], pa.int64())
+    positions = pa.array(verdict.rejected.positions, pa.int64())
     raw = batch.table.take(positions)
     unread = batch.malformed
     unread_errors = [[{"type": row.type, "loc": [], "msg": row.message}] for row in unread]
-    errors = [*(row.text for row in verdict.rejected), *map(json.dumps, unread_errors)]
+    errors = [*verdict.rejected.texts, *map(json.dumps, unread_errors)]
     numbers = pa.concat_arrays(
         [
             batch.row_numbers.take(positions).cast(pa.uint64()),

@@ -9,7 +9,7 @@ import pyarrow as pa
 from pydantic import ConfigDict, create_model
 
 from rowkeeper.batch import Batch, InputMode, Verdict
-from rowkeeper.contracts.checking import Judged, RowByRow
+from rowkeeper.contracts.checking import Judged, by_model
 from rowkeeper.contracts.contract import Contract, _columns_of
 from rowkeeper.contracts.reading import rows_of
 from tests.contracts.batches import documents
@@ -37,14 +37,14 @@ def agree(model: Any, table: pa.Table) -> int:
     """Compares verdicts, values and errors; returns how many rows the columns decided."""
     verdict = Contract(model, drift="ignore").check(batch_of(table))
     known = [name for name in table.column_names if name in Contract(model).columns().known]
-    judged = RowByRow(model, list(_columns_of(model))).check_rows(rows_of(table.select(known)))
+    judged = by_model(model, list(_columns_of(model))).check_rows(rows_of(table.select(known)))
     return _compare(verdict, judged, table.num_rows)
 
 
 def agree_on_documents(model: Any, lines: list[bytes]) -> int:
     """`agree` for JSON documents."""
     verdict = Contract(model, drift="ignore").check(documents(*lines))
-    judged = RowByRow(model, list(_columns_of(model))).check_documents(lines)
+    judged = by_model(model, list(_columns_of(model))).check_documents(lines)
     return _compare(verdict, judged, len(lines))
 
 

@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic_core import SchemaValidator
 
+from rowkeeper.contracts.checking import ONE_AT_A_TIME
 from rowkeeper.contracts.columntype import Column
+from rowkeeper.contracts.compiler.distinct import DISTINCT_SHARE_MAX, encoded
 from rowkeeper.contracts.compiler.rule import is_text
 from rowkeeper.contracts.compiler.schema import Together, nodes
 from rowkeeper.contracts.reading import python_values
 
 LIBRARIES = ("pydantic.", "pydantic_core.", "annotated_types.", "pydantic_extra_types.")
-DISTINCT_SHARE_MAX = 0.5
 
 
 class Alone:
@@ -73,6 +74,10 @@ class Alone:
         return self._judge(cells)
 
     def _judge(self, cells: pa.ChunkedArray[Any]) -> tuple[pa.Array[Any], pa.Array[Any]]:
+        with ONE_AT_A_TIME:
+            return self._one_by_one(cells)
+
+    def _one_by_one(self, cells: pa.ChunkedArray[Any]) -> tuple[pa.Array[Any], pa.Array[Any]]:
         values, unreadable = python_values(cells)
         held: list[Any] = []
         good: list[bool] = []
@@ -110,18 +115,6 @@ def places_of(good: Any) -> Any:
     """For each good cell its place among the good ones, null for the others."""
     counted: Any = pc.subtract(pc.cumulative_sum(good.cast(pa.int64())), 1)
     return pc.if_else(good, counted, None)
-
-
-def encoded(cells: Any) -> Any:
-    """A column as one dictionary array."""
-    if pa.types.is_dictionary(cells.type):
-        if cells.num_chunks == 1:
-            return cells.chunk(0)
-        # The values of all the chunks' dictionaries may be more than its index type can tell apart.
-        cells = cells.cast(cells.type.value_type)
-    whole = cells.combine_chunks()
-    whole = pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
-    return whole.dictionary_encode()
 
 
 def _is_of_library(function: Any) -> bool:

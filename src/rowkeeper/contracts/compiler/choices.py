@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 
 from rowkeeper.contracts.compiler.rule import Given, Rule, Unsuited, check_keys, is_strict, is_text
 
 CHOICES_MAX = 10_000
+COMPARED_MAX = 8  # that many comparisons of text are quicker than a look into a set
 
 
 def literal_rule(schema: Mapping[str, Any], _config: Mapping[str, Any], given: Given) -> Rule:
@@ -31,7 +33,8 @@ def _member(values: list[Any], given: Given) -> Rule:
         raise Unsuited("very many values")
     proof = "test_choices.py::test_choices"
     if is_text(given.type) and all(type(value) is str for value in values):
-        return Rule("V", given.value.is_in(values), proof=proof)
+        few = pl.any_horizontal([given.value == value for value in values]) if len(values) <= COMPARED_MAX else None
+        return Rule("V", given.value.is_in(values) if few is None else few, proof=proof)
     integral = pa.types.is_integer(given.type) and not pa.types.is_uint64(given.type)
     if integral and all(type(value) is int and -(2**63) <= value < 2**63 for value in values):
         return Rule("V", given.value.is_in(values), proof=proof)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,8 +15,10 @@ from pydantic import BaseModel
 
 from rowkeeper.contracts.columntype import Column
 from rowkeeper.contracts.compiler import choices, documents, numbers, text, times
-from rowkeeper.contracts.compiler.alone import DISTINCT_SHARE_MAX, Alone, encoded, places_of
+from rowkeeper.contracts.compiler.alone import Alone, places_of
+from rowkeeper.contracts.compiler.distinct import Distinct, series_of
 from rowkeeper.contracts.compiler.documents import DocumentField
+from rowkeeper.contracts.compiler.doubts import Asked, Doubts
 from rowkeeper.contracts.compiler.rule import Given, Rule, Unsuited, both, is_text
 from rowkeeper.contracts.compiler.schema import FieldSchema, ModelSchema, Together, model_schema, without_nullable
 from rowkeeper.contracts.documents import DocumentReader
@@ -36,9 +39,8 @@ RULES: dict[str, MakeRule] = {
     "literal": choices.literal_rule,
     "enum": choices.enum_rule,
 }
-SAMPLE_ROWS = 1_000
+GROUPS_MAX = 16
 NOTHING: Mapping[str, Any] = MappingProxyType({})
-OK = "accepted by all rules"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,19 +67,27 @@ class Decided:
     Attributes:
         accepted: the accepted rows' columns, in the contract's Arrow schema.
         positions: uint64 array, where they stand in the input, ascending.
-        left: uint64 array, where the rows stand that Pydantic must judge.
+        left: uint64 array, where the rows stand that the columns did not accept.
+        asked: what Pydantic said of those rows, where it need not be shown the whole of them; empty where it must.
     """
 
     accepted: pa.Table
     positions: pa.Array[Any]
     left: pa.Array[Any]
+    asked: Sequence[Asked] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether all rows must be shown to Pydantic, and as a whole."""
+        return bool(len(self.left)) and not len(self.positions) and not self.asked
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Field:
     """A field with its way of being judged: exactly one of `rule` and `alone`, or only `constant`.
 
-    `constant` is what the field holds where its key is absent, as a scalar of its column, if that can be said.
+    `distinct` applies the rule where it is worth while to do so once for each distinct value. `constant` is what the
+    field holds where its key is absent, as a scalar of its column, if that can be said.
     """
 
     name: str
@@ -85,6 +95,7 @@ class _Field:
     nullable: bool
     rule: Rule | None = None
     alone: Alone | None = None
+    distinct: Distinct | None = None
     constant: Any = None
 
 
@@ -105,12 +116,13 @@ class Compiler:
             self._model = model_schema(model)
         except Together as reason:
             self._why_together = str(reason)
+        self._doubts = None if self._model is None else Doubts(model.__name__, self._model, self._columns)
         self._plans: dict[tuple[tuple[str, str], ...], _Plan] = {}
         self._documents = self._document_fields()
 
     def decide(self, table: pa.Table) -> Decided:
         """What the columns can say of a table; in rows that they leave, nothing has been looked for."""
-        return self._plan(table.schema).decide(table)
+        return self._plan(table.schema).decide(table, doubts=self._doubts)
 
     def decide_documents(self, given: pa.ChunkedArray[Any], *, skip_unknown: bool) -> Decided:
         """What the columns can say of JSON documents (large_binary), of which none has a key that is not known.
@@ -228,7 +240,9 @@ class Compiler:
         expression = "any value" if rule.ok is None else str(rule.ok)
         why = "" if rule.kind == "V" else "other forms go to Pydantic"
         kind = FieldKind(field.name, rule.kind, expression, why)
-        return _Field(field.name, there[0], nullable, rule=rule, constant=_default(field, column)), kind
+        distinct = Distinct(field.name, rule, nullable=nullable) if rule.costly else None
+        made = _Field(field.name, there[0], nullable, rule, distinct=distinct, constant=_default(field, column))
+        return made, kind
 
 
 def _wanted(fields: Sequence[DocumentField]) -> pa.Schema:
@@ -273,8 +287,15 @@ class _Plan:
         self._schema = schema
         self._fields = fields
 
-    def decide(self, table: pa.Table, absent: Mapping[str, pa.Array[Any]] = NOTHING) -> Decided:
-        """Args: absent: by field, in which rows its key is absent."""
+    def decide(
+        self, table: pa.Table, absent: Mapping[str, pa.Array[Any]] = NOTHING, doubts: Doubts | None = None
+    ) -> Decided:
+        """What the columns accept.
+
+        Args:
+            absent: by field, in which rows its key is absent.
+            doubts: who is asked about single fields of the rows that are left; None: nobody is.
+        """
         rows = table.num_rows
         everything = pl.int_range(0, rows, dtype=pl.UInt64, eager=True).to_arrow()
         if not self._fields or not all(_is_readable(table[field.key]) for field in self._fields if field.key):
@@ -287,13 +308,22 @@ class _Plan:
         for field in self._fields:
             if field.alone is not None:
                 made[field.name], mask = _judge_alone(field, table[field.key], mask, absent.get(field.name))
-        if mask is not None and pc.all(mask).as_py():
-            mask = None
-        positions = everything if mask is None else everything.filter(mask)
+        if mask is None or pc.all(mask).as_py():
+            return Decided(self._stored(table, made, None, absent), everything, everything[:0])
+        positions, left = everything.filter(mask), everything.filter(pc.invert(mask))
+        accepted = self._stored(table, made, mask, absent)
+        asked = [] if doubts is None else self._ask(doubts, seen, table, made, left)
+        return Decided(accepted, positions, left, asked)
+
+    def _stored(
+        self, table: pa.Table, made: Mapping[str, Any], mask: Any, absent: Mapping[str, pa.Array[Any]]
+    ) -> pa.Table:
+        """The accepted rows as the contract's columns. Args: mask: which rows these are, None for all."""
+        rows = table.num_rows if mask is None else pc.sum(mask).as_py() or 0
         columns = []
         for field, stored in zip(self._fields, self._schema, strict=True):
             if field.rule is None and field.alone is None:
-                values: Any = pa.repeat(field.constant, len(positions))
+                values: Any = _repeated(field.constant, rows)
             else:
                 values = made[field.name] if field.name in made else table[field.key]
                 values = values if mask is None else values.filter(mask)
@@ -303,33 +333,84 @@ class _Plan:
                 missing = absent[field.name] if mask is None else absent[field.name].filter(mask)
                 values = pc.if_else(missing, field.constant, values)
             columns.append(values)
-        left = everything[:0] if mask is None else everything.filter(pc.invert(mask))
-        return Decided(pa.table(columns, schema=self._schema), positions, left)
+        return pa.table(columns, schema=self._schema)
+
+    def _ask(
+        self, doubts: Doubts, seen: _Seen, table: pa.Table, made: Mapping[str, Any], left: pa.Array[Any]
+    ) -> list[Asked]:
+        """Asks Pydantic about the fields that the columns do not accept, and only about those."""
+        keys = {field.name: field.key for field in self._fields if field.key}
+        alone = {field.name for field in self._fields if field.alone is not None}
+        found = []
+        for named, places in seen.groups(left):
+            in_doubt = [name for name in keys if name in named or name in alone]
+            cells = {keys[name]: _plain(table[keys[name]]).take(places) for name in in_doubt}
+            judged = doubts.judge(in_doubt, pa.table(cells))
+            positions = places.take(pa.array(judged.accepted, pa.uint64()))
+            told = dict(zip(in_doubt, judged.columns, strict=True))
+            columns = []
+            for field, stored in zip(self._fields, self._schema, strict=True):
+                if field.name in told:
+                    values = told[field.name]
+                elif not field.key:
+                    values = _repeated(field.constant, len(positions))
+                else:
+                    values = _plain(made[field.name] if field.name in made else table[field.key]).take(positions)
+                columns.append(values if values.type == stored.type else values.cast(stored.type))
+            listed: list[Any] = places.to_pylist()
+            rejected = {listed[position]: errors for position, errors in judged.rejected.items()}
+            found.append(Asked(pa.table(columns, schema=self._schema), positions, rejected))
+        return found
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Seen:
-    """What the rules say: for each row whether all of them accept it (None: all rows), and the changed values."""
+    """What the rules say.
+
+    Attributes:
+        ok: for each row whether all of them accept it; None: they accept all rows.
+        values: by field, the changed values.
+        each: by field, as a column, for each row whether its rule accepts it; without the fields that it always does.
+    """
 
     ok: Any
     values: Mapping[str, pa.Array[Any]]
+    each: pl.DataFrame
+
+    def groups(self, places: pa.Array[Any]) -> list[tuple[set[str], Any]]:
+        """The rows at these places by the fields that are not accepted; a few large groups."""
+        wanted = pl.Series("place", places)
+        at = self.each[wanted] if self.each.width else self.each
+        names = [each.name for each in at if not each.all()]
+        if len(names) <= 1:
+            return [(set(names), places)]
+        parts = at.select(names).with_columns(wanted).partition_by(names, include_key=False, as_dict=True)
+        groups = [
+            ({name for name, ok in zip(names, key, strict=True) if not ok}, rows["place"].to_arrow())
+            for key, rows in sorted(parts.items(), key=lambda part: -part[1].height)
+        ]
+        if len(groups) <= GROUPS_MAX:
+            return groups
+        # What is asked about a field that is accepted costs time and changes nothing.
+        rest = pa.concat_arrays([places for _, places in groups[GROUPS_MAX - 1 :]])
+        return [*groups[: GROUPS_MAX - 1], (set(names), rest.take(pc.sort_indices(rest)))]
 
 
 def _seen(table: pa.Table, fields: Sequence[_Field], absent: Mapping[str, pa.Array[Any]]) -> _Seen:
-    looked = [
-        _or_absent(_look(field, field.rule, table[field.key]), field.name, absent.get(field.name))
+    looked = {
+        field.name: _or_absent(_look(field, field.rule, table[field.key]), field.name, absent.get(field.name))
         for field in fields
         if field.rule is not None
-    ]
-    together = both(*(each.ok for each in looked))
-    selected = [each.value for each in looked if each.value is not None]
-    if together is not None:
-        selected.append(together.fill_null(False).alias(OK))
-    if not selected:
-        return _Seen(None, {})
-    frame = pl.DataFrame([series for each in looked for series in each.series]).select(selected)
-    values = {each.name: each.to_arrow() for each in frame if each.name != OK}
-    return _Seen(None if together is None else frame[OK].to_arrow(), values)
+    }
+    frame = pl.DataFrame([series for each in looked.values() for series in each.series])
+    frame = frame.select(
+        *(each.ok.fill_null(False).alias(f"{name} ok") for name, each in looked.items() if each.ok is not None),
+        *(each.value.alias(name) for name, each in looked.items() if each.value is not None),
+    )
+    values = {name: frame[name].to_arrow() for name, each in looked.items() if each.value is not None}
+    oks = frame.select(pl.col(f"{name} ok").alias(name) for name, each in looked.items() if each.ok is not None)
+    together = oks.select(pl.all_horizontal(pl.all())).to_series().to_arrow() if oks.width else None
+    return _Seen(together, values, oks)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -346,9 +427,9 @@ def _look(field: _Field, rule: Rule, cells: pa.ChunkedArray[Any]) -> _Looked:
     if rule.ok is None and rule.value is None and (field.nullable or not has_nulls):
         return _Looked()
     value = None if rule.value is None else rule.value.alias(field.name)
-    if rule.costly and (distinct := _by_distinct(field, rule, cells)) is not None:
-        return _Looked(distinct, pl.col(f"{field.name} ok"), None if value is None else pl.col(field.name))
-    column = _series(field.name, cells)
+    if field.distinct is not None and (answers := field.distinct.answers(cells)) is not None:
+        return _Looked(answers, pl.col(f"{field.name} ok"), None if value is None else pl.col(field.name))
+    column = series_of(field.name, cells)
     series = [column if rule.prepare is None else rule.prepare(column).alias(field.name)]
     present = pl.col(field.name).is_not_null()
     if field.nullable and has_nulls and rule.prepare is not None:
@@ -384,42 +465,25 @@ def _is_ascii(chunk: pa.Array[Any]) -> bool:
     """Whether all bytes of a chunk of text are ASCII: ten times as quick as a look at each value."""
     if pa.types.is_dictionary(chunk.type):
         return False
-    data = chunk.buffers()[2]
-    try:
-        return data is None or bool(str(data, "ascii")) or True
-    except UnicodeDecodeError:
-        return False
+    held: Any = chunk.buffers()
+    _, offsets, data = held
+    if data is None or not len(chunk):
+        return True
+    # A slice has the bytes of the whole; only its own are looked at.
+    numbers = np.frombuffer(offsets, np.dtype("i8" if pa.types.is_large_string(chunk.type) else "i4"))
+    first, end = numbers[chunk.offset], numbers[chunk.offset + len(chunk)]
+    return bool(first == end or np.frombuffer(data, np.int8)[first:end].min() >= 0)
 
 
-def _series(name: str, cells: pa.ChunkedArray[Any]) -> pl.Series:
-    if pa.types.is_dictionary(cells.type):
-        cells = cells.cast(cells.type.value_type)
-    series = pl.from_arrow(cells)
-    assert isinstance(series, pl.Series)
-    return series.alias(name)
+def _repeated(constant: Any, rows: int) -> Any:
+    return pa.repeat(constant, rows) if rows else pa.array([], constant.type)
 
 
-def _by_distinct(field: _Field, rule: Rule, cells: pa.ChunkedArray[Any]) -> list[pl.Series] | None:
-    """The rule's answers, worked out once for each distinct value; None where values hardly repeat."""
-    if not is_text(cells.type) or not len(cells):
-        return None
-    if not pa.types.is_dictionary(cells.type):
-        sample = cells.slice(0, SAMPLE_ROWS)
-        if len(sample.unique()) > len(sample) * DISTINCT_SHARE_MAX:
-            return None
-    distinct = encoded(cells)
-    frame = pl.DataFrame([_series(field.name, pa.chunked_array([distinct.dictionary]))])
-    answers = frame.select(
-        ok=pl.lit(True) if rule.ok is None else rule.ok, value=pl.lit(None) if rule.value is None else rule.value
-    )
-    indices = pl.from_arrow(distinct.indices)
-    assert isinstance(indices, pl.Series)
-    ok = answers["ok"].gather(indices)
-    ok = ok.fill_null(True) if field.nullable and answers["ok"].null_count() == 0 else ok.fill_null(False)
-    found = [ok.alias(f"{field.name} ok")]
-    if rule.value is not None:
-        found.append(answers["value"].gather(indices).alias(field.name))
-    return found
+def _plain(cells: Any) -> Any:
+    """A column that rows can be taken from: Arrow does not join chunks whose dictionaries have too many values."""
+    if pa.types.is_dictionary(cells.type) and isinstance(cells, pa.ChunkedArray) and cells.num_chunks > 1:
+        return cells.cast(cells.type.value_type)
+    return cells
 
 
 def _judge_alone(field: _Field, cells: pa.ChunkedArray[Any], mask: Any, absent: Any) -> tuple[pa.Array[Any], Any]:

@@ -42,12 +42,14 @@ class FieldSchema:
     Attributes:
         name: of the attribute and the column.
         schema: its core schema, without the default around it.
+        whole: its core schema as the model has it, default, aliases and all.
         keys: the names under which Pydantic looks for its value, the first that is there counting.
         default: what it holds where none of them is there, unvalidated, as a list of one; empty if that cannot be said.
     """
 
     name: str
     schema: Mapping[str, Any]
+    whole: Mapping[str, Any]
     keys: tuple[str, ...]
     default: tuple[Any, ...] = ()
 
@@ -116,8 +118,8 @@ def _field(name: str, field: Mapping[str, Any], config: Mapping[str, Any]) -> Fi
         keys = (alias, name) if by_name else (alias,)
     schema = field["schema"]
     if schema["type"] != "default":
-        return FieldSchema(name, schema, keys)
-    return FieldSchema(name, schema["schema"], keys, _default(schema, config))
+        return FieldSchema(name, schema, field, keys)
+    return FieldSchema(name, schema["schema"], field, keys, _default(schema, config))
 
 
 def _default(schema: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[Any, ...]:
