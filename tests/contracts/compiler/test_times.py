@@ -7,8 +7,11 @@ from typing import Annotated, Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import AwareDatetime, Field, NaiveDatetime, PastDate, PastDatetime
 
+from rowkeeper.contracts.compiler.isotime import _by_lengths, instants
 from tests.contracts.compiler.agreeing import agree, decided, model_of
 
 DATES = [
@@ -77,6 +80,31 @@ def test_datetime(annotation: Any, unit: str, zone: str | None):
 def test_datetime_from_text(annotation: Any):
     """ISO times with seconds by column; leap seconds, short offsets, commas and epochs by Pydantic."""
     decided(annotation, TIMES)
+
+
+NEARLY_TIMES = st.from_regex(
+    r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}[T t_][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{0,7})?)?"
+    r"(Z|z|[+-][0-9]{2}:?([0-9]{2})?)?\Z"
+)
+
+
+@st.composite
+def damaged_times(draw: st.DrawFn) -> str:
+    """A time with one character in the place of another."""
+    text = draw(
+        NEARLY_TIMES | st.sampled_from(TIMES) | st.datetimes().map(str) | st.datetimes().map(dt.datetime.isoformat)
+    )
+    at = draw(st.integers(0, len(text)))
+    return text[:at] + draw(st.sampled_from([*"0129:.TZ+- é", ""])) + text[at + 1 :]
+
+
+@given(st.lists(damaged_times(), min_size=1, max_size=3), st.sampled_from([None, True, False]))
+@settings(max_examples=2000, deadline=None)
+def test_times_of_one_length_are_read_by_two_ways_alike(texts: list[str], zone: bool | None):
+    """Arrow's parser, for columns whose texts are all of one form, agrees with the one for any column."""
+    for column in ([texts[0]], texts):
+        array = pa.array(column, pa.large_string())
+        assert instants(pa.chunked_array([array]), zone=zone).to_list() == _by_lengths(array, zone).to_list()
 
 
 def test_datetimes_are_decided():

@@ -1,18 +1,16 @@
 """JSON documents: which type each field's key is read as, and what a null cell stands for.
 
 A JSON value of that type is to Pydantic what the same value of Python is, in lax mode; a value of another type cannot
-be read as a column, and its row goes to Pydantic. A key that is null and one that is absent are both null cells, so
-where they mean different things, the document's text is looked at. Proof: tests/contracts/test_documents.py.
+be read as a column, and its row goes to Pydantic. A key that is null and one that is absent are both null cells, told
+apart where they mean different things. Proof: tests/contracts/test_documents.py.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -99,9 +97,8 @@ class Settled:
     absent: Mapping[str, pa.Array[Any]]
 
 
-def settled(read: Read, documents: pa.ChunkedArray[Any], fields: Sequence[DocumentField]) -> Settled:
-    """Leaves out the rows in which a null cell cannot be told, or has no meaning but an error."""
-    text: pl.Series | None = None
+def settled(read: Read, fields: Sequence[DocumentField]) -> Settled:
+    """Leaves out the rows in which a null cell has no meaning but an error."""
     absences: dict[str, Any] = {}
     keep: Any = None
     for each in fields:
@@ -109,16 +106,14 @@ def settled(read: Read, documents: pa.ChunkedArray[Any], fields: Sequence[Docume
         cells = read.table[field.keys[0]]
         if not cells.null_count or each.same or not (each.takes_none or field.default):
             continue  # no question; one answer to both; or both are refused, by Pydantic
-        if text is None:
-            text = _text(documents, read.positions)
         empty: Any = _array(pc.is_null(cells))
+        absent: Any = read.absent.get(field.keys[0], pa.repeat(pa.scalar(False), len(empty)))
         known: Any = pc.invert(empty)
-        nulls, absent = _told_apart(text.filter(pl.Series(empty)), field.keys[0])
         if each.takes_none:
-            known = pc.or_(known, _spread(nulls, empty))
+            known = pc.or_(known, pc.and_not(empty, absent))
         if field.default:
-            absences[field.name] = _spread(absent, empty)
-            known = pc.or_(known, absences[field.name])
+            absences[field.name] = absent
+            known = pc.or_(known, absent)
         keep = known if keep is None else pc.and_(keep, known)
     if keep is None or pc.all(keep).as_py():
         return Settled(read.table, read.positions, absences)
@@ -128,28 +123,3 @@ def settled(read: Read, documents: pa.ChunkedArray[Any], fields: Sequence[Docume
 
 def _array(values: Any) -> Any:
     return values.combine_chunks()
-
-
-def _text(documents: pa.ChunkedArray[Any], positions: pa.Array[Any]) -> pl.Series:
-    read = documents if len(positions) == len(documents) else documents.take(positions)
-    text = pl.from_arrow(read.cast(pa.large_string()))
-    assert isinstance(text, pl.Series)
-    return text
-
-
-def _told_apart(text: pl.Series, key: str) -> tuple[pl.Series, pl.Series]:
-    """In which documents a key, whose cell is null, is surely null, and in which it is surely absent.
-
-    Without a backslash every quote begins or ends a string, so the key in quotes is in the text if it is in the
-    document; and if a colon follows, it is a key, and of the document itself if that has no other braces.
-    """
-    plain = ~text.str.contains("\\", literal=True)
-    there = text.str.contains(f'"{key}"', literal=True)
-    null = text.str.contains(rf'"{re.escape(key)}"[ \t\r\n]*:[ \t\r\n]*null')
-    return plain & null & (text.str.count_matches("{", literal=True) == 1), plain & ~there
-
-
-def _spread(answers: pl.Series, asked: Any) -> Any:
-    """The answers in the places that were asked for, false elsewhere."""
-    spread: Any = pc.replace_with_mask(pa.repeat(pa.scalar(False), len(asked)), asked, answers.to_arrow())
-    return spread

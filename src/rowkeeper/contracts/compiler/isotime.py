@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 HEAD_BYTES = 19  # 2020-01-01T00:00:00
@@ -18,6 +20,7 @@ ZONE_BYTES = 6  # +05:30
 LENGTH_MAX = HEAD_BYTES + 7 + ZONE_BYTES
 MONTH_DAYS = np.array([0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int32)
 DAYS_BEFORE_1970 = 719_468
+YEAR_ONE_MICROS = -62_135_596_800_000_000
 OFFSET_HOURS_MAX = 14
 
 Bytes = NDArray[np.uint8]
@@ -25,24 +28,65 @@ Ints = NDArray[np.signedinteger[Any]]
 Mask = NDArray[np.bool_]
 
 
-def instants(texts: pl.Series, *, zone: bool | None) -> pl.Series:
+def instants(texts: pa.ChunkedArray[Any], *, zone: bool | None) -> pl.Series:
     """Microseconds since 1970 in UTC, null for what is of another form; a time without a zone counts as UTC.
 
     Args:
-        texts: of the type String.
+        texts: a column of text.
         zone: True takes texts with a zone only, False those without one only, None both.
     """
-    array: Any = texts.fill_null("").to_arrow(compat_level=pl.CompatLevel.oldest())
-    _, offset_buffer, data_buffer = array.buffers()
-    offsets = np.frombuffer(offset_buffer, np.int64)[array.offset : array.offset + len(array) + 1]
-    data = np.frombuffer(data_buffer, np.uint8) if data_buffer is not None else np.zeros(0, np.uint8)
+    parts = [_of_chunk(chunk, zone) for chunk in texts.cast(pa.large_string()).chunks if len(chunk)]
+    return pl.concat(parts) if parts else pl.Series([], dtype=pl.Int64)
+
+
+def _of_chunk(texts: Any, zone: bool | None) -> pl.Series:
+    offsets, data = _buffers(texts)
+    length = int(offsets[1] - offsets[0])
+    is_matrix = not texts.null_count and length >= HEAD_BYTES and bool((np.diff(offsets) == length).all())
+    if is_matrix:  # all of one length: they lie in memory as a matrix
+        matrix = data[offsets[0] : offsets[-1]].reshape(-1, length)
+        quick = _by_arrow(texts, matrix, zone)
+        return _series(*_of_one_length(matrix, zone)) if quick is None else quick
+    return _by_lengths(texts, zone)
+
+
+def _buffers(texts: Any) -> tuple[NDArray[np.int64], Bytes]:
+    _, offset_buffer, data_buffer = texts.buffers()
+    offsets = np.frombuffer(offset_buffer, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    return offsets, np.frombuffer(data_buffer, np.uint8) if data_buffer is not None else np.zeros(0, np.uint8)
+
+
+def _by_arrow(texts: Any, matrix: Bytes, zone: bool | None) -> pl.Series | None:
+    """The same by Arrow, four times as quickly, where all texts are of the form with `Z` or without a zone.
+
+    Of the forms that Arrow takes, those of another shape than ours are sorted out by a look at four bytes; it says
+    nothing of single texts, so None is returned if any is of another form.
+    """
+    length = matrix.shape[1]
+    zoned = bool((matrix[:, -1] == ord("Z")).all())
+    fraction = length - zoned - HEAD_BYTES
+    if (zone is not None and zone != zoned) or fraction not in (0, 2, 3, 4, 5, 6, 7):
+        return None
+    if not (matrix[:, 16] == ord(":")).all() or (fraction and not (matrix[:, HEAD_BYTES] == ord(".")).all()):
+        return None
+    if not ((matrix[:, 10] == ord("T")) | (matrix[:, 10] == ord(" "))).all():
+        return None
+    try:
+        times = texts.cast(pa.timestamp("us", "UTC" if zoned else None))
+    except pa.ArrowInvalid:
+        return None
+    micros = pl.Series(times.view(pa.int64()))
+    return micros if micros.min() >= YEAR_ONE_MICROS else None  # type: ignore[operator]
+
+
+def _by_lengths(texts: Any, zone: bool | None) -> pl.Series:
+    """Texts of several lengths, one length after the other."""
+    offsets, data = _buffers(pc.fill_null(texts, ""))
     lengths = np.diff(offsets)
-    micros = np.zeros(len(array), np.int64)
-    good = np.zeros(len(array), np.bool_)
+    micros = np.zeros(len(lengths), np.int64)
+    good = np.zeros(len(lengths), np.bool_)
     for length in range(HEAD_BYTES, LENGTH_MAX + 1):
         rows = np.flatnonzero(lengths == length)
-        if len(rows) == len(array):  # all of one length: they lie in memory as a matrix
-            return _series(*_of_one_length(data[offsets[0] : offsets[-1]].reshape(-1, length), zone))
         if len(rows):
             micros[rows], good[rows] = _of_one_length(data[offsets[rows][:, None] + np.arange(length)], zone)
     return _series(micros, good)

@@ -21,7 +21,7 @@ from rowkeeper.contracts.compiler.documents import DocumentField
 from rowkeeper.contracts.compiler.doubts import Asked, Doubts
 from rowkeeper.contracts.compiler.rule import Given, Rule, Unsuited, both, is_text
 from rowkeeper.contracts.compiler.schema import FieldSchema, ModelSchema, Together, model_schema, without_nullable
-from rowkeeper.contracts.documents import DocumentReader
+from rowkeeper.contracts.documents import DocumentReader, is_readable_key
 
 MakeRule = Callable[[Mapping[str, Any], Mapping[str, Any], Given], Rule]
 RULES: dict[str, MakeRule] = {
@@ -119,6 +119,7 @@ class Compiler:
         self._doubts = None if self._model is None else Doubts(model.__name__, self._model, self._columns)
         self._plans: dict[tuple[tuple[str, str], ...], _Plan] = {}
         self._documents = self._document_fields()
+        self._readers: dict[bool, DocumentReader] = {}
 
     def decide(self, table: pa.Table) -> Decided:
         """What the columns can say of a table; in rows that they leave, nothing has been looked for."""
@@ -136,8 +137,10 @@ class Compiler:
         assert self._model is not None
         alone = all(len(field.keys) == 1 for field in self._model.fields)
         wanted = _wanted(self._documents)
-        reader = DocumentReader(wanted, unknown=skip_unknown and alone and self._model.ignores_extra)
-        known = documents.settled(reader.read(given), given, self._documents)
+        unknown = skip_unknown and alone and self._model.ignores_extra
+        if unknown not in self._readers:
+            self._readers[unknown] = DocumentReader(wanted, unknown=unknown)
+        known = documents.settled(self._readers[unknown].read(given), self._documents)
         decided = self._plan(wanted).decide(known.table, known.absent)
         positions = known.positions.take(decided.positions)
         if len(positions) == len(everything):
@@ -170,6 +173,8 @@ class Compiler:
             same = inner.nullable and not inner.functions and field.default == (None,)
             found.append(DocumentField(field, type, inner.nullable or inner.functions, same))
         keys = [each.field.keys[0] for each in found]
+        if any(not is_readable_key(key) for key in keys):
+            return "a key has characters that JSON has signs for"
         return "two fields have the same key" if len(set(keys)) < len(keys) else found
 
     def _type_in_documents(self, name: str, inner: documents.Inner) -> pa.DataType | None:
@@ -403,10 +408,12 @@ def _seen(table: pa.Table, fields: Sequence[_Field], absent: Mapping[str, pa.Arr
         if field.rule is not None
     }
     frame = pl.DataFrame([series for each in looked.values() for series in each.series])
-    frame = frame.select(
+    # Lazily, so that a conversion which both the verdict and the value need is done once.
+    select = frame.lazy().select(
         *(each.ok.fill_null(False).alias(f"{name} ok") for name, each in looked.items() if each.ok is not None),
         *(each.value.alias(name) for name, each in looked.items() if each.value is not None),
     )
+    frame = select.collect()
     values = {name: frame[name].to_arrow() for name, each in looked.items() if each.value is not None}
     oks = frame.select(pl.col(f"{name} ok").alias(name) for name, each in looked.items() if each.ok is not None)
     together = oks.select(pl.all_horizontal(pl.all())).to_series().to_arrow() if oks.width else None
@@ -429,12 +436,11 @@ def _look(field: _Field, rule: Rule, cells: pa.ChunkedArray[Any]) -> _Looked:
     value = None if rule.value is None else rule.value.alias(field.name)
     if field.distinct is not None and (answers := field.distinct.answers(cells)) is not None:
         return _Looked(answers, pl.col(f"{field.name} ok"), None if value is None else pl.col(field.name))
-    column = series_of(field.name, cells)
-    series = [column if rule.prepare is None else rule.prepare(column).alias(field.name)]
+    series = [series_of(field.name, cells) if rule.prepare is None else rule.prepare(cells).alias(field.name)]
     present = pl.col(field.name).is_not_null()
     if field.nullable and has_nulls and rule.prepare is not None:
         present = pl.col(f"{field.name} is there")
-        series.append(column.is_not_null().alias(f"{field.name} is there"))
+        series.append(pl.Series(f"{field.name} is there", cells.is_valid()))
     if not field.nullable:
         return _Looked(series, both(rule.ok, present if has_nulls else None), value)
     if rule.ok is None or not has_nulls:

@@ -47,7 +47,7 @@ class Rule:
     kind: Literal["V", "P"]
     ok: pl.Expr | None
     value: pl.Expr | None = None
-    prepare: Callable[[pl.Series], pl.Series] | None = None
+    prepare: Callable[[pa.ChunkedArray[Any]], pl.Series] | None = None
     costly: bool = False
     proof: str = dataclasses.field(kw_only=True)
 

@@ -16,7 +16,7 @@ from rowkeeper.errors import SourceDamaged, SourceError
 from rowkeeper.sources.file.delimited import ROW_BYTES_MAX, Piece, Reopen, row_range
 from rowkeeper.sources.file.text import BYTE_ORDER_MARK, Utf8Stream
 
-CHUNK_BYTES = 4 << 20
+CHUNK_BYTES = 1 << 20  # larger ones are new pages each time, and those take longer than the lines do
 WIDE_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
