@@ -17,10 +17,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress
 from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -106,13 +108,9 @@ class DocumentReader:
 
     def _decoded(self, documents: Sequence[bytes | None]) -> tuple[list[Any], list[int]]:
         """The documents that msgspec takes as objects, and where they stand."""
-        given = [
-            (place, document)
-            for place, document in enumerate(documents)
-            if document is not None and (not self._skips_unknown or _is_plain(document))
-        ]
-        places = [place for place, _ in given]
-        waiting = iter([document for _, document in given])
+        there = [document is not None and (not self._skips_unknown or _is_plain(document)) for document in documents]
+        places = list(compress(range(len(documents)), there))
+        waiting: Any = compress(documents, there)
         held: list[Any] = []
         refused: list[int] = []
         while True:
@@ -195,15 +193,14 @@ def _blocks(documents: pa.ChunkedArray[Any]) -> Iterator[tuple[int, pa.Array[Any
     """Some documents at a time, with the number of the first; one that is very long is in none."""
     first = 0
     for chunk in documents.chunks:
-        for start in range(0, len(chunk), BLOCK_ROWS):
-            yield from _bounded(first + start, chunk.slice(start, BLOCK_ROWS))
+        buffers: Any = chunk.buffers()
+        ends = np.frombuffer(buffers[1], np.int64)[chunk.offset :] if len(chunk) else np.zeros(1, np.int64)
+        start = 0
+        while start < len(chunk):
+            # As many as have room, and one that has none by itself is passed over.
+            room = int(np.searchsorted(ends, ends[start] + BLOCK_BYTES_MAX, "right")) - 1 - start
+            rows = min(room, BLOCK_ROWS, len(chunk) - start)
+            if rows:
+                yield first + start, chunk.slice(start, rows)
+            start += rows or 1
         first += len(chunk)
-
-
-def _bounded(first: int, documents: pa.Array[Any]) -> Iterator[tuple[int, pa.Array[Any]]]:
-    if documents.nbytes <= BLOCK_BYTES_MAX:
-        yield first, documents
-    elif len(documents) > 1:
-        half = len(documents) // 2
-        yield from _bounded(first, documents[:half])
-        yield from _bounded(first + half, documents[half:])

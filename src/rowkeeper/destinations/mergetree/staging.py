@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # would be too many is merged before it is published.
 PARTS_MAX = 100_000
 PARTS_MERGED_ABOVE = 1_000
+# Merging in the background took a third of the engine's time while a run was loading. It goes on in the live table.
+NO_MERGES = "max_bytes_to_merge_at_max_space_in_pool = 1, max_bytes_to_merge_at_min_space_in_pool = 1"
 PARTITION = f"bitShiftRight({ROW_ID}, {ROW_BITS})"
 ROW_NUMBER = f"bitAnd({ROW_ID}, {(1 << ROW_BITS) - 1})"
 
@@ -37,7 +39,7 @@ def open_area(table: TableSession, run: int, token: int) -> None:
     engine = layout.engine_of(table.statements, table.names)
     table.statements.do(
         f"CREATE TABLE {name} AS {table.names.live} ENGINE = {engine}, "
-        f"parts_to_throw_insert = {PARTS_MAX}, parts_to_delay_insert = {PARTS_MAX}"
+        f"parts_to_throw_insert = {PARTS_MAX}, parts_to_delay_insert = {PARTS_MAX}, {NO_MERGES}"
     )
     failpoint("stage.after_create")
     _add_contract_columns(table, name)
