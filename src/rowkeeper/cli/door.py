@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +19,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from rowkeeper.errors import Category, FrameworkError, RunInterrupted, SettingsError, UnknownError
+from rowkeeper.logs import about, logger
+from rowkeeper.logs.failure import traced
+from rowkeeper.logs.foreign import hear_libraries
+from rowkeeper.logs.secrets import learn_environment, scrubbed
 from rowkeeper.runs.interrupt import SIGNALS, Strike
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.settings import Settings
@@ -29,6 +32,7 @@ out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty()
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
+log = logger("command")
 
 
 def exit_status(error: FrameworkError) -> int:
@@ -38,9 +42,20 @@ def exit_status(error: FrameworkError) -> int:
 
 def tell_error(error: FrameworkError) -> None:
     """What happened, and the next step."""
-    err.print(f"[bold red]error:[/] {escape(error.what)} [dim]({error.code})[/]")
+    err.print(f"[bold red]error:[/] {escape(scrubbed(error.what))} [dim]({error.code})[/]")
     if error.hint:
-        err.print(f"[bold]next:[/]  {escape(error.hint)}")
+        err.print(f"[bold]next:[/]  {escape(scrubbed(error.hint))}")
+
+
+def tell_trace(error: BaseException) -> None:
+    """Where it was raised, if `--debug` was asked for; without the words of others, which may quote values."""
+    if "--debug" in sys.argv[1:]:
+        click.echo("\n".join(traced(error)), err=True)
+
+
+def error_document(error: FrameworkError) -> dict[str, object]:
+    """The error as JSON values, for `--json`."""
+    return {key: scrubbed(value) if isinstance(value, str) else value for key, value in error.document().items()}
 
 
 def print_json(document: Any) -> None:
@@ -63,7 +78,9 @@ def load_settings() -> Settings:
 @contextmanager
 def workspace() -> Iterator[Workspace]:
     """The workspace of this command; tells of a key that was made just now."""
-    with Workspace.open(load_settings()) as opened:
+    command = click.get_current_context().command_path.partition(" ")[2]
+    with about(command=command), Workspace.open(load_settings()) as opened:
+        log.debug("command begun")
         if opened.folder.key_made:
             err.print(
                 f"[bold]a key was made:[/] {escape(str(opened.folder.key_path))} opens everything in "
@@ -79,7 +96,8 @@ class Door(click.Group):
         """Runs a command and ends the process with its exit status."""
         kwargs["standalone_mode"] = False
         _listen()
-        debug = "--debug" in sys.argv[1:]
+        hear_libraries()
+        learn_environment()
         if not args:  # `--debug` is understood wherever it stands
             kwargs.setdefault("args", [word for word in sys.argv[1:] if word != "--debug"])
         try:
@@ -91,25 +109,24 @@ class Door(click.Group):
             status = WRONG_USAGE
         except (click.Abort, KeyboardInterrupt):
             stopped = RunInterrupted("stopped", hint="give the command again: it goes on or starts over")
-            status = self._failed(stopped, debug)
+            status = self._failed(stopped, stopped)
         except FrameworkError as error:
-            status = self._failed(error, debug)
+            status = self._failed(error, error)
         except Exception as error:  # noqa: BLE001 - the last door: nobody but a developer wants the traceback
             status = self._failed(
                 UnknownError(
                     f"an error that Rowkeeper does not know: {type(error).__name__}",
                     hint="run it again with --debug for the traceback, and report it",
                 ),
-                debug,
+                error,
             )
         sys.exit(status if isinstance(status, int) else DONE)
 
     @staticmethod
-    def _failed(error: FrameworkError, debug: bool) -> int:
-        if debug:
-            traceback.print_exc()
+    def _failed(error: FrameworkError, raised: BaseException) -> int:
+        tell_trace(raised)
         if "--json" in sys.argv[1:]:
-            print_json({"status": "failed", "error": error.document()})
+            print_json({"status": "failed", "error": error_document(error)})
         tell_error(error)
         return exit_status(error)
 
