@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,7 +19,7 @@ from pydantic import ValidationError as PydanticValidationError
 from rich.console import Console
 from rich.markup import escape
 
-from rowkeeper.errors import Category, FrameworkError, RunInterrupted, SettingsError, UnknownError
+from rowkeeper.errors import Category, FrameworkError, RunInterrupted, SettingsError, StateError, UnknownError
 from rowkeeper.logs import about, logger
 from rowkeeper.logs.failure import traced
 from rowkeeper.logs.foreign import hear_libraries
@@ -61,6 +62,16 @@ def error_document(error: FrameworkError) -> dict[str, object]:
 def print_json(document: Any) -> None:
     """The one document of a `--json` command."""
     click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+
+
+def write_page(path: Path, text: str) -> None:
+    """Writes a page that somebody asked for. Raises StateError if it cannot be written."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StateError(
+            f"{path} cannot be written: {error.strerror}", hint="name another file: --html PATH"
+        ) from error
 
 
 def load_settings() -> Settings:
