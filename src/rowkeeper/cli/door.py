@@ -7,8 +7,10 @@ Standard output holds the answer (one JSON document with `--json`), standard err
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +26,7 @@ from rowkeeper.logs import about, logger
 from rowkeeper.logs.failure import traced
 from rowkeeper.logs.foreign import hear_libraries
 from rowkeeper.logs.secrets import learn_environment, scrubbed
+from rowkeeper.nearest import did_you_mean, nearest
 from rowkeeper.runs.interrupt import SIGNALS, Strike
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.settings import Settings
@@ -33,6 +36,8 @@ out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty()
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
+PREFIX = "ROWKEEPER_"
+TYPING_SLIP = 0.8  # so near that nothing else can be meant
 log = logger("command")
 
 
@@ -76,14 +81,30 @@ def write_page(path: Path, text: str) -> None:
 
 def load_settings() -> Settings:
     """Settings from the environment and `rowkeeper.toml`; one clear error for a wrong one, without its value."""
+    _refuse_slips()
     try:
         return Settings()
     except PydanticValidationError as error:
-        faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_input=False)]
+        found = error.errors(include_input=False)
+        faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in found]
+        unknown = [str(each["loc"][0]) for each in found if each["type"] == "extra_forbidden"]
+        where = "settings come from ROWKEEPER_* in the environment and from rowkeeper.toml"
+        hint = did_you_mean(unknown[0], Settings.model_fields, where) if unknown else where
+        raise SettingsError(f"a setting is wrong: {'; '.join(faults)}", hint=hint) from error
+    except tomllib.TOMLDecodeError as error:
         raise SettingsError(
-            f"a setting is wrong: {'; '.join(faults)}",
-            hint="settings come from ROWKEEPER_* in the environment and from rowkeeper.toml",
+            f"rowkeeper.toml is no TOML: {error}", hint='text stands in quotes: name = "text"'
         ) from error
+
+
+def _refuse_slips() -> None:
+    """A variable that is near a setting was meant to be it. One that is near none may be a secret of the user's own."""
+    for name in os.environ:
+        word = name.removeprefix(PREFIX).lower()
+        if not name.startswith(PREFIX) or word in Settings.model_fields:
+            continue
+        if near := nearest(word, Settings.model_fields, cutoff=TYPING_SLIP):
+            raise SettingsError(f"there is no setting {name}", hint=f"did you mean {PREFIX}{near.upper()}?")
 
 
 @contextmanager

@@ -10,8 +10,9 @@ import click
 from rich.markup import escape
 
 from rowkeeper.cli import render
-from rowkeeper.cli.door import json_option, out, print_json, workspace, write_page
+from rowkeeper.cli.door import err, json_option, out, print_json, workspace, write_page
 from rowkeeper.ledger import RunPartition
+from rowkeeper.nearest import did_you_mean
 from rowkeeper.operations.incident import incident_of
 from rowkeeper.operations.incident_page import incident_page
 from rowkeeper.runs.parked import parked
@@ -30,10 +31,17 @@ def runs(limit: int, pipeline: str | None, only_parked: bool, as_json: bool) -> 
         return
     with workspace() as space:
         records = space.ledger.runs(limit=limit, pipeline=pipeline)
+        if pipeline is not None and not records:
+            names = space.ledger.pipelines()
+            err.print(f"no run of {escape(pipeline)} yet; {escape(did_you_mean(pipeline, names, _known(names)))}")
     if as_json:
         print_json({"runs": [run_document(each) for each in records]})
     else:
         render.show_runs(records)
+
+
+def _known(names: Sequence[str]) -> str:
+    return f"there are runs of {', '.join(names)}" if names else "there is no run of any pipeline"
 
 
 def _parked(pipeline: str | None, as_json: bool) -> None:

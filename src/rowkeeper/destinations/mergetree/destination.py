@@ -12,6 +12,7 @@ import pyarrow as pa
 from rowkeeper.destinations.embedded.client import engine_client
 from rowkeeper.destinations.mergetree.session import TableSession
 from rowkeeper.errors import DeclarationError
+from rowkeeper.nearest import one_of
 from rowkeeper.protocols import DuplicatePolicy, Guarantee, Site, WriteMode
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
@@ -120,9 +121,14 @@ def _check(made: ClickHouseDestination) -> None:
                 hint="a letter, then letters, digits or '_'; names with __rk_ are Rowkeeper's own",
             )
     if made.write_mode not in ("append", "replace", "merge"):
-        raise DeclarationError(f"write={made.write_mode!r} is no mode", hint="one of append, replace, merge")
+        raise DeclarationError(
+            f"write={made.write_mode!r} is no mode", hint=one_of(made.write_mode, ("append", "replace", "merge"))
+        )
     if made.duplicates not in (None, "skip", "quarantine", "replace"):
-        raise DeclarationError(f"duplicates={made.duplicates!r} is no policy", hint="one of skip, quarantine, replace")
+        raise DeclarationError(
+            f"duplicates={made.duplicates!r} is no policy",
+            hint=one_of(made.duplicates, ("skip", "quarantine", "replace")),
+        )
     if made.write_mode == "merge" and not made.key:
         raise DeclarationError("a merge needs a key", hint='say which columns identify a row: key=["id"]')
     if made.write_mode == "merge" and made.duplicates is not None:
