@@ -75,6 +75,6 @@ def _short(value: object) -> object:
         return round(value, 6)
     if isinstance(value, (str, Path)):
         return str(value)[:TEXT_MAX]
-    if isinstance(value, (list, tuple)):
-        return [str(each)[:TEXT_MAX] for each in value[-ITEMS_MAX:]]
+    if isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value):
+        return [each[:TEXT_MAX] for each in value[-ITEMS_MAX:]]
     return type(value).__name__
