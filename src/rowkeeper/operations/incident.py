@@ -128,7 +128,7 @@ def _done(run: RunRecord, lines: Sequence[Mapping[str, Any]], staged: int, overr
     }
     kept = f"Nothing was published: readers see the table as it was before. {staged:,} staged rows are kept."
     told.append(said.get(run.status, kept))
-    again = sum(line["event"] in ("run goes on", "run taken over") for line in lines)
+    again = sum(line["event"] == "run taken over" for line in lines)
     if again:
         told.append(f"It was taken up again {_times(again)} where it had stopped.")
     for line in lines:

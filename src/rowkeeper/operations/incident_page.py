@@ -154,8 +154,8 @@ def _often(incident: Incident) -> str:
         for each in reversed(runs)
     )
     failed = sum(each.error is not None for each in incident.former)
-    told = f"Of the {len(incident.former):,} runs before it {failed:,} had an error"
-    told += f", {incident.same_error:,} of them this one." if incident.run.error else "."
+    told = f"Runs of this pipeline before it: {len(incident.former):,}; with an error: {failed:,}"
+    told += f"; with this error: {incident.same_error:,}." if incident.run.error else "."
     return f'<p>{told}</p><ul class="strip">{strip}</ul>'
 
 

@@ -103,7 +103,7 @@ def refuse_twice(name: str, names: Sequence[str]) -> None:
     if twice:
         places = [number for number, each in enumerate(names, 1) if each == twice[0]]
         raise ColumnsDiffer(  # by number: in a file without a header the names are values
-            f"columns {' and '.join(map(str, places[:3]))} of {name} have the same name",
+            f"{name} has the same name for its columns {' and '.join(map(str, places[:3]))}",
             hint="rename one of them in the file",
         )
 
