@@ -81,11 +81,13 @@ class FrameworkError(Exception):
         category: the kind of fault.
         retryable: whether giving the same command again may help, with nothing else changed.
         advice: what to do about errors of this code, beyond the hint of each.
+        quotes: its sentence repeats what somebody else said, for whoever typed the command alone: logs leave it out.
     """
 
     code = "RK-0000"
     category: Category = Category.PROCESSING
     retryable: bool = False
+    quotes: bool = False
     advice = "Read the sentence and its next step; --debug shows where it was raised."
 
     def __init__(self, what: str, *, hint: str = "", context: Mapping[str, object] | None = None) -> None:
@@ -96,6 +98,10 @@ class FrameworkError(Exception):
 
     def __str__(self) -> str:
         return self.what
+
+    def raised_about(self, names: Mapping[str, object]) -> None:
+        """Adds to the context what was being worked on; what it says already stays."""
+        self.context = MappingProxyType({**names, **self.context})
 
     def document(self) -> dict[str, object]:
         """The error as JSON values, for logs, the ledger and `--json`."""
@@ -177,6 +183,7 @@ class PipelineFileError(ConfigurationError):
     """The pipeline file is not there, cannot be imported, or declares no such pipeline."""
 
     code = "RK-1101"
+    quotes = True  # what the user's own file raised
     advice = (
         "A pipeline file is plain Python that assigns rk.Pipeline(...) to a name. Run it with python FILE to see "
         "its own error, or let rowkeeper init SAMPLE write one to start from."
@@ -287,7 +294,10 @@ class TransformError(PipelineError):
     """The pipeline's own transform raised, or made something that the destination cannot hold."""
 
     code = "RK-2201"
-    advice = "Correct the function in the pipeline file; its own exception is the cause that --debug shows."
+    advice = (
+        "Correct the function in the pipeline file; --debug shows the lines that raised. The words of an exception "
+        "that is not ours are withheld, as they may quote values: call the function from Python to read them."
+    )
 
 
 class GateError(PipelineError):
@@ -316,7 +326,7 @@ class DatabaseError(FrameworkError):
 
     code = "RK-3000"
     category = Category.DATABASE
-    advice = "rowkeeper doctor looks at the installation; --debug shows the database's own words."
+    advice = "rowkeeper doctor looks at the installation; --debug shows what was called, and the database's own code."
 
 
 class EngineDied(DatabaseError):  # noqa: N818 - reads as what happened
@@ -344,6 +354,7 @@ class QueryError(DatabaseError):
     """SQL that somebody typed was refused."""
 
     code = "RK-3003"
+    quotes = True  # ClickHouse's own words about SQL that somebody typed
     advice = (
         "The sentence is ClickHouse's own. Typed SQL reads tables and nothing else: statements that write, and "
         "functions that reach files, sockets or Python are refused."

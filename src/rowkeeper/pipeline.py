@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import importlib.util
+import inspect
 import re
 import sys
 import traceback
@@ -16,10 +16,11 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from rowkeeper.contracts import BusinessRule, Contract
 from rowkeeper.errors import ConfigurationError, DeclarationError, FrameworkError, PipelineFileError
+from rowkeeper.nearest import did_you_mean, nearest, one_of
 from rowkeeper.protocols import Destination, DriftPolicy, Source
 from rowkeeper.quality import Gate
 from rowkeeper.security.classified import classified_fields
@@ -27,6 +28,7 @@ from rowkeeper.security.classified import classified_fields
 Transform = Callable[[pa.Table], "pa.Table | pl.DataFrame"] | Callable[[pl.DataFrame], "pa.Table | pl.DataFrame"]
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
+UNEXPECTED = re.compile(r"(?P<function>[\w.]+)\(\) got an unexpected keyword argument '(?P<argument>\w+)'")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Pipeline:
         if self.drift not in ("reject", "ignore", "evolve"):
             raise DeclarationError(
                 f"pipeline {self.name}: drift={self.drift!r} is no policy",
-                hint="one of reject, ignore, evolve",
+                hint=one_of(self.drift, ("reject", "ignore", "evolve")),
             )
         if self.transform is not None and not callable(self.transform):
             raise DeclarationError(
@@ -104,7 +106,9 @@ def load_file(path: Path) -> dict[str, Pipeline]:
         ConfigurationError: there is no such file, it raises, or it declares no pipeline.
     """
     if not path.is_file():
-        raise PipelineFileError(f"there is no pipeline file {path}", hint="rowkeeper init FILE makes one from a sample")
+        files = [each.name for each in path.parent.glob("*.py")]
+        hint = did_you_mean(path.name, files, "rowkeeper init FILE makes one from a sample")
+        raise PipelineFileError(f"there is no pipeline file {path}", hint=hint)
     module = _execute(path.absolute())
     found: dict[str, Pipeline] = {}
     for value in vars(module).values():
@@ -129,10 +133,8 @@ def select(path: Path, name: str | None) -> list[Pipeline]:
     if name is None:
         return list(found.values())
     if name not in found:
-        near = difflib.get_close_matches(name, found, n=1)
         raise PipelineFileError(
-            f"{path} declares no pipeline {name}",
-            hint=f"did you mean {near[0]}?" if near else "it declares " + ", ".join(found),
+            f"{path} declares no pipeline {name}", hint=did_you_mean(name, found, "it declares " + ", ".join(found))
         )
     return [found[name]]
 
@@ -164,7 +166,7 @@ def _execute(path: Path) -> ModuleType:
         ) from error
     except (Exception, SystemExit) as error:  # the user's own code may raise anything at all
         raise PipelineFileError(
-            f"{path}{_line_in(error, path)}: the pipeline file raised {type(error).__name__}: {error}",
+            f"{path}{_line_in(error, path)}: the pipeline file raised {type(error).__name__}: {_said_by(error)}",
             hint=_hint_for(error),
         ) from error
     return module
@@ -176,10 +178,44 @@ def _line_in(error: BaseException, path: Path) -> str:
     return f", line {lines[-1]}" if lines else ""
 
 
+def _said_by(error: BaseException) -> str:
+    """The words of the user's own file. What Pydantic says is told without the input, which may be a secret."""
+    if isinstance(error, ValidationError):
+        faults = [f"{'.'.join(map(str, each['loc']))}: {each['type']}" for each in error.errors(include_input=False)]
+        return f"{error.title}: {'; '.join(faults)}"
+    return str(error)
+
+
 def _hint_for(error: BaseException) -> str:
+    if isinstance(error, (AttributeError, NameError)) and (near := _meant(error)):
+        return f"did you mean {near}?"
+    if isinstance(error, TypeError) and (near := _argument_meant(error)):
+        return f"did you mean {near}=?"
     if isinstance(error, ImportError):
         return "install what it imports where rowkeeper is installed, or put it beside the pipeline file"
     return "correct the pipeline file; python FILE shows the whole traceback"
+
+
+def _meant(error: AttributeError | NameError) -> str:
+    """The attribute of one of Rowkeeper's own modules that a wrong one was meant to be."""
+    owner = getattr(error, "obj", None)
+    if error.name is None or getattr(owner, "__name__", "").partition(".")[0] != "rowkeeper":
+        return ""
+    return nearest(error.name, [each for each in dir(owner) if not each.startswith("_")])
+
+
+def _argument_meant(error: TypeError) -> str:
+    """The argument of one of Rowkeeper's own functions or classes that an unknown one was meant to be."""
+    match = UNEXPECTED.search(str(error))
+    public = sys.modules["rowkeeper"]
+    if match is None:
+        return ""
+    name = match["function"].removesuffix(".__init__").rpartition(".")[2]
+    places = [public, *(each for each in vars(public).values() if isinstance(each, ModuleType))]
+    for callee in (getattr(place, name, None) for place in places):
+        if callable(callee):
+            return nearest(match["argument"], inspect.signature(callee).parameters)
+    return ""
 
 
 def transform_takes_polars(transform: Callable[..., Any]) -> bool:

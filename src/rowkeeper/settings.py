@@ -7,12 +7,13 @@ The state folder is `ROWKEEPER_HOME` (default `.rowkeeper/` in the working folde
     engine/          the embedded ClickHouse: its tables, encrypted, and its socket
     quarantine/      rejected rows, sealed, a file per batch
     samples/         rows that quality gates object to, and the profiles of runs, sealed
+    logs/            what happened, as JSON lines; bounded, and without values of rows
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic_settings import (
@@ -51,6 +52,21 @@ class Settings(BaseSettings):
     engine_memory_bytes_max: Annotated[
         int, Field(gt=0, description="Memory that one statement of the embedded engine may take.")
     ] = 2 * 1024**3
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="Lines of this level and above are logged.")
+    ] = "info"
+    log_stderr: Annotated[
+        Literal["off", "console", "json"],
+        Field(description="Log to standard error as well: in columns for people, or as JSON lines."),
+    ] = "off"
+    log_bytes_max: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="How big `logs/rowkeeper.log` in the state folder may grow; four former ones are kept. "
+            "0 writes none.",
+        ),
+    ] = 5_000_000
     query_seconds_max: Annotated[float, Field(gt=0, description="How long one `rowkeeper query` may run.")] = 300.0
 
     @classmethod

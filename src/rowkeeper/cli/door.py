@@ -7,11 +7,13 @@ Standard output holds the answer (one JSON document with `--json`), standard err
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
-import traceback
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -19,7 +21,12 @@ from pydantic import ValidationError as PydanticValidationError
 from rich.console import Console
 from rich.markup import escape
 
-from rowkeeper.errors import Category, FrameworkError, RunInterrupted, SettingsError, UnknownError
+from rowkeeper.errors import Category, FrameworkError, RunInterrupted, SettingsError, StateError, UnknownError
+from rowkeeper.logs import about, logger
+from rowkeeper.logs.failure import traced
+from rowkeeper.logs.foreign import hear_libraries
+from rowkeeper.logs.secrets import learn_environment, scrubbed
+from rowkeeper.nearest import did_you_mean, nearest
 from rowkeeper.runs.interrupt import SIGNALS, Strike
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.settings import Settings
@@ -29,6 +36,9 @@ out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty()
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
+PREFIX = "ROWKEEPER_"
+TYPING_SLIP = 0.8  # so near that nothing else can be meant
+log = logger("command")
 
 
 def exit_status(error: FrameworkError) -> int:
@@ -38,9 +48,20 @@ def exit_status(error: FrameworkError) -> int:
 
 def tell_error(error: FrameworkError) -> None:
     """What happened, and the next step."""
-    err.print(f"[bold red]error:[/] {escape(error.what)} [dim]({error.code})[/]")
+    err.print(f"[bold red]error:[/] {escape(scrubbed(error.what))} [dim]({error.code})[/]")
     if error.hint:
-        err.print(f"[bold]next:[/]  {escape(error.hint)}")
+        err.print(f"[bold]next:[/]  {escape(scrubbed(error.hint))}")
+
+
+def tell_trace(error: BaseException) -> None:
+    """Where it was raised, if `--debug` was asked for; without the words of others, which may quote values."""
+    if "--debug" in sys.argv[1:]:
+        click.echo("\n".join(traced(error)), err=True)
+
+
+def error_document(error: FrameworkError) -> dict[str, object]:
+    """The error as JSON values, for `--json`."""
+    return {key: scrubbed(value) if isinstance(value, str) else value for key, value in error.document().items()}
 
 
 def print_json(document: Any) -> None:
@@ -48,22 +69,50 @@ def print_json(document: Any) -> None:
     click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
 
 
+def write_page(path: Path, text: str) -> None:
+    """Writes a page that somebody asked for. Raises StateError if it cannot be written."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StateError(
+            f"{path} cannot be written: {error.strerror}", hint="name another file: --html PATH"
+        ) from error
+
+
 def load_settings() -> Settings:
     """Settings from the environment and `rowkeeper.toml`; one clear error for a wrong one, without its value."""
+    _refuse_slips()
     try:
         return Settings()
     except PydanticValidationError as error:
-        faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_input=False)]
+        found = error.errors(include_input=False)
+        faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in found]
+        unknown = [str(each["loc"][0]) for each in found if each["type"] == "extra_forbidden"]
+        where = "settings come from ROWKEEPER_* in the environment and from rowkeeper.toml"
+        hint = did_you_mean(unknown[0], Settings.model_fields, where) if unknown else where
+        raise SettingsError(f"a setting is wrong: {'; '.join(faults)}", hint=hint) from error
+    except tomllib.TOMLDecodeError as error:
         raise SettingsError(
-            f"a setting is wrong: {'; '.join(faults)}",
-            hint="settings come from ROWKEEPER_* in the environment and from rowkeeper.toml",
+            f"rowkeeper.toml is no TOML: {error}", hint='text stands in quotes: name = "text"'
         ) from error
+
+
+def _refuse_slips() -> None:
+    """A variable that is near a setting was meant to be it. One that is near none may be a secret of the user's own."""
+    for name in os.environ:
+        word = name.removeprefix(PREFIX).lower()
+        if not name.startswith(PREFIX) or word in Settings.model_fields:
+            continue
+        if near := nearest(word, Settings.model_fields, cutoff=TYPING_SLIP):
+            raise SettingsError(f"there is no setting {name}", hint=f"did you mean {PREFIX}{near.upper()}?")
 
 
 @contextmanager
 def workspace() -> Iterator[Workspace]:
     """The workspace of this command; tells of a key that was made just now."""
-    with Workspace.open(load_settings()) as opened:
+    command = click.get_current_context().command_path.partition(" ")[2]
+    with about(command=command), Workspace.open(load_settings()) as opened:
+        log.debug("command begun")
         if opened.folder.key_made:
             err.print(
                 f"[bold]a key was made:[/] {escape(str(opened.folder.key_path))} opens everything in "
@@ -79,7 +128,8 @@ class Door(click.Group):
         """Runs a command and ends the process with its exit status."""
         kwargs["standalone_mode"] = False
         _listen()
-        debug = "--debug" in sys.argv[1:]
+        hear_libraries()
+        learn_environment()
         if not args:  # `--debug` is understood wherever it stands
             kwargs.setdefault("args", [word for word in sys.argv[1:] if word != "--debug"])
         try:
@@ -91,25 +141,24 @@ class Door(click.Group):
             status = WRONG_USAGE
         except (click.Abort, KeyboardInterrupt):
             stopped = RunInterrupted("stopped", hint="give the command again: it goes on or starts over")
-            status = self._failed(stopped, debug)
+            status = self._failed(stopped, stopped)
         except FrameworkError as error:
-            status = self._failed(error, debug)
+            status = self._failed(error, error)
         except Exception as error:  # noqa: BLE001 - the last door: nobody but a developer wants the traceback
             status = self._failed(
                 UnknownError(
                     f"an error that Rowkeeper does not know: {type(error).__name__}",
                     hint="run it again with --debug for the traceback, and report it",
                 ),
-                debug,
+                error,
             )
         sys.exit(status if isinstance(status, int) else DONE)
 
     @staticmethod
-    def _failed(error: FrameworkError, debug: bool) -> int:
-        if debug:
-            traceback.print_exc()
+    def _failed(error: FrameworkError, raised: BaseException) -> int:
+        tell_trace(raised)
         if "--json" in sys.argv[1:]:
-            print_json({"status": "failed", "error": error.document()})
+            print_json({"status": "failed", "error": error_document(error)})
         tell_error(error)
         return exit_status(error)
 

@@ -16,6 +16,7 @@ from rowkeeper.batch import RAW_LINE, Batch, InputMode, RejectedRow, RejectedRow
 from rowkeeper.contracts.contract import Contract
 from rowkeeper.contracts.rules import BusinessRule
 from rowkeeper.errors import DeclarationError
+from rowkeeper.nearest import one_of
 
 BATCH_ROWS = 131_072
 
@@ -64,7 +65,7 @@ def check(
     """
     given = table.to_arrow() if isinstance(table, pl.DataFrame) else table
     if mode not in list(InputMode):
-        raise DeclarationError(f"mode={mode!r} is no mode", hint="one of python, json, strings")
+        raise DeclarationError(f"mode={mode!r} is no mode", hint=one_of(mode, ("python", "json", "strings")))
     if mode == "json":
         given = _documents(given)
     elif mode == "strings":

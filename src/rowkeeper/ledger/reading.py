@@ -120,6 +120,11 @@ class Reader:
         with reading(self._engine) as connection:
             return [run_of(row) for row in connection.execute(query)]
 
+    def pipelines(self) -> list[str]:
+        """The names of the pipelines that ran."""
+        with reading(self._engine) as connection:
+            return list(connection.execute(select(runs.c.pipeline).distinct().order_by(runs.c.pipeline)).scalars())
+
     def targets(self, *, unfinished: bool = False) -> list[str]:
         """The destinations that runs went to; or only those with unfinished runs."""
         query = select(runs.c.target).distinct().order_by(runs.c.target)

@@ -12,6 +12,7 @@ import polars as pl
 
 from rowkeeper.errors import DeclarationError
 from rowkeeper.measures import Question, RowSet
+from rowkeeper.nearest import one_of
 from rowkeeper.quality.profile import Profile
 
 SeverityName = Literal["warn", "error", "critical"]
@@ -167,9 +168,7 @@ def severity_of(gate: str, name: str) -> Severity:
     try:
         return Severity(name)
     except ValueError as error:
-        raise DeclarationError(
-            f"{gate}: severity={name!r} is no severity", hint="one of " + ", ".join(Severity)
-        ) from error
+        raise DeclarationError(f"{gate}: severity={name!r} is no severity", hint=one_of(name, Severity)) from error
 
 
 def share_of(gate: str, argument: str, share: float) -> float:

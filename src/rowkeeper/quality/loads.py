@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from rowkeeper.errors import DeclarationError
 from rowkeeper.measures import Figure
+from rowkeeper.nearest import one_of
 from rowkeeper.quality.gate import Dimension, Finding, Past, Severity, SeverityName, Verdict, column_of, severity_of
 from rowkeeper.quality.profile import Profile
 
@@ -219,7 +220,9 @@ def against_last_run(
         severity: `warn`, `error` or `critical`.
     """
     if measure not in ("count", "mean", "null_share"):
-        raise DeclarationError(f"against_last_run: {measure!r} is no measure", hint="one of count, mean, null_share")
+        raise DeclarationError(
+            f"against_last_run: {measure!r} is no measure", hint=one_of(measure, ("count", "mean", "null_share"))
+        )
     if (measure == "count") != (column is None):
         raise DeclarationError(
             f"against_last_run: {measure} " + ("takes no column" if column else "needs a column"),

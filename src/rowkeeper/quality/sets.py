@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from rowkeeper.errors import DeclarationError
 from rowkeeper.measures import Count, Figure, Repeated, Returned, TotalElsewhere, Unreferenced
+from rowkeeper.nearest import one_of
 from rowkeeper.quality.gate import (
     Dimension,
     Finding,
@@ -71,7 +72,7 @@ def unique(
     if not columns:
         raise DeclarationError("unique() names no column", hint='say which: unique("id")')
     if across not in ("run", "table"):
-        raise DeclarationError(f"{name}: across={across!r} is no extent", hint="one of run, table")
+        raise DeclarationError(f"{name}: across={across!r} is no extent", hint=one_of(across, ("run", "table")))
     in_table = across == "table"
     return SetGate(
         name + (" across the table" if in_table else ""),

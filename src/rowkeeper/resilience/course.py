@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from types import TracebackType
 
 from rowkeeper.errors import AmbiguousError, CircuitOpenError, DeadlineExceeded, RetryError
+from rowkeeper.logs import about
 from rowkeeper.resilience.breaker import Breaker, Ended, Name, Permit
 from rowkeeper.resilience.budget import Budget
 from rowkeeper.resilience.classifying import Classifier
@@ -239,6 +240,8 @@ class _Try:
         self._scope.enter_context(deadline(self._kit.policy.retry.attempt_seconds_max, self._kit.clock))
         token = _inside_an_attempt.set(True)
         self._scope.callback(_inside_an_attempt.reset, token)
+        name = self._kit.name
+        self._scope.enter_context(about(host=name.host, operation=name.operation, attempt=self._number))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

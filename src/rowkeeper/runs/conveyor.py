@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
@@ -17,6 +18,7 @@ class _Ahead(threading.Thread, Generic[Item]):
     def __init__(self, items: Iterable[Item], depth: int, name: str) -> None:
         super().__init__(name=name, daemon=True)
         self._items = items
+        self._context = contextvars.copy_context()  # deadlines, and what the log's lines are about
         self._depth = depth
         self._waiting: deque[Item] = deque()
         self._changed = threading.Condition()
@@ -25,6 +27,9 @@ class _Ahead(threading.Thread, Generic[Item]):
         self._error: BaseException | None = None
 
     def run(self) -> None:
+        self._context.run(self._pull)
+
+    def _pull(self) -> None:
         try:
             for item in self._items:
                 if not self._put(item):

@@ -14,6 +14,7 @@ from typing import Any
 from rowkeeper.batch import ROW_ID, partition_ordinal, row_number
 from rowkeeper.errors import GateError
 from rowkeeper.ledger import GateResult, Override, ProfileRecord, RunRecord
+from rowkeeper.logs import logger
 from rowkeeper.quality import Gate, Judged, Past, Profile, Severity, Status, judge
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.runs.hold import Hold
@@ -21,6 +22,8 @@ from rowkeeper.runs.publishing import change_of
 from rowkeeper.runs.workspace import Workspace
 
 HISTORY_RUNS = 10
+
+log = logger("run")
 
 
 def judge_run(held: Hold, run: RunRecord, gates: Sequence[Gate], classified: frozenset[str]) -> None:
@@ -37,6 +40,8 @@ def judge_run(held: Hold, run: RunRecord, gates: Sequence[Gate], classified: fro
     digest = held.workspace.samples.write(name, json.dumps(profile.as_dict()).encode())
     failpoint("gate.after_samples")
     error = _refusal(run, judged, held.ledger.override(run.run))
+    failed = sum(each.status is Status.FAILED for each in judged)
+    log.info("gates asked", passed=sum(each.status is Status.PASSED for each in judged), failed=failed)
     document = None if error is None else error.document()
     held.ledger.note_quality(
         held.lease, run.run, results, ProfileRecord(run.run, profile.rows, name, digest, now), document

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import dataclasses
 import threading
 import time
@@ -12,9 +13,13 @@ import pyarrow as pa
 
 from rowkeeper.errors import FrameworkError
 from rowkeeper.ledger import Lease, Ledger
+from rowkeeper.logs import failure, logger
 from rowkeeper.protocols import Destination, DestinationSession
 from rowkeeper.runs.report import Observer, Progress, unobserved
 from rowkeeper.runs.workspace import Workspace
+
+log = logger("lease")
+steps = logger("run")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ class Hold:
 
     def tell(self, pipeline: str, step: str) -> None:
         """Lets whoever looks on know of the next step."""
+        steps.info("step begun", pipeline=pipeline, step=step, seconds=self.seconds)
         self.observe(Progress(pipeline, step))
 
 
@@ -76,16 +82,19 @@ def _leased(ledger: Ledger, target: str, ttl_seconds: float) -> Iterator[Lease]:
     ledger, which checks the fencing token in its own transaction.
     """
     lease = ledger.acquire_lease(target, ttl_seconds)
+    log.debug("lease taken", target=target, token=lease.token)
     done = threading.Event()
 
     def renew() -> None:
         while not done.wait(ttl_seconds / 3):
             try:
                 ledger.renew_lease(lease, ttl_seconds)
-            except FrameworkError:
+            except FrameworkError as error:
+                log.warning("lease not renewed", target=target, token=lease.token, **failure(error))
                 return
 
-    renewer = threading.Thread(target=renew, name="rowkeeper-lease", daemon=True)
+    context = contextvars.copy_context()
+    renewer = threading.Thread(target=context.run, args=(renew,), name="rowkeeper-lease", daemon=True)
     renewer.start()
     try:
         yield lease

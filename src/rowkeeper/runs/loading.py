@@ -11,6 +11,7 @@ from typing import Any
 from rowkeeper.batch import Partition
 from rowkeeper.errors import DatabaseError, FrameworkError, RetryError, RunInterrupted
 from rowkeeper.ledger import LoadedPartition, RunKind, RunRecord, RunStatus
+from rowkeeper.logs import about, failure, logger
 from rowkeeper.pipeline import Pipeline
 from rowkeeper.protocols import Plan, Source
 from rowkeeper.quality import Gate, rehearse
@@ -26,6 +27,8 @@ from rowkeeper.runs.staging import Material, Stager
 from rowkeeper.runs.workspace import Workspace
 
 REPLAYED = "quarantine:"
+
+log = logger("run")
 
 
 def run_pipeline(pipeline: Pipeline, workspace: Workspace, observe: Observer = unobserved) -> RunReport:
@@ -66,9 +69,10 @@ class _Load:
 
     def run(self) -> RunReport:
         self.observe(Progress(self.pipeline.name, "open"))
-        schema = self.material.contract.schema
-        with hold(self.workspace, self.pipeline.destination, schema, self.observe) as held:
-            return self._run(held)
+        with about(pipeline=self.pipeline.name, target=self.pipeline.destination.target):
+            schema = self.material.contract.schema
+            with hold(self.workspace, self.pipeline.destination, schema, self.observe) as held:
+                return self._run(held)
 
     def _run(self, held: Hold) -> RunReport:
         self.notes += [finding.note for finding in reconcile(held)]
@@ -84,12 +88,19 @@ class _Load:
         if not plan.to_read:
             return self._unchanged(held, plan, loaded)
         run = waiting or self._start(held, plan, loaded)
+        with about(run=run.run):
+            log.info("run goes on" if waiting else "run started", kind=run.kind.value, partitions=len(plan.to_read))
+            return self._settled(held, run, columns)
+
+    def _settled(self, held: Hold, run: RunRecord, columns: Sequence[tuple[str, str]]) -> RunReport:
+        """Loads a run that was started or taken over, and sees to its end, whichever that is."""
         try:
             failpoint("run.after_start")
             return self._report(self._load(held, run, columns))
         except KeyboardInterrupt as interrupt:
             raise self._interrupted(held, run) from interrupt
         except FrameworkError as error:
+            log.error("run failed", **failure(error))
             settled = self._after_error(held, run, error)
             if settled is None:
                 raise
@@ -198,6 +209,7 @@ class _Load:
             note=note,
         )
         self.notes.append(note)
+        log.info("nothing new", run=record.run, status=record.status.value)
         return self._report(record)
 
     def _interrupted(self, held: Hold, run: RunRecord) -> RunInterrupted:
@@ -205,6 +217,7 @@ class _Load:
             f"run {run.run} of {self.pipeline.name} was stopped; nothing was published",
             hint="run it again: it goes on where it stopped",
         )
+        log.warning("run stopped", **failure(error))
         self._close_in_ledger(held, run, error)
         return error
 

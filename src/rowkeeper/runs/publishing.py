@@ -20,6 +20,7 @@ from itertools import groupby, islice
 from rowkeeper.batch import Account, Fingerprint, partition_ordinal
 from rowkeeper.errors import IntegrityError
 from rowkeeper.ledger import BatchRecord, RunPartition, RunRecord
+from rowkeeper.logs import logger
 from rowkeeper.protocols import Change, CommitRecord, DuplicateRow, Sealed
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.runs.hold import Hold
@@ -28,6 +29,8 @@ from rowkeeper.runs.rejects import rejects_of_duplicates, seal_rejects
 from rowkeeper.runs.staging import staged_rows
 
 DUPLICATES_PER_FILE = 50_000
+
+log = logger("run")
 
 
 def change_of(run: RunRecord) -> Change:
@@ -66,7 +69,10 @@ def publish_and_record(held: Hold, run: RunRecord) -> RunRecord:
     held.session.publish(CommitRecord(ledger.id, run.run, held.lease.token, books), change_of(run))
     failpoint("run.after_publish")
     held.tell(run.pipeline, "record")
-    return ledger.record_published(held.lease, run.run, seconds=held.seconds)
+    recorded = ledger.record_published(held.lease, run.run, seconds=held.seconds)
+    counts = {name: count for name, count in recorded.account.as_dict().items() if count}
+    log.info("run published", run=run.run, pipeline=run.pipeline, kind=run.kind.value, seconds=held.seconds, **counts)
+    return recorded
 
 
 def _accounts(

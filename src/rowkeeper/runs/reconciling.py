@@ -9,6 +9,7 @@ from typing import cast
 
 from rowkeeper.errors import BooksDiffer, ConfigurationError, FrameworkError, LeaseError
 from rowkeeper.ledger import Ledger, RunKind, RunRecord, RunStatus
+from rowkeeper.logs import logger
 from rowkeeper.protocols import Destination, DestinationSession
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.runs.hold import Hold, hold
@@ -16,6 +17,8 @@ from rowkeeper.runs.publishing import finish_load
 from rowkeeper.runs.report import Observer, unobserved
 from rowkeeper.runs.staging import staged_rows
 from rowkeeper.runs.workspace import Workspace
+
+log = logger("recovery")
 
 DIED = {"type": "died", "what": "the process ended without a word", "hint": "run the pipeline again: it goes on"}
 UNDONE = {"type": "undone", "what": "it had not been published when the process ended", "hint": "ask for it again"}
@@ -47,7 +50,14 @@ def reconcile(held: Hold) -> list[Finding]:
         elif run.status is RunStatus.STAGING:
             held.ledger.interrupt_run(held.lease, run.run, DIED)
             findings.append(Finding(run.run, run.pipeline, "kept", f"run {run.run} died while staging"))
-    return findings
+    return [_logged(each) for each in findings]
+
+
+def _logged(finding: Finding) -> Finding:
+    log.warning(
+        "dead run settled", run=finding.run, pipeline=finding.pipeline, outcome=finding.outcome, note=finding.note
+    )
+    return finding
 
 
 def _settle(held: Hold, run: RunRecord) -> Finding:
@@ -146,8 +156,8 @@ def _finish_or_keep(held: Hold, run: RunRecord, discard: bool) -> Finding:
     try:
         finish_load(held, resumed, held.session.prepare())
     except FrameworkError as error:
-        return Finding(run.run, run.pipeline, "kept", f"run {run.run} could not be finished: {error}")
-    return Finding(run.run, run.pipeline, "finished", f"run {run.run} was wholly staged; it is published now")
+        return _logged(Finding(run.run, run.pipeline, "kept", f"run {run.run} could not be finished: {error}"))
+    return _logged(Finding(run.run, run.pipeline, "finished", f"run {run.run} was wholly staged; it is published now"))
 
 
 def _waiting_for(held: Hold, run: RunRecord) -> Finding | None:
@@ -175,6 +185,7 @@ def take_over(held: Hold, run: RunRecord, gates: Sequence[str] | None = None) ->
     staged = staged_rows(held.ledger.batches(run.run), held.ledger.partitions(run.run))
     resumed = held.ledger.resume_run(held.lease, run.run, gates)
     failpoint("reconcile.after_resume")
+    log.info("run taken over", run=run.run, pipeline=run.pipeline, token=held.lease.token)
     kept = held.session.stage_resume(run.run, held.lease.token, staged)
     return resumed if kept else None
 
@@ -184,4 +195,4 @@ def discard_run(held: Hold, run: RunRecord, why: str) -> Finding:
     held.session.stage_drop(run.run)
     failpoint("reconcile.after_drop")
     held.ledger.fail_run(held.lease, run.run, {"type": "discarded", "what": why, "hint": "run the pipeline again"})
-    return Finding(run.run, run.pipeline, "undone", f"run {run.run}: {why}")
+    return _logged(Finding(run.run, run.pipeline, "undone", f"run {run.run}: {why}"))

@@ -233,3 +233,14 @@ def quarantine_mode(records: Sequence[BatchRecord], seal: Seal) -> InputMode:
         "none of the rejected rows could be read as a row, so there is nothing to replay",
         hint="mend the source and load it again",
     )
+
+
+def places_of(table: pa.Table, limit: int) -> dict[str, list[str]]:
+    """By reason, where some of the rejected rows came from: file and line, no values."""
+    found: dict[str, list[str]] = {}
+    for row in table.select([PLACE, ERRORS]).to_pylist():
+        for error in json.loads(row[ERRORS])[:1]:
+            places = found.setdefault(_reason(error), [])
+            if len(places) < limit:
+                places.append(row[PLACE])
+    return found

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from rowkeeper.batch import ROW_ID, Account, Batch, RuleCount, row_ids
 from rowkeeper.ledger import BatchRecord, RunPartition, RunRecord
+from rowkeeper.logs import about, logger
 from rowkeeper.pipeline import Transform
 from rowkeeper.protocols import Columns, Contract, Source, StagedRows
 from rowkeeper.resilience.failpoints import failpoint
@@ -24,6 +25,8 @@ from rowkeeper.runs.transforming import apply_transform
 
 INSERT_BYTES = 64 << 20
 INSERT_SECONDS = 5.0
+
+log = logger("run")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -110,19 +113,25 @@ class Stager:
         for ordinal, partition in self._partitions.items():
             if partition.complete:
                 continue
-            batches = self._material.source.read(
-                partition.partition,
-                start_row=partition.next_row,
-                batch_rows=self._held.workspace.settings.batch_rows,
-                columns=self._material.columns,
-            )
-            for batch in batches:
-                yield _Read(ordinal, batch)
+            with about(partition=partition.partition.key):
+                batches = self._material.source.read(
+                    partition.partition,
+                    start_row=partition.next_row,
+                    batch_rows=self._held.workspace.settings.batch_rows,
+                    columns=self._material.columns,
+                )
+                for batch in batches:
+                    yield _Read(ordinal, batch)
             yield _Read(ordinal, None)
 
     def _check(self, items: Iterator[_Read]) -> Iterator[_Checked | _Read]:
         for item in items:
-            yield item if item.batch is None else self._checked(item.ordinal, item.batch)
+            if item.batch is None:
+                yield item
+                continue
+            with about(partition=item.batch.partition, batch=item.batch.first_row):
+                checked = self._checked(item.ordinal, item.batch)
+            yield checked
 
     def _checked(self, ordinal: int, batch: Batch) -> _Checked:
         verdict = self._contract.check(batch)
@@ -148,7 +157,9 @@ class Stager:
             self._schema = schema
         if rows.num_rows:
             failpoint("run.before_stage")
+            began = time.monotonic()
             self._held.session.stage(rows)
+            log.debug("rows staged", rows=rows.num_rows, seconds=time.monotonic() - began)
             failpoint("run.after_stage")
 
     def _note(self, item: _Checked) -> None:
@@ -173,6 +184,15 @@ class Stager:
             rules={name: dataclasses.astuple(count) for name, count in item.rules.items()},
         )
         self._held.ledger.note_batch(self._held.lease, record, partition_complete=False)
+        log.debug(
+            "batch noted",
+            partition=self._partitions[item.ordinal].partition.key,
+            batch=item.first_row,
+            read=item.rows_read,
+            staged=record.staged,
+            quarantined=record.quarantined,
+            filtered=record.filtered,
+        )
         self._account += Account(
             record.next_row - record.first_row, record.staged, record.quarantined, 0, item.filtered
         )
@@ -180,6 +200,7 @@ class Stager:
 
     def _end(self, item: _Read) -> None:
         self._held.ledger.note_partition_complete(self._held.lease, self._run.run, item.ordinal)
+        log.info("partition read", partition=self._partitions[item.ordinal].partition.key)
         failpoint("run.after_partition")
         self._tell(item.ordinal + 1)
 

@@ -10,6 +10,7 @@ from typing import Self
 from rowkeeper.ledger import Ledger
 from rowkeeper.protocols import Site
 from rowkeeper.resilience.calls import Calls
+from rowkeeper.runs.journal import journal_kept, log_breaker, log_try
 from rowkeeper.security.sealing import Seal
 from rowkeeper.security.statefolder import StateFolder, open_state_folder
 from rowkeeper.settings import Settings
@@ -39,7 +40,7 @@ class Workspace:
     def open(cls, settings: Settings) -> Iterator[Self]:
         """Opens the state folder and the ledger, making them at first use, and closes them again."""
         folder = open_state_folder(settings.home, settings.key_file)
-        with Ledger.open(settings.ledger_url, folder.path) as ledger:
+        with journal_kept(settings, folder), Ledger.open(settings.ledger_url, folder.path) as ledger:
             site = Site(
                 home=folder.path,
                 key=folder.key,
@@ -50,4 +51,5 @@ class Workspace:
             )
             seal = Seal(folder.key, "quarantine", folder.path / "quarantine")
             samples = Seal(folder.key, "samples", folder.path / "samples")
-            yield cls(settings, folder, ledger, site, seal, samples, Calls(store=ledger.breakers))
+            calls = Calls(store=ledger.breakers, listeners=[log_breaker], observers=[log_try])
+            yield cls(settings, folder, ledger, site, seal, samples, calls)

@@ -8,6 +8,7 @@ from rowkeeper.cli.commands.holding import abandon, publish, resume, staging
 from rowkeeper.cli.commands.installing import doctor, init
 from rowkeeper.cli.commands.profiling import profile
 from rowkeeper.cli.commands.rejected import quarantine
+from rowkeeper.cli.commands.reporting import bundle
 from rowkeeper.cli.commands.running import recover, run
 from rowkeeper.cli.commands.tables import query, rollback, verify
 from rowkeeper.cli.door import Door
@@ -20,6 +21,7 @@ main.params.append(click.Option(["--debug"], is_flag=True, expose_value=False, h
 click.version_option(package_name="rowkeeper")(main)
 for command in (
     abandon,
+    bundle,
     doctor,
     errors,
     explain,

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 from rich.markup import escape
 
 from rowkeeper.cli import render
-from rowkeeper.cli.door import json_option, out, print_json, workspace
+from rowkeeper.cli.door import err, json_option, out, print_json, workspace, write_page
+from rowkeeper.ledger import RunPartition
+from rowkeeper.nearest import did_you_mean
+from rowkeeper.operations.incident import incident_of
+from rowkeeper.operations.incident_page import incident_page
 from rowkeeper.runs.parked import parked
 from rowkeeper.runs.report import gate_document, override_document, partition_document
 
@@ -25,10 +31,17 @@ def runs(limit: int, pipeline: str | None, only_parked: bool, as_json: bool) -> 
         return
     with workspace() as space:
         records = space.ledger.runs(limit=limit, pipeline=pipeline)
+        if pipeline is not None and not records:
+            names = space.ledger.pipelines()
+            err.print(f"no run of {escape(pipeline)} yet; {escape(did_you_mean(pipeline, names, _known(names)))}")
     if as_json:
         print_json({"runs": [run_document(each) for each in records]})
     else:
         render.show_runs(records)
+
+
+def _known(names: Sequence[str]) -> str:
+    return f"there are runs of {', '.join(names)}" if names else "there is no run of any pipeline"
 
 
 def _parked(pipeline: str | None, as_json: bool) -> None:
@@ -67,10 +80,13 @@ def run_document(record: Any) -> dict[str, Any]:
 
 @click.command()
 @click.argument("number", metavar="RUN", type=int)
+@click.option("--html", type=click.Path(path_type=Path), help="Write a page: what failed, where, what to do now.")
 @json_option
-def show(number: int, as_json: bool) -> None:
+def show(number: int, html: Path | None, as_json: bool) -> None:
     """One run: its account, by partition, and what became of it."""
     with workspace() as space:
+        if html is not None:
+            write_page(html, incident_page(incident_of(number, space)))
         record = space.ledger.run(number)
         partitions = space.ledger.partitions(number)
         gates, override = space.ledger.gate_results(number), space.ledger.override(number)
@@ -84,6 +100,9 @@ def show(number: int, as_json: bool) -> None:
         said = [gate_document(each) for each in gates]
         decided = override_document(override)
         print_json({**document, "partitions": parts, "reasons": reasons, "gates": said, "override": decided})
+        return
+    if html is not None:
+        out.print(f"wrote [bold]{escape(str(html))}[/]")
         return
     render.show_runs([record])
     out.print()
@@ -100,10 +119,14 @@ def show(number: int, as_json: bool) -> None:
         out.print()
         render.show_gates(gates, override)
     if partitions:
-        out.print()
-        table = render.grid("partition", "read", "committed", "quarantined", "duplicate", "filtered")
-        for each in partitions:
-            account = each.account
-            counts = (account.read, account.committed, account.quarantined, account.duplicate, account.filtered)
-            table.add_row(escape(each.partition.key), *(f"{count:,}" for count in counts))
-        out.print(table)
+        _show_partitions(partitions)
+
+
+def _show_partitions(partitions: Sequence[RunPartition]) -> None:
+    out.print()
+    table = render.grid("partition", "read", "committed", "quarantined", "duplicate", "filtered")
+    for each in partitions:
+        account = each.account
+        counts = (account.read, account.committed, account.quarantined, account.duplicate, account.filtered)
+        table.add_row(escape(each.partition.key), *(f"{count:,}" for count in counts))
+    out.print(table)

@@ -10,8 +10,7 @@ from rich.markup import escape
 from rowkeeper.cli import render
 from rowkeeper.cli.charts import bar, spark
 from rowkeeper.cli.choosing import pipelines_of
-from rowkeeper.cli.door import json_option, out, print_json, workspace
-from rowkeeper.errors import StateError
+from rowkeeper.cli.door import json_option, out, print_json, workspace, write_page
 from rowkeeper.quality.changes import changes, figure, share
 from rowkeeper.quality.page import page
 from rowkeeper.quality.profile import ColumnProfile
@@ -30,7 +29,7 @@ def profile(file: str, number: int | None, html: Path | None, as_json: bool) -> 
     with workspace() as space:
         reports = [profile_report(pipeline, space, number) for pipeline in pipelines_of(file)]
     if html is not None:
-        _write(html, page([(each.run, each.profile, each.former, each.gates) for each in reports]))
+        write_page(html, page([(each.run, each.profile, each.former, each.gates) for each in reports]))
     if as_json:
         documents = [each.as_dict() for each in reports]
         print_json(documents[0] if len(documents) == 1 else {"profiles": documents})
@@ -40,15 +39,6 @@ def profile(file: str, number: int | None, html: Path | None, as_json: bool) -> 
         return
     for report in reports:
         _show(report)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise StateError(
-            f"{path} cannot be written: {error.strerror}", hint="name another file: --html PATH"
-        ) from error
 
 
 def _show(report: ProfileReport) -> None:

@@ -12,11 +12,13 @@ from rowkeeper.cli.choosing import pipelines_of
 from rowkeeper.cli.door import (
     DONE,
     err,
+    error_document,
     exit_status,
     json_option,
     out,
     print_json,
     tell_error,
+    tell_trace,
     workspace,
 )
 from rowkeeper.cli.progress import shown
@@ -51,9 +53,10 @@ def _run_one(pipeline: Pipeline, space: Workspace, as_json: bool) -> tuple[dict[
         with shown(err) as observe:  # the live line is gone before anything else is printed
             report = run_pipeline(pipeline, space, observe)
     except FrameworkError as error:
+        tell_trace(error)
         tell_error(error)
         told = {key: error.context[key] for key in ("run", "status") if key in error.context}  # of a held run
-        document = {"pipeline": pipeline.name, "status": "failed", **told, "error": error.document()}
+        document = {"pipeline": pipeline.name, "status": "failed", **told, "error": error_document(error)}
         return document, exit_status(error)
     if not as_json:
         render.show_report(report)

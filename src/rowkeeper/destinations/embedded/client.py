@@ -106,6 +106,6 @@ def explain(error: Exception) -> FrameworkError:
     name = getattr(error, "name", None) or f"code {code}"
     return DatabaseError(
         f"ClickHouse refused: {name}",
-        hint="rowkeeper doctor says what is wrong; --debug shows ClickHouse's own words",
+        hint="rowkeeper doctor says what is wrong; --debug shows what was called",
         context={"clickhouse": name},
     )

@@ -12,9 +12,11 @@ import pyarrow as pa
 from rowkeeper.destinations.embedded.client import engine_client
 from rowkeeper.destinations.mergetree.session import TableSession
 from rowkeeper.errors import DeclarationError
+from rowkeeper.nearest import did_you_mean, one_of
 from rowkeeper.protocols import DuplicatePolicy, Guarantee, Site, WriteMode
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+PLAIN_NAME = re.compile(r"[A-Za-z_]\w*")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +55,29 @@ class ClickHouseDestination:
         return cls(**{**values, **lists})
 
     def connect(self, site: Site, schema: pa.Schema | None) -> TableSession:
-        """Opens the table for one run, or for inspection where `schema` is None."""
+        """Opens the table for one run, or for inspection where `schema` is None.
+
+        Raises DeclarationError if the declaration names a column that the schema has not.
+        """
+        if schema is not None:
+            self._check_columns(schema.names)
         return TableSession(self, site, schema, engine_client(site, writes=True))
+
+    def _check_columns(self, columns: Sequence[str]) -> None:
+        named = {
+            "order_by": [each for each in self.order_by if PLAIN_NAME.fullmatch(each)],  # others are expressions
+            "key": self.key,
+            "version": [self.version] if self.version else [],
+            "codecs": list(self.codecs),
+            "low_cardinality": self.low_cardinality,
+        }
+        for argument, names in named.items():
+            for name in names:
+                if name not in columns and not name.startswith("_rk_"):
+                    raise DeclarationError(
+                        f"{argument} of the table {self.table} names a column {name} that the contract has not",
+                        hint=did_you_mean(name, columns, f"it has {', '.join(columns)}"),
+                    )
 
 
 def clickhouse(
@@ -120,9 +143,14 @@ def _check(made: ClickHouseDestination) -> None:
                 hint="a letter, then letters, digits or '_'; names with __rk_ are Rowkeeper's own",
             )
     if made.write_mode not in ("append", "replace", "merge"):
-        raise DeclarationError(f"write={made.write_mode!r} is no mode", hint="one of append, replace, merge")
+        raise DeclarationError(
+            f"write={made.write_mode!r} is no mode", hint=one_of(made.write_mode, ("append", "replace", "merge"))
+        )
     if made.duplicates not in (None, "skip", "quarantine", "replace"):
-        raise DeclarationError(f"duplicates={made.duplicates!r} is no policy", hint="one of skip, quarantine, replace")
+        raise DeclarationError(
+            f"duplicates={made.duplicates!r} is no policy",
+            hint=one_of(made.duplicates, ("skip", "quarantine", "replace")),
+        )
     if made.write_mode == "merge" and not made.key:
         raise DeclarationError("a merge needs a key", hint='say which columns identify a row: key=["id"]')
     if made.write_mode == "merge" and made.duplicates is not None:

@@ -101,8 +101,10 @@ def refuse_twice(name: str, names: Sequence[str]) -> None:
     """Raises SourceError if a column name is there twice: either could be meant."""
     twice = sorted({each for each in names if names.count(each) > 1})
     if twice:
-        raise ColumnsDiffer(
-            f"{name} has the column {twice[0]!r} {names.count(twice[0])} times", hint="rename one of them in the file"
+        places = [number for number, each in enumerate(names, 1) if each == twice[0]]
+        raise ColumnsDiffer(  # by number: in a file without a header the names are values
+            f"{name} has the same name for its columns {' and '.join(map(str, places[:3]))}",
+            hint="rename one of them in the file",
         )
 
 

@@ -113,6 +113,12 @@ def columns_to_keep(name: str, names: Sequence[str], columns: Columns) -> list[s
 
     Raises SourceError for a required column that is missing, or one that is there and must not be.
     """
+    if names and columns.known and not columns.known.intersection(names):
+        # Values of the first row, where there is no header: they are not to be told.
+        raise ColumnsDiffer(
+            f"{name} has {len(names)} columns, and none of them has a name that the contract knows",
+            hint="see whether it has a header, and the right delimiter; rowkeeper explain lists the contract's names",
+        )
     for group in columns.required:
         if not group.intersection(names):
             wanted = sorted(group)[0]

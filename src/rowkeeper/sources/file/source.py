@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 from rowkeeper.batch import Batch, InputMode, Partition
 from rowkeeper.errors import DeclarationError, SourceChanged
+from rowkeeper.nearest import one_of
 from rowkeeper.protocols import Columns, Guarantee, Plan
 from rowkeeper.sources.file import identity
 from rowkeeper.sources.file.delimited import Dialect
@@ -142,9 +143,13 @@ def files(
     if not patterns or not all(isinstance(each, str) and each for each in patterns):
         raise DeclarationError("a files source needs a path or pattern", hint='rk.sources.files("data/*.csv")')
     if on_change not in ("reject", "reload", "ignore"):
-        raise DeclarationError(f"on_change={on_change!r} is no policy", hint="one of reject, reload, ignore")
+        raise DeclarationError(
+            f"on_change={on_change!r} is no policy", hint=one_of(on_change, ("reject", "reload", "ignore"))
+        )
     if format not in ("auto", *MODES):
-        raise DeclarationError(f"format={format!r} is not known", hint="one of auto, csv, ndjson, parquet")
+        raise DeclarationError(
+            f"format={format!r} is not known", hint=one_of(format, ("auto", "csv", "ndjson", "parquet"))
+        )
     if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0':
         raise DeclarationError(f"delimiter={delimiter!r} is no delimiter", hint='one ASCII character, such as ";"')
     try:

@@ -1,0 +1,58 @@
+"""Secrets that this process knows, taken out of every text that leaves it for people or logs.
+
+A second belt: messages are put together without secrets in the first place. This one is for what others say: a driver
+that quotes its URL, a pipeline file that raises with its password.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from urllib.parse import unquote
+
+HIDDEN = "[secret]"
+LENGTH_MIN = 8  # what is shorter is met by chance
+NAMED_LIKE_ONE = re.compile(
+    r"PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY|_KEY$|_PW$|_PWD$|_PASS$", re.I
+)
+PATHS_END = re.compile(r"_(FILE|PATH|DIR|URL|ID)$", re.I)
+USER_OF_A_URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)([^/\s?#]*)@")  # greedy: a password may hold an @
+QUERY_OF_A_URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://[^\s?#]*)\?\S*")
+
+_known: set[str] = set()
+
+
+def learn(secret: str, *, length_min: int = LENGTH_MIN) -> None:
+    """From now on this text is not told to anybody."""
+    if len(secret) >= length_min:
+        _known.add(secret)
+
+
+def learn_url(url: str) -> None:
+    """The password of a URL, as it is written there and as it is meant."""
+    match = USER_OF_A_URL.search(url)
+    if match and ":" in match[2]:
+        password = match[2].split(":", 1)[1]
+        learn(password, length_min=4)
+        learn(unquote(password), length_min=4)
+
+
+def learn_environment() -> None:
+    """Variables that are named like secrets, and passwords in those that hold a URL."""
+    for name, value in os.environ.items():
+        if NAMED_LIKE_ONE.search(name) and not PATHS_END.search(name):
+            learn(value)
+        if "://" in value:
+            learn_url(value)
+
+
+def scrubbed(text: str) -> str:
+    """The text without any secret that is known, and without the user and password of any URL."""
+    for secret in sorted(_known, key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    return USER_OF_A_URL.sub(rf"\1{HIDDEN}@", text) if "://" in text else text
+
+
+def bare_url(url: str) -> str:
+    """A URL without user, password and parameters."""
+    return QUERY_OF_A_URL.sub(r"\1", USER_OF_A_URL.sub(r"\1", url))
