@@ -10,6 +10,7 @@ from rowkeeper.cli.commands.profiling import profile
 from rowkeeper.cli.commands.rejected import quarantine
 from rowkeeper.cli.commands.running import recover, run
 from rowkeeper.cli.commands.tables import query, rollback, verify
+from rowkeeper.cli.commands.working import schedule, status, worker
 from rowkeeper.cli.door import Door
 
 __all__ = ["main"]
@@ -33,8 +34,11 @@ for command in (
     rollback,
     run,
     runs,
+    schedule,
     show,
     staging,
+    status,
     verify,
+    worker,
 ):
     main.add_command(command)
