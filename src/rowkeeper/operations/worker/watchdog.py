@@ -1,4 +1,4 @@
-"""The watchdog of the worker's own loop: if it stands still, the process ends, for its service manager to start again."""
+"""The watchdog of the worker's own loop: a process whose loop stands still ends, to be started again."""
 
 from __future__ import annotations
 
