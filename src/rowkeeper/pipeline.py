@@ -23,6 +23,7 @@ from rowkeeper.errors import ConfigurationError, DeclarationError, FrameworkErro
 from rowkeeper.nearest import did_you_mean, nearest, one_of
 from rowkeeper.protocols import Destination, DriftPolicy, Source
 from rowkeeper.quality import Gate
+from rowkeeper.schedule import Schedule
 from rowkeeper.security.classified import classified_fields
 
 Transform = Callable[[pa.Table], "pa.Table | pl.DataFrame"] | Callable[[pl.DataFrame], "pa.Table | pl.DataFrame"]
@@ -49,6 +50,8 @@ class Pipeline:
         drift: what happens to a column of the source that the contract does not name: `reject` fails the run,
             `ignore` drops it, `evolve` adds it to the table as a Nullable column.
         rules: conditions on the columns of a row, beside the contract's own, each made by `rk.rule`.
+        schedule: when `rowkeeper worker` runs it: `every 15m` (s, m, h, d), or cron text in UTC (`30 6 * * 1-5`) or in
+            a time zone of its own (`30 6 * * * Europe/Oslo`). One that came due while no worker was up is run once.
 
     Raises:
         ConfigurationError: the declaration cannot work; no row has been touched.
@@ -63,6 +66,7 @@ class Pipeline:
     gates: Sequence[Gate] = ()
     drift: DriftPolicy = "reject"
     rules: Sequence[BusinessRule] = ()
+    schedule: str | None = None
     file: Path | None = dataclasses.field(default=None, compare=False, repr=False)  # where it was declared
 
     def __post_init__(self) -> None:
@@ -87,6 +91,8 @@ class Pipeline:
                 f"pipeline {self.name}: gates is no list of quality gates",
                 hint='such as gates=[rk.complete("placed"), rk.volume(at_least=1)]',
             )
+        if self.schedule is not None:
+            Schedule.parse(self.schedule)
 
     @cached_property
     def classified(self) -> frozenset[str]:

@@ -68,6 +68,14 @@ class Settings(BaseSettings):
         ),
     ] = 5_000_000
     query_seconds_max: Annotated[float, Field(gt=0, description="How long one `rowkeeper query` may run.")] = 300.0
+    worker_runs_max: Annotated[int, Field(gt=0, le=64, description="Runs that one worker has under way at a time.")] = 2
+    worker_run_seconds_max: Annotated[
+        float, Field(gt=0, description="A worker's run that takes longer is told to stop, and killed 10 s later.")
+    ] = 6 * 3600.0
+    worker_reconcile_seconds: Annotated[
+        float,
+        Field(gt=0, description="How often a worker looks for runs that were left behind, give or take half."),
+    ] = 30.0
 
     @classmethod
     def settings_customise_sources(

@@ -15,6 +15,7 @@ from rowkeeper.ledger.records import (
     RunStatus,
     SchemaVersion,
 )
+from rowkeeper.ledger.schedules import ScheduleRecord, Started, lease_name
 
 __all__ = [
     "BatchRecord",
@@ -29,5 +30,8 @@ __all__ = [
     "RunPartition",
     "RunRecord",
     "RunStatus",
+    "ScheduleRecord",
     "SchemaVersion",
+    "Started",
+    "lease_name",
 ]

@@ -12,7 +12,7 @@ import psutil
 from sqlalchemy import Connection, Engine, Row, insert, select, update
 
 from rowkeeper.errors import LeaseError, LeaseHeld, LeaseLost
-from rowkeeper.ledger.database import writing
+from rowkeeper.ledger.database import reading, writing
 from rowkeeper.ledger.records import Lease
 from rowkeeper.ledger.schema import leases
 
@@ -20,10 +20,14 @@ Clock = Callable[[], datetime]
 
 
 def host_name() -> str:
-    """This machine since it was started: after a reboot the same pid is another process."""
-    boot_id = Path("/proc/sys/kernel/random/boot_id")
-    suffix = boot_id.read_text().strip()[:8] if boot_id.exists() else f"{psutil.boot_time():.0f}"
-    return f"{socket.gethostname()}:{suffix}"
+    """`name:boot:machine`: this machine since it was started, as after a reboot the same pid is another process.
+
+    The machine's own id is what tells a reboot from another machine of the same name; empty where it has none.
+    """
+    boot_id, machine_id = Path("/proc/sys/kernel/random/boot_id"), Path("/etc/machine-id")
+    boot = boot_id.read_text().strip()[:8] if boot_id.exists() else f"{psutil.boot_time():.0f}"
+    machine = machine_id.read_text().strip()[:16] if machine_id.exists() else ""
+    return f"{socket.gethostname()}:{boot}:{machine}"
 
 
 def acquire(engine: Engine, clock: Clock, name: str, ttl_seconds: float) -> Lease:
@@ -67,6 +71,13 @@ def release(engine: Engine, lease: Lease) -> None:
         connection.execute(update(leases).where(mine).values(expires_at=None))
 
 
+def alive(engine: Engine, clock: Clock, name: str) -> bool:
+    """Whether somebody who may be alive holds this lease."""
+    with reading(engine) as connection:
+        held = connection.execute(select(leases).where(leases.c.name == name)).one_or_none()
+    return held is not None and held.expires_at is not None and held.expires_at > clock() and not _dead(held)
+
+
 def check(connection: Connection, lease: Lease) -> None:
     """Refuses a write under a token that is no longer the newest. Part of every transaction that writes."""
     held = connection.execute(
@@ -82,13 +93,19 @@ def check(connection: Connection, lease: Lease) -> None:
 def _dead(held: Row[tuple[object, ...]]) -> bool:
     """Whether the holder was a process of this machine that is no more. Of other machines only time can tell."""
     if held.host != host_name():
-        return False
+        return _before_reboot(str(held.host))
     try:
         return bool(abs(psutil.Process(held.pid).create_time() - held.process_started) > 1)
     except psutil.NoSuchProcess:
         return True
     except psutil.AccessDenied:
         return False
+
+
+def _before_reboot(host: str) -> bool:
+    """Whether it is this machine, before it was started the last time."""
+    then, now = host.split(":"), host_name().split(":")
+    return len(then) == len(now) and then[0] == now[0] and then[2] == now[2] != "" and then[1] != now[1]
 
 
 def _held(name: str, held: Row[tuple[object, ...]], now: datetime) -> LeaseError:

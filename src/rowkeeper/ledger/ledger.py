@@ -17,6 +17,7 @@ from rowkeeper.ledger.database import connect, faults, migrate, reading, writing
 from rowkeeper.ledger.leases import Clock
 from rowkeeper.ledger.reading import Reader
 from rowkeeper.ledger.records import Lease
+from rowkeeper.ledger.schedules import LedgerSchedules
 from rowkeeper.ledger.schema import ledger as ledger_table
 from rowkeeper.ledger.writing import Scribe
 
@@ -32,6 +33,7 @@ class Ledger(Reader, Scribe):
     Attributes:
         id: 32 hex digits, given at its making; part of each commit record.
         breakers: where processes share what they know of failing hosts.
+        schedules: what the workers have answered, and answer now.
     """
 
     def __init__(self, engine: Engine, clock: Clock = utc_now) -> None:
@@ -39,6 +41,7 @@ class Ledger(Reader, Scribe):
         Scribe.__init__(self, engine, clock)
         self.id = _identity(engine, clock)
         self.breakers = LedgerBreakers(engine, clock)
+        self.schedules = LedgerSchedules(engine, clock)
 
     @classmethod
     @contextmanager
@@ -74,6 +77,10 @@ class Ledger(Reader, Scribe):
     def release_lease(self, lease: Lease) -> None:
         """Gives it back, if it was not taken over."""
         leases.release(self._engine, lease)
+
+    def lease_alive(self, name: str) -> bool:
+        """Whether somebody who may be alive holds this lease."""
+        return leases.alive(self._engine, self._clock, name)
 
     def check(self) -> list[str]:
         """What is wrong with the database file; empty if it is sound."""

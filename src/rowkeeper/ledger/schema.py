@@ -243,3 +243,21 @@ breakers = Table(
     Column("changed_at", UtcDateTime, nullable=False),
     Column("changed_by", String(255), nullable=False),
 )
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("pipeline", String(100), primary_key=True),
+    Column("file", Text, nullable=False),
+    Column("schedule", String(200), nullable=False),
+    Column("kept_until", UtcDateTime, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("try_after", UtcDateTime, nullable=True),
+    Column("host", String(255), nullable=True),  # the process that answers now; null: none
+    Column("pid", Integer, nullable=True),
+    Column("process_started", Float, nullable=True),
+    Column("started_at", UtcDateTime, nullable=True),
+    Column("ended_at", UtcDateTime, nullable=True),
+    Column("outcome", String(32), nullable=False),
+    Column("told", Text, nullable=False),
+)

@@ -129,19 +129,37 @@ def reconcile_if_free(workspace: Workspace, destination: Destination) -> list[Fi
         return []
 
 
-def recover(workspace: Workspace, *, discard: bool = False, observe: Observer = unobserved) -> list[Finding]:
+def recover(
+    workspace: Workspace, *, discard: bool = False, skip_held: bool = False, observe: Observer = unobserved
+) -> list[Finding]:
     """`rowkeeper recover`: settles every destination, and finishes what was wholly staged.
 
     Args:
         discard: undo what would otherwise be kept for the pipeline's next run to resume.
+        skip_held: leave destinations alone that a live run holds.
+
+    Raises FrameworkError, the first of them if several destinations refuse: none keeps the others from being settled.
     """
     findings: list[Finding] = []
+    refusals: list[FrameworkError] = []
     for target in workspace.ledger.targets(unfinished=True):
-        destination = destination_of(workspace.ledger.unfinished(target)[0])
-        with hold(workspace, destination, observe=observe) as held:
-            findings += [each for each in reconcile(held) if each.outcome != "kept"]
-            findings += [_finish_or_keep(held, run, discard) for run in held.ledger.unfinished(target)]
+        try:
+            findings += _recover_one(workspace, target, discard, observe)
+        except FrameworkError as error:
+            if not (skip_held and isinstance(error, LeaseError)):
+                refusals.append(error)
+    if refusals:
+        raise refusals[0]
     return findings
+
+
+def _recover_one(workspace: Workspace, target: str, discard: bool, observe: Observer) -> list[Finding]:
+    unfinished = workspace.ledger.unfinished(target)
+    if not unfinished:  # somebody else was faster
+        return []
+    with hold(workspace, destination_of(unfinished[0]), observe=observe) as held:
+        findings = [each for each in reconcile(held) if each.outcome != "kept"]
+        return findings + [_finish_or_keep(held, run, discard) for run in held.ledger.unfinished(target)]
 
 
 def _finish_or_keep(held: Hold, run: RunRecord, discard: bool) -> Finding:

@@ -11,6 +11,7 @@ from rowkeeper.cli.commands.rejected import quarantine
 from rowkeeper.cli.commands.reporting import bundle
 from rowkeeper.cli.commands.running import recover, run
 from rowkeeper.cli.commands.tables import query, rollback, verify
+from rowkeeper.cli.commands.working import schedule, status, worker
 from rowkeeper.cli.door import Door
 
 __all__ = ["main"]
@@ -35,8 +36,11 @@ for command in (
     rollback,
     run,
     runs,
+    schedule,
     show,
     staging,
+    status,
     verify,
+    worker,
 ):
     main.add_command(command)

@@ -1,0 +1,117 @@
+"""`worker`, `schedule`, `status`: pipelines that run by themselves."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.markup import escape
+
+from rowkeeper.cli.commands.history import run_document
+from rowkeeper.cli.door import json_option, out, print_json, workspace
+from rowkeeper.ledger import ScheduleRecord, lease_name
+from rowkeeper.operations.worker.duty import next_at
+from rowkeeper.operations.worker.worker import Worker
+from rowkeeper.pipeline import load_file
+from rowkeeper.runs.workspace import Workspace
+from rowkeeper.schedule import Schedule
+
+SHOWN = 3
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+@click.command()
+@click.argument("files", metavar="[FILE ...]", nargs=-1, type=FILE)
+@json_option
+def worker(files: tuple[Path, ...], as_json: bool) -> None:
+    """Run the scheduled pipelines of these files, and finish what dead runs left behind, until told to stop.
+
+    With --json, one JSON document on a line for each event.
+    """
+    with workspace() as space:
+        Worker(space, files, _tell_json if as_json else _tell_line, random.Random()).work()  # noqa: S311 - jitter
+
+
+def _tell_json(event: str, **facts: Any) -> None:
+    click.echo(json.dumps({"at": datetime.now(UTC).isoformat(), "event": event, **facts}, ensure_ascii=False))
+
+
+def _tell_line(event: str, **facts: Any) -> None:
+    told = "  ".join(f"{name} {escape(str(value))}" for name, value in facts.items())
+    out.print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}  [bold]{event}[/]  {told}")
+    out.file.flush()
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@json_option
+def schedule(file: Path, as_json: bool) -> None:
+    """When the pipelines of a file are due."""
+    found = load_file(file)
+    due = {name: list(islice(_instants(each.schedule), SHOWN)) for name, each in found.items()}
+    if as_json:
+        documents = [
+            {"pipeline": name, "schedule": each.schedule, "next": [moment.isoformat() for moment in due[name]]}
+            for name, each in found.items()
+        ]
+        print_json({"pipelines": documents})
+        return
+    for name, each in found.items():
+        when = ", ".join(f"{moment:%Y-%m-%d %H:%M:%S}" for moment in due[name]) or "whenever it is asked for"
+        out.print(f"[bold]{escape(name)}[/]  {escape(each.schedule or 'no schedule')}  {when}")
+
+
+def _instants(text: str | None) -> Iterator[datetime]:
+    moment = datetime.now(UTC)
+    while text is not None:
+        moment = Schedule.parse(text).next_after(moment)
+        yield moment
+
+
+@click.command()
+@json_option
+def status(as_json: bool) -> None:
+    """What is scheduled, due next, under way, and what became of it the last time."""
+    with workspace() as space:
+        documents = [_document(space, each) for each in space.ledger.schedules.all()]
+        unfinished = [
+            run for target in space.ledger.targets(unfinished=True) for run in space.ledger.unfinished(target)
+        ]
+    if as_json:
+        print_json({"schedules": documents, "unfinished": [run_document(run) for run in unfinished]})
+        return
+    if not documents:
+        out.print("nothing is scheduled: rowkeeper worker FILE serves the pipelines that have a schedule")
+    for each in documents:
+        due = "under way" if each["pid"] else f"next {each['next'][:19]}"
+        last = f"last {each['outcome']} {each['ended_at'][:19]}" if each["ended_at"] else "never run"
+        out.print(f"[bold]{escape(each['pipeline'])}[/]  {escape(each['schedule'])}  {due}  {last}")
+        if each["failures"]:
+            out.print(f"  {each['failures']} failures in a row, the last: {escape(each['error'])}")
+        if not each["served"]:
+            out.print("  no worker serves it")
+    for run in unfinished:
+        out.print(f"run [bold]{run.run}[/] of {escape(run.pipeline)} is {run.status.value}")
+
+
+def _document(space: Workspace, record: ScheduleRecord) -> dict[str, Any]:
+    alive = record.under_way is not None and record.under_way.process() is not None
+    return {
+        "pipeline": record.pipeline,
+        "file": record.file,
+        "schedule": record.schedule,
+        "next": next_at(record).isoformat(),
+        "served": space.ledger.lease_alive(lease_name(record.pipeline)),
+        "pid": record.under_way.pid if record.under_way is not None and alive else None,
+        "started_at": record.started_at.isoformat() if record.started_at else None,
+        "ended_at": record.ended_at.isoformat() if record.ended_at else None,
+        "outcome": record.outcome,
+        "error": record.told,
+        "failures": record.failures,
+    }

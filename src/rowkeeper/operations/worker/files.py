@@ -1,0 +1,109 @@
+"""The pipeline files that a worker serves: read in processes of their own, and again when they change."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from rowkeeper.operations.worker.attempt import Child, Ended
+
+READ_SECONDS_MAX = 60.0
+Tell = Callable[..., None]
+State = tuple[int, int, int] | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Declared:
+    """A pipeline that has a schedule."""
+
+    pipeline: str
+    file: Path
+    schedule: str
+
+
+@dataclasses.dataclass
+class _File:
+    path: Path
+    seen: State = None
+    read: bool = False
+    reading: Child | None = None
+    declares: tuple[Declared, ...] = ()
+
+
+class Files:
+    """What they declare. A file that cannot be read keeps what it declared before."""
+
+    def __init__(self, paths: Sequence[Path], tell: Tell) -> None:
+        self._files = [_File(path.absolute()) for path in dict.fromkeys(paths)]
+        self._tell = tell
+        self._looked = 0.0
+
+    @property
+    def all_read(self) -> bool:
+        """Each was read since it was last asked for, or could not be."""
+        return all(each.read for each in self._files)
+
+    def read_again(self) -> None:
+        """Reads all of them anew, changed or not: what they import may have changed."""
+        for each in self._files:
+            each.seen, each.read = None, False
+        self._looked = 0.0
+
+    def look(self, every_seconds: float = 1.0) -> bool:
+        """Starts to read files that changed, and takes in what was read. Whether anything is declared anew."""
+        anew = False
+        for each in self._files:
+            if each.reading is not None and (ended := each.reading.ended()) is not None:
+                each.reading, each.read = None, True
+                anew = self._take_in(each, ended) or anew
+        if time.monotonic() - self._looked >= every_seconds:
+            self._looked = time.monotonic()
+            for each in self._files:
+                self._start(each)
+        return anew
+
+    def declared(self) -> Iterator[Declared]:
+        """What is declared now; of two pipelines of one name the first."""
+        names: set[str] = set()
+        for each in self._files:
+            for found in each.declares:
+                if found.pipeline not in names:
+                    names.add(found.pipeline)
+                    yield found
+
+    def kill(self) -> None:
+        """Ends what reads."""
+        for each in self._files:
+            if each.reading is not None:
+                each.reading.kill()
+
+    def _start(self, each: _File) -> None:
+        state = _state(each.path)
+        if each.reading is not None or (each.read and state == each.seen):
+            return
+        each.seen = state
+        each.reading = Child(["schedule", str(each.path)], READ_SECONDS_MAX)
+
+    def _take_in(self, each: _File, ended: Ended) -> bool:
+        document = ended.document or {}
+        if ended.status != 0 or "pipelines" not in document:
+            what = (document.get("error") or {}).get("what") or f"reading it ended with status {ended.status}"
+            self._tell("unreadable", file=str(each.path), error=what)
+            return False
+        each.declares = tuple(
+            Declared(found["pipeline"], each.path, found["schedule"])
+            for found in document["pipelines"]
+            if found["schedule"]
+        )
+        self._tell("read", file=str(each.path), schedules=len(each.declares))
+        return True
+
+
+def _state(path: Path) -> State:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -1,0 +1,266 @@
+"""The work loop: serves schedules, lets the reconciler see to what died, and watches all that it started.
+
+It does none of the work itself. What runs pipelines, reads pipeline files or reconciles is a process of its own, so
+that one that crashes, hangs or leaks does not take the worker along. All that must outlive the worker is in the ledger:
+one that was killed, or whose machine was, is replaced by starting it again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from rowkeeper.errors import FrameworkError
+from rowkeeper.ledger import RunStatus
+from rowkeeper.operations.worker.attempt import STOP_SECONDS, Child
+from rowkeeper.operations.worker.duty import Duty
+from rowkeeper.operations.worker.files import Files, Tell
+from rowkeeper.operations.worker.notify import Notifier
+from rowkeeper.operations.worker.waking import Waker
+from rowkeeper.operations.worker.watchdog import Watchdog
+from rowkeeper.resilience.failpoints import failpoint
+from rowkeeper.runs.reconciling import DIED
+from rowkeeper.runs.workspace import Workspace
+
+ROUND_SECONDS = 1.0
+RECONCILE_SECONDS_MAX = 900.0  # what could not be finished is tried less and less often
+CHORE_SECONDS_MAX = 3600.0
+SETTLING = (RunStatus.STAGING, RunStatus.PREPARED, RunStatus.INTERRUPTED)  # if nobody holds their destination
+
+
+class Worker:
+    """Works until it is told to stop.
+
+    Args:
+        files: pipeline files; those of their pipelines that have a schedule are run.
+        tell: is told what happens, as `tell(event, **facts)`.
+    """
+
+    def __init__(self, workspace: Workspace, files: Sequence[Path], tell: Tell, source: random.Random) -> None:
+        self._workspace = workspace
+        self._tell = tell
+        self._source = source
+        self._files = Files(files, tell)
+        self._duties: dict[str, Duty] = {}
+        self._leaving: list[Duty] = []  # no longer declared, and still under way
+        self._reconciler = _Reconciler(workspace, tell, source)
+        self._notifier = Notifier()
+        self._waker = Waker()
+        self._announced = False
+
+    def work(self) -> None:
+        """Returns when it was told to stop and all its children are gone."""
+        watchdog = Watchdog()
+        with self._waker.listening(), watchdog.watching():
+            try:
+                while not self._waker.stops:
+                    watchdog.beat()
+                    self._round()
+                    failpoint("worker.after_round")
+                    self._waker.wait(self._round_seconds)
+                watchdog.beat()
+                self._stop()
+            finally:
+                self._kill()
+
+    @property
+    def _round_seconds(self) -> float:
+        asked = self._notifier.watchdog_seconds
+        return ROUND_SECONDS if asked is None else min(ROUND_SECONDS, asked / 3)
+
+    # ------------------------------------------------------------------ one round
+
+    def _round(self) -> None:
+        if self._waker.reload:
+            self._waker.reload = False
+            self._announced = False
+            self._notifier.reloading()
+            self._files.read_again()
+        self._guarded(self._serve)
+        self._guarded(self._reconciler.look)
+        if self._files.all_read and not self._announced:
+            self._announced = True
+            self._notifier.ready(self._status())
+            self._tell("ready", pipelines=sorted(self._duties))
+        self._notifier.alive(self._status())
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        """What the ledger or the disk refuses now may be granted in the next round: the worker stays."""
+        try:
+            step()
+        except FrameworkError as error:
+            self._tell("refused", error=error.what, code=error.code)
+        except OSError as error:  # no process, no descriptor, no space for a child
+            self._tell("refused", error=f"{error.strerror or error}", code="")
+
+    def _serve(self) -> None:
+        if self._files.look():
+            self._take_on()
+        for duty in [*self._duties.values(), *self._leaving]:
+            self._guarded(duty.hold)
+            self._guarded(duty.look)
+        self._part()
+        self._hasten()
+        self._start_due()
+
+    def _part(self) -> None:
+        """Lets go of what is no longer declared, once its run has ended."""
+        for duty in [each for each in self._leaving if each.attempt is None]:
+            self._leaving.remove(duty)
+            self._guarded(duty.let_go)
+
+    def _take_on(self) -> None:
+        """Brings the duties in line with what the files declare now."""
+        former, self._duties = self._duties, {}
+        settings = self._workspace.settings
+        for declared in self._files.declared():
+            self._workspace.ledger.schedules.declare(declared.pipeline, str(declared.file), declared.schedule)
+            duty = former.pop(declared.pipeline, None)
+            if duty is None:
+                duty = Duty(
+                    declared,
+                    self._workspace.ledger,
+                    self._tell,
+                    settings.lease_seconds,
+                    settings.worker_run_seconds_max,
+                    self._source,
+                )
+            duty.declared = declared
+            self._duties[duty.name] = duty
+        self._leaving += former.values()
+
+    def _hasten(self) -> None:
+        """A run of ours that died, and that the reconciler has kept, is gone on with."""
+        for pipeline in self._reconciler.died():
+            if pipeline in self._duties:
+                self._duties[pipeline].urgent = True
+
+    def _start_due(self) -> None:
+        """The one that waits longest is first."""
+        now = datetime.now(UTC)
+        for record in sorted(self._workspace.ledger.schedules.all(), key=lambda each: each.kept_until):
+            duty = self._duties.get(record.pipeline)
+            if duty is not None and duty.wants(record, now):
+                if self._under_way() >= self._workspace.settings.worker_runs_max:
+                    return
+                self._guarded(partial(duty.start, record))
+
+    def _under_way(self) -> int:
+        return sum(duty.attempt is not None for duty in [*self._duties.values(), *self._leaving])
+
+    def _status(self) -> str:
+        return f"{len(self._duties)} schedules, {self._under_way()} under way"
+
+    # ------------------------------------------------------------------ the end
+
+    def _stop(self) -> None:
+        """Children finish their batch; after `STOP_SECONDS`, or at a second signal, they are killed."""
+        self._notifier.stopping()
+        self._tell("stopping", under_way=self._under_way())
+        every = [*self._duties.values(), *self._leaving]
+        for duty in every:
+            duty.stop()
+        self._reconciler.stop()
+        deadline = time.monotonic() + STOP_SECONDS
+        while self._busy(every) and self._waker.stops == 1 and time.monotonic() < deadline:
+            self._waker.wait(0.2)
+        self._tell("stopped", killed=self._kill())
+        for duty in every:
+            self._guarded(duty.let_go)
+
+    def _busy(self, every: Sequence[Duty]) -> bool:
+        for duty in every:
+            self._guarded(duty.look)
+        return any(duty.attempt is not None for duty in every) or self._reconciler.busy
+
+    def _kill(self) -> int:
+        """Ends whatever is left of what it started; how many runs that were."""
+        self._files.kill()
+        self._reconciler.kill()
+        left = [duty for duty in [*self._duties.values(), *self._leaving] if duty.attempt is not None]
+        for duty in left:
+            duty.kill()
+        return len(left)
+
+
+class _Reconciler:
+    """Starts `rowkeeper recover` when a run was left behind, and says which pipelines have runs that died.
+
+    What could not be finished stays as it is, so while nothing changes it is tried less and less often.
+    """
+
+    def __init__(self, workspace: Workspace, tell: Tell, source: random.Random) -> None:
+        self._workspace = workspace
+        self._tell = tell
+        self._source = source
+        self._child: Child | None = None
+        self._pause_seconds = workspace.settings.worker_reconcile_seconds
+        self._next = 0.0
+        self._last: list[tuple[int, str]] = []
+        self._hastened: set[int] = set()
+        self._died: list[str] = []
+
+    @property
+    def busy(self) -> bool:
+        """Whether it is at it."""
+        return self._child is not None and self._child.ended() is None
+
+    def look(self) -> None:
+        """Takes in what was done, and sees whether there is anything to do. Raises FrameworkError."""
+        if self._child is not None:
+            ended = self._child.ended()
+            if ended is None:
+                return
+            self._child = None
+            self._take_in(ended.document or {})
+        if time.monotonic() < self._next:
+            return
+        left = self._left_behind()
+        usual = self._workspace.settings.worker_reconcile_seconds
+        self._pause_seconds = min(RECONCILE_SECONDS_MAX, 2 * self._pause_seconds) if left == self._last else usual
+        self._last = left
+        self._next = time.monotonic() + self._source.uniform(0.5, 1.5) * (self._pause_seconds if left else usual)
+        if left:
+            self._child = Child(["recover", "--skip-held"], CHORE_SECONDS_MAX)
+
+    def _take_in(self, document: dict[str, object]) -> None:
+        found = document.get("runs")
+        for each in found if isinstance(found, list) else ():
+            self._tell("recovered", **each)
+        ledger = self._workspace.ledger
+        runs = [run for target in ledger.targets(unfinished=True) for run in ledger.unfinished(target)]
+        died = {run.run: run.pipeline for run in runs if (run.error or {}).get("type") == DIED["type"]}
+        self._died += [pipeline for number, pipeline in died.items() if number not in self._hastened]
+        self._hastened = set(died)
+
+    def _left_behind(self) -> list[tuple[int, str]]:
+        """Runs that no live process is at, by what the ledger says of them."""
+        ledger = self._workspace.ledger
+        return [
+            (run.run, run.status.value)
+            for target in ledger.targets(unfinished=True)
+            if not ledger.lease_alive(target)
+            for run in ledger.unfinished(target)
+            if run.status in SETTLING
+        ]
+
+    def died(self) -> list[str]:
+        """Pipelines with a run that died and was kept, each run told of once: a second death waits for the schedule."""
+        found, self._died = self._died, []
+        return found
+
+    def stop(self) -> None:
+        """Tells it to stop."""
+        if self._child is not None:
+            self._child.stop()
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        if self._child is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._child.kill()
