@@ -95,7 +95,7 @@ def test_a_header_alone_is_a_file_of_no_rows(tmp_path: Path, content: str):
     assert batches(written(tmp_path / "a.csv", content)) == []
 
 
-@pytest.mark.parametrize(("content", "words"), [("", "is empty"), ("\n\n", "is empty"), ("p,q,p\n", "'p' 2 times")])
+@pytest.mark.parametrize(("content", "words"), [("", "is empty"), ("\n\n", "is empty"), ("p,q,p\n", "columns 1 and 3")])
 def test_a_file_without_a_usable_header_is_an_error(tmp_path: Path, content: str, words: str):
     """Empty, blank, or with a name twice."""
     with pytest.raises(SourceError, match=words):

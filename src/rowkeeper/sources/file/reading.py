@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Any
 
@@ -20,6 +20,7 @@ from rowkeeper.sources.file.opening import DAMAGES, damaged, opened
 from rowkeeper.sources.file.store import Store
 
 BATCH_BYTES_MAX = 64 << 20
+NAME_NEAR = 0.75  # `nmae` is meant to be `name`; James is a person
 UNITS = {InputMode.JSON: "line"}
 MODES = {"csv": InputMode.STRINGS, "ndjson": InputMode.JSON, "parquet": InputMode.PYTHON}
 
@@ -113,19 +114,21 @@ def columns_to_keep(name: str, names: Sequence[str], columns: Columns) -> list[s
 
     Raises SourceError for a required column that is missing, or one that is there and must not be.
     """
-    if names and columns.known and not columns.known.intersection(names):
-        # Values of the first row, where there is no header: they are not to be told.
-        raise ColumnsDiffer(
-            f"{name} has {len(names)} columns, and none of them has a name that the contract knows",
+    known = columns.known.intersection(names)
+    near = _near(names, columns.known)
+    if not known and not near and (columns.required or columns.extra != "evolve"):
+        raise ColumnsDiffer(  # where there is no header, these names are the first row's values: they are not told
+            f"{name} has none of the columns that the contract names, but {len(names)} others",
             hint="see whether it has a header, and the right delimiter; rowkeeper explain lists the contract's names",
         )
     for group in columns.required:
         if not group.intersection(names):
-            wanted = sorted(group)[0]
-            near = difflib.get_close_matches(wanted, names, n=1)
+            near = _near(names, group)
             raise ColumnsDiffer(
                 f"{name} has no column {' or '.join(sorted(group))}, which the contract requires",
-                hint=f"did you mean {near[0]}? Give the field an alias" if near else "it has " + ", ".join(names),
+                hint=f"did you mean {near}? Give the field an alias"
+                if near
+                else ("it has " + ", ".join(names) if known else "see whether it has a header"),
             )
     unknown = [each for each in names if each not in columns.known]
     if unknown and columns.extra == "reject":
@@ -138,9 +141,17 @@ def columns_to_keep(name: str, names: Sequence[str], columns: Columns) -> list[s
     if not keep:
         raise ColumnsDiffer(
             f"{name} has none of the columns that the contract names",
-            hint="it has " + ", ".join(map(repr, names)) + "; see whether it has a header, and the right delimiter",
+            hint=f"did you mean {near}? Give the field an alias" if near else "see whether it has a header",
         )
     return keep
+
+
+def _near(names: Sequence[str], wanted: Iterable[str]) -> str:
+    """The column that is so near to a wanted name that it must be a name itself; empty if none is."""
+    for each in sorted(wanted):
+        if near := difflib.get_close_matches(each, names, n=1, cutoff=NAME_NEAR):
+            return near[0]
+    return ""
 
 
 def _parts(piece: Piece, rows: int) -> Iterator[Piece]:
