@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 import pyarrow as pa
@@ -50,6 +50,9 @@ class Pipeline:
         drift: what happens to a column of the source that the contract does not name: `reject` fails the run,
             `ignore` drops it, `evolve` adds it to the table as a Nullable column.
         rules: conditions on the columns of a row, beside the contract's own, each made by `rk.rule`.
+        on_error: what happens when a partition (a file) cannot be read: `stop` fails the run, `continue` publishes the
+            others, lists this one with its reason, and leaves it to the next run. Not with `write="replace"`, which
+            would take away the rows of what failed.
         schedule: when `rowkeeper worker` runs it: `every 15m` (s, m, h, d), or cron text in UTC (`30 6 * * 1-5`) or in
             a time zone of its own (`30 6 * * * Europe/Oslo`). One that came due while no worker was up is run once.
 
@@ -66,6 +69,7 @@ class Pipeline:
     gates: Sequence[Gate] = ()
     drift: DriftPolicy = "reject"
     rules: Sequence[BusinessRule] = ()
+    on_error: Literal["stop", "continue"] = "stop"
     schedule: str | None = None
     file: Path | None = dataclasses.field(default=None, compare=False, repr=False)  # where it was declared
 
@@ -79,6 +83,16 @@ class Pipeline:
             raise DeclarationError(
                 f"pipeline {self.name}: drift={self.drift!r} is no policy",
                 hint=one_of(self.drift, ("reject", "ignore", "evolve")),
+            )
+        if self.on_error not in ("stop", "continue"):
+            raise DeclarationError(
+                f"pipeline {self.name}: on_error={self.on_error!r} is no policy",
+                hint=one_of(self.on_error, ("stop", "continue")),
+            )
+        if self.on_error == "continue" and self.destination.write_mode == "replace":
+            raise DeclarationError(
+                f'pipeline {self.name}: on_error="continue" cannot be with write="replace"',
+                hint="the table would lose the rows of a partition that failed; leave one of them out",
             )
         if self.transform is not None and not callable(self.transform):
             raise DeclarationError(

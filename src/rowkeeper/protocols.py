@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 import pyarrow as pa
 
 from rowkeeper.batch import Batch, Fingerprint, InputMode, Partition, Verdict
+from rowkeeper.errors import FrameworkError
 from rowkeeper.measures import Rehearsal, StagedTable
 
 
@@ -42,12 +43,14 @@ class Plan:
         reload: partitions whose content is another than the one loaded, to be loaded in its place.
         unchanged: partitions that were loaded and are the same.
         ignored: partitions that changed and that the source's policy leaves as they are.
+        failed: by key, why a partition that is there cannot even be planned, in the order of the keys.
     """
 
     load: tuple[Partition, ...] = ()
     reload: tuple[Partition, ...] = ()
     unchanged: tuple[Partition, ...] = ()
     ignored: tuple[Partition, ...] = ()
+    failed: Mapping[str, FrameworkError] = dataclasses.field(default_factory=dict)
 
     @property
     def to_read(self) -> tuple[Partition, ...]:
@@ -80,7 +83,7 @@ class Source(Protocol):
             whole: the run replaces the table: if anything is new, gone or changed, everything is to be read.
 
         Raises:
-            SourceError: nothing is there, or a partition changed and the policy is to refuse.
+            SourceError: nothing is there.
         """
         ...
 
@@ -332,6 +335,10 @@ class DestinationSession(Protocol):
 
         Raises DiskFull, EngineDied or DatabaseError; then it is unknown which of the rows are there.
         """
+        ...
+
+    def stage_withdraw(self, partition_ordinal: int) -> None:
+        """Takes the rows of one partition out of the staging area again."""
         ...
 
     def stage_drop(self, run: int) -> None:

@@ -26,6 +26,7 @@ def dear(rows):
 {name} = rk.Pipeline(
     "{name}",
     source=rk.sources.files("{name}/*.csv", on_change="reload"),
+    on_error="{on_error}",
     contract=Trip,
     transform=dear,
     destination=rk.destinations.clickhouse("{name}", order_by=["id"], {options}),
@@ -53,6 +54,7 @@ class Scenario:
         command: the words of the command, given the pipeline's name.
         gates: of the pipeline.
         status: with which the command ends when nothing disturbs it.
+        again: with which it may end if it is run once more after it was done.
         every: `make test` tries each n-th failpoint: most are those of another scenario. Steps of the gates always are.
     """
 
@@ -61,7 +63,9 @@ class Scenario:
     before: Callable[[Arena, str], None]
     command: Callable[[Arena, str], tuple[str, ...]] = lambda _, name: ("run", f"{name}.py")
     gates: str = ""
+    on_error: str = "stop"
     status: int = 0
+    again: int = 0
     every: int = 1
 
 
@@ -85,6 +89,15 @@ def _second(arena: Arena, name: str) -> None:
     arena.write(f"{name}/a.csv", trips(0, 40))
     arena.ok("run", f"{name}.py")
     arena.write(f"{name}/b.csv", trips(30, 40, fare=2.5))
+
+
+def _damaged(arena: Arena, name: str) -> None:
+    """Of three files one is new and one has changed, both with a fault at their end, after rows that were staged."""
+    arena.write(f"{name}/a.csv", trips(0, 40))
+    arena.ok("run", f"{name}.py")
+    arena.write(f"{name}/a.csv", trips(0, 50, fare=2.5) + '"')
+    arena.write(f"{name}/b.csv", trips(50, 40) + '"')
+    arena.write(f"{name}/c.csv", trips(90, 40))
 
 
 def _changed(arena: Arena, name: str) -> None:
@@ -140,6 +153,7 @@ FAILING = (
 SCENARIOS = [
     Scenario("first_load", "", _fresh),
     Scenario("many_files", "", _many_files, every=2),
+    Scenario("in_part", "", _damaged, on_error="continue", status=3, again=1, every=2),
     Scenario("rollback", "", _loaded_twice, _rollback),
     Scenario("replay", "", _mended, _replay),
     Scenario("changed_file", "", _changed),
@@ -158,7 +172,10 @@ SCENARIOS = [
 
 def prepare(arena: Arena, scenario: Scenario, name: str) -> tuple[str, ...]:
     """Brings the arena to the state before the command, and returns the command."""
-    arena.write(f"{name}.py", PIPELINE.format(name=name, options=scenario.options, gates=scenario.gates))
+    arena.write(
+        f"{name}.py",
+        PIPELINE.format(name=name, options=scenario.options, gates=scenario.gates, on_error=scenario.on_error),
+    )
     scenario.before(arena, name)
     return scenario.command(arena, name)
 

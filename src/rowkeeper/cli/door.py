@@ -35,7 +35,7 @@ WIDTH_ELSEWHERE = 200  # where there is no terminal, lines are for other program
 out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else WIDTH_ELSEWHERE)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
-DONE, FAILED, WRONG_USAGE = 0, 1, 2
+DONE, FAILED, WRONG_USAGE, DONE_IN_PART = 0, 1, 2, 3
 PREFIX = "ROWKEEPER_"
 TYPING_SLIP = 0.8  # so near that nothing else can be meant
 log = logger("command")

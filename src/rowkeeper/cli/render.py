@@ -38,8 +38,19 @@ def show_report(report: RunReport) -> None:
         show_account(report.account.as_dict(), report.reasons)
     if report.gates:
         show_gates(report.gates, report.override)
+    show_failed(report.failed)
     for note in report.notes:
         out.print(f"  [dim]{escape(note)}[/]")
+
+
+def show_failed(failed: Sequence[Mapping[str, Any]]) -> None:
+    """The partitions that a run went on without, why, and what to do."""
+    for each in failed:
+        out.print(f"  [red]failed[/]  {escape(each['key'])}: {escape(str(each['what']))} [dim]({each['code']})[/]")
+        if each["hint"]:
+            out.print(f"          [dim]next: {escape(str(each['hint']))}[/]")
+    if failed:
+        out.print("  [yellow]published without what failed; the next run tries that, and nothing else, again[/]")
 
 
 def show_account(account: Mapping[str, int], reasons: Mapping[str, int] | None = None) -> None:

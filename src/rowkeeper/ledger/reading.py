@@ -148,6 +148,7 @@ class Reader:
             select(run_partitions, runs.c.publish_order)
             .join(runs, runs.c.run == run_partitions.c.run)
             .where(runs.c.pipeline == pipeline, runs.c.target == target, published, runs.c.publish_order >= whole)
+            .where(run_partitions.c.error.is_(None))
             .order_by(runs.c.publish_order)
         )
         with reading(self._engine) as connection:
@@ -283,6 +284,7 @@ def _partition_of(row: Row[Any]) -> RunPartition:
         next_row=row.next_row,
         account=_account_of(row),
         fingerprint=row.fingerprint,
+        error=row.error,
     )
 
 

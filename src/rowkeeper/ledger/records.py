@@ -95,6 +95,7 @@ class RunPartition:
         reload: it replaces rows of a former load.
         complete: it was read to its end.
         next_row: how many of its rows were read so far.
+        error: why the run goes on without it (an error's document); then none of its rows are in the run.
     """
 
     run: int
@@ -105,6 +106,7 @@ class RunPartition:
     next_row: int
     account: Account
     fingerprint: Fingerprint | None
+    error: Mapping[str, Any] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

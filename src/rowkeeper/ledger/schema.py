@@ -145,6 +145,7 @@ run_partitions = Table(
     Column("next_row", BigInteger, nullable=False),
     *_account(),
     Column("fingerprint", FingerprintText, nullable=True),
+    Column("error", JSON(none_as_null=True), nullable=True),  # why none of its rows are in the run
 )
 
 batches = Table(

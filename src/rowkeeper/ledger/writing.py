@@ -6,6 +6,7 @@ import dataclasses
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
@@ -54,8 +55,13 @@ class Scribe:
         drop_rows: Sequence[tuple[int, int]],
         reverses: int | None = None,
         gates: Sequence[str] = (),
+        failed: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     ) -> RunRecord:
-        """Opens a run over these partitions; the flag marks those that replace rows of a former load."""
+        """Opens a run over these partitions; the flag marks those that replace rows of a former load.
+
+        Args:
+            failed: by key, the errors of partitions that the run goes without from the beginning.
+        """
         with writing(self._engine, "start_run") as connection:
             leases.check(connection, lease)
             number = self._insert_run(
@@ -75,6 +81,10 @@ class Scribe:
             )
             for ordinal, (partition, reload) in enumerate(partitions):
                 connection.execute(insert(run_partitions).values(_partition_row(number, ordinal, partition, reload)))
+            for ordinal, (key, error) in enumerate(failed.items(), len(partitions)):
+                unknown = Partition(key, identity="")
+                row = {**_partition_row(number, ordinal, unknown, False), "error": dict(error)}
+                connection.execute(insert(run_partitions).values(row))
             return one_run(connection, number)
 
     def record_unchanged(
@@ -169,6 +179,22 @@ class Scribe:
                 .values(complete=True)
             )
 
+    def note_partition_failed(
+        self, lease: Lease, run: int, ordinal: int, error: Mapping[str, Any], *, keeps: Collection[tuple[int, int]]
+    ) -> None:
+        """Notes that the run goes on without a partition, as if none of it had been read.
+
+        Args:
+            error: the error's document.
+            keeps: (run, partition ordinal) of former loads that it would have replaced, and that stay.
+        """
+        with self._step(lease, "note_partition_failed", run, (RunStatus.STAGING,)) as (connection, record):
+            own = (run_partitions.c.run == run, run_partitions.c.ordinal == ordinal)
+            connection.execute(update(run_partitions).where(*own).values(complete=False, next_row=0, error=dict(error)))
+            connection.execute(delete(batches).where(batches.c.run == run, batches.c.partition_ordinal == ordinal))
+            drops = [list(each) for each in record.drop_rows if each not in keeps]
+            _set(connection, run, drop_rows=drops)
+
     def prepare_run(
         self,
         lease: Lease,
@@ -209,7 +235,7 @@ class Scribe:
     @staticmethod
     def _check_accounts(connection: Connection, run: int, accounts: Mapping[int, Account]) -> None:
         rows = connection.execute(select(run_partitions).where(run_partitions.c.run == run)).all()
-        expected = {row.ordinal: row.next_row for row in rows if row.complete}
+        expected = {row.ordinal: row.next_row for row in rows if row.complete or row.error is not None}
         found = {ordinal: account.read for ordinal, account in accounts.items() if account.balanced}
         if len(expected) != len(rows) or found != expected:
             raise IntegrityError(

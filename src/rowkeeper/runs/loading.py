@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rowkeeper.batch import Partition
-from rowkeeper.errors import DatabaseError, FrameworkError, RetryError, RunInterrupted
-from rowkeeper.ledger import LoadedPartition, RunKind, RunRecord, RunStatus
+from rowkeeper.errors import DatabaseError, FrameworkError, RetryError, RunInterrupted, SourceError
+from rowkeeper.ledger import LoadedPartition, RunKind, RunPartition, RunRecord, RunStatus
 from rowkeeper.logs import about, failure, logger
 from rowkeeper.pipeline import Pipeline
 from rowkeeper.protocols import Plan, Source
@@ -27,6 +27,8 @@ from rowkeeper.runs.staging import Material, Stager
 from rowkeeper.runs.workspace import Workspace
 
 REPLAYED = "quarantine:"
+Addresses = Sequence[tuple[int, int]]
+"""(run, partition ordinal) of rows."""
 
 log = logger("run")
 
@@ -51,7 +53,14 @@ def replay_run(pipeline: Pipeline, workspace: Workspace, source: QuarantineSourc
 
 
 def _material(pipeline: Pipeline, source: Source) -> Material:
-    return Material(pipeline.name, source, pipeline.checker, pipeline.checker.columns(), pipeline.transform)
+    return Material(
+        pipeline.name,
+        source,
+        pipeline.checker,
+        pipeline.checker.columns(),
+        pipeline.transform,
+        goes_on=pipeline.on_error == "continue",
+    )
 
 
 @dataclasses.dataclass
@@ -84,19 +93,33 @@ class _Load:
         plan = self.material.source.plan(
             {key: each.partition for key, each in loaded.items()}, whole=self._replaces_all
         )
+        self._see_to_failed(plan)
         waiting = self._waiting(held, plan)
         if not plan.to_read:
             return self._unchanged(held, plan, loaded)
         run = waiting or self._start(held, plan, loaded)
         with about(run=run.run):
             log.info("run goes on" if waiting else "run started", kind=run.kind.value, partitions=len(plan.to_read))
-            return self._settled(held, run, columns)
+            return self._settled(held, run, columns, self._replaced(plan, loaded))
 
-    def _settled(self, held: Hold, run: RunRecord, columns: Sequence[tuple[str, str]]) -> RunReport:
+    def _see_to_failed(self, plan: Plan) -> None:
+        """Raises the first error of the plan, unless the run can go on without the partitions in question."""
+        if not plan.failed or (self.material.goes_on and plan.to_read):
+            return
+        first, *others = plan.failed.values()
+        if others:
+            raise type(first)(
+                f"{first.what} (and {_count(len(others), 'more partition')} cannot be read)", hint=first.hint
+            )
+        raise first
+
+    def _settled(
+        self, held: Hold, run: RunRecord, columns: Sequence[tuple[str, str]], replaced: Mapping[str, Addresses]
+    ) -> RunReport:
         """Loads a run that was started or taken over, and sees to its end, whichever that is."""
         try:
             failpoint("run.after_start")
-            return self._report(self._load(held, run, columns))
+            return self._report(self._load(held, run, columns, replaced))
         except KeyboardInterrupt as interrupt:
             raise self._interrupted(held, run) from interrupt
         except FrameworkError as error:
@@ -106,9 +129,15 @@ class _Load:
                 raise
             return settled
 
-    def _load(self, held: Hold, run: RunRecord, columns: Sequence[tuple[str, str]]) -> RunRecord:
-        stager = Stager(held, run, self.material, held.ledger.partitions(run.run))
+    def _load(
+        self, held: Hold, run: RunRecord, columns: Sequence[tuple[str, str]], replaced: Mapping[str, Addresses]
+    ) -> RunRecord:
+        stager = Stager(held, run, self.material, held.ledger.partitions(run.run), replaced)
         stager.stage_all()
+        partitions = held.ledger.partitions(run.run)
+        if all(each.error is not None for each in partitions):
+            raise next(iter(stager.failures.values()), None) or _failed_before(partitions[0])
+        run = held.ledger.run(run.run)  # what it replaces depends on what failed
         judge_run(held, run, self._gates, self.pipeline.classified)
         return finish_load(held, run, stager.columns or columns)
 
@@ -140,27 +169,30 @@ class _Load:
             destination=self.pipeline.destination.describe(),
             partitions=_marked(plan),
             replaces_all=self._replaces_all,
-            drop_rows=self._rows_to_drop(plan, loaded),
+            drop_rows=[each for rows in self._replaced(plan, loaded).values() for each in rows],
             gates=[gate.name for gate in self._gates],
+            failed={key: error.document() for key, error in plan.failed.items()},
         )
         held.session.stage_open(run.run, held.lease.token)
         return run
 
-    def _rows_to_drop(self, plan: Plan, loaded: Mapping[str, LoadedPartition]) -> tuple[tuple[int, int], ...]:
-        """Where the former rows of changed partitions lie, those replayed from their quarantine included.
+    def _replaced(self, plan: Plan, loaded: Mapping[str, LoadedPartition]) -> dict[str, Addresses]:
+        """Where the former rows of changed partitions lie, by key, those replayed from their quarantine included.
 
         A merge finds former rows by key, and a replace drops them all.
         """
         if self.pipeline.destination.write_mode != "append":
-            return ()
+            return {}
         everything = self.workspace.ledger.loaded(self.pipeline.name, self.pipeline.destination.target)
-        drop = []
+        found: dict[str, Addresses] = {}
         for partition in plan.reload:
             former = loaded[partition.key]
-            drop.append((former.run, former.ordinal))
             replayed = f"{REPLAYED}{former.run}:{former.run}/{former.ordinal}-"
-            drop += [(each.run, each.ordinal) for key, each in everything.items() if key.startswith(replayed)]
-        return tuple(drop)
+            found[partition.key] = [
+                (former.run, former.ordinal),
+                *((each.run, each.ordinal) for key, each in everything.items() if key.startswith(replayed)),
+            ]
+        return found
 
     def _waiting(self, held: Hold, plan: Plan) -> RunRecord | None:
         """The run of this pipeline that died and can go on, its staging taken over.
@@ -172,7 +204,7 @@ class _Load:
             if run.pipeline != self.pipeline.name:
                 continue
             partitions = held.ledger.partitions(run.run)
-            before = [(each.partition, each.reload) for each in partitions]
+            before = [(each.partition, each.reload) for each in partitions if each.partition.identity]
             same = run.definition == self.definition and _same_work(before, _marked(plan))
             if same and resumed is None:
                 resumed = take_over(held, run, [gate.name for gate in self._gates])
@@ -264,6 +296,12 @@ class _Load:
             gates=tuple(ledger.gate_results(record.run)),
             override=ledger.override(record.run),
         )
+
+
+def _failed_before(partition: RunPartition) -> SourceError:
+    """The error of a partition that failed before this process took the run over."""
+    error = partition.error or {}
+    return SourceError(str(error.get("what")), hint=str(error.get("hint")))
 
 
 def _marked(plan: Plan) -> list[tuple[Partition, bool]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from rowkeeper.batch import Account
@@ -48,6 +48,7 @@ class RunReport:
         gates: what the quality gates said.
         override: who published it against them, and why.
         notes: what a person should know besides: resumed, recovered, why nothing was committed.
+        failed: the partitions that the run went on without, each with its error.
     """
 
     run: int
@@ -62,6 +63,7 @@ class RunReport:
     notes: tuple[str, ...] = ()
     gates: tuple[GateResult, ...] = ()
     override: Override | None = None
+    failed: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
     def of(
@@ -82,7 +84,8 @@ class RunReport:
             target=record.target,
             status=record.status.value,
             account=record.account,
-            partitions=tuple(partition_document(each) for each in partitions),
+            partitions=tuple(partition_document(each) for each in partitions if each.error is None),
+            failed=failed_partitions(partitions),
             seconds=seconds,
             fingerprint=str(record.fingerprint) if record.fingerprint else "",
             reasons=reasons or {},
@@ -105,6 +108,7 @@ class RunReport:
             "status": self.status,
             "account": self.account.as_dict(),
             "partitions": list(self.partitions),
+            "failed_partitions": list(self.failed),
             "reasons": dict(self.reasons),
             "seconds": round(self.seconds, 3),
             "rows_per_second": round(self.rows_per_second),
@@ -113,6 +117,15 @@ class RunReport:
             "gates": [gate_document(each) for each in self.gates],
             "override": override_document(self.override),
         }
+
+
+def failed_partitions(partitions: Sequence[RunPartition]) -> tuple[Mapping[str, Any], ...]:
+    """The partitions that a run went on without, as JSON: key, code, what, hint."""
+    return tuple(
+        {"key": each.partition.key, **{key: each.error.get(key) for key in ("code", "what", "hint")}}
+        for each in partitions
+        if each.error is not None
+    )
 
 
 def partition_document(partition: RunPartition) -> dict[str, Any]:

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rowkeeper.batch import ROW_ID, Account, Batch, RuleCount, row_ids
+from rowkeeper.errors import PipelineError, SourceError, TransformError
 from rowkeeper.ledger import BatchRecord, RunPartition, RunRecord
-from rowkeeper.logs import about, logger
+from rowkeeper.logs import about, failure, logger
 from rowkeeper.pipeline import Transform
 from rowkeeper.protocols import Columns, Contract, Source, StagedRows
 from rowkeeper.resilience.failpoints import failpoint
@@ -24,6 +25,7 @@ from rowkeeper.runs.report import Progress
 from rowkeeper.runs.transforming import apply_transform
 
 INSERT_BYTES = 64 << 20
+ON_ERROR = (SourceError, TransformError)  # faults of one partition, which others need not share
 INSERT_SECONDS = 5.0
 
 log = logger("run")
@@ -38,6 +40,16 @@ class Material:
     contract: Contract
     columns: Columns
     transform: Transform | None
+    goes_on: bool = False
+    """Whether the run goes on without a partition that fails."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Failed:
+    """A partition that the run goes on without."""
+
+    ordinal: int
+    error: PipelineError
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -75,6 +87,7 @@ class Stager:
 
     Args:
         partitions: all of the run's, with how far each had come when the run died, if it did.
+        replaces: by key of a partition, (run, partition ordinal) of the former rows that it takes the place of.
     """
 
     def __init__(
@@ -83,14 +96,17 @@ class Stager:
         run: RunRecord,
         material: Material,
         partitions: Sequence[RunPartition],
+        replaces: Mapping[str, Sequence[tuple[int, int]]],
     ) -> None:
         self._held = held
         self._run = run
         self._material = material
         self._partitions = {each.ordinal: each for each in partitions}
+        self._replaces = replaces
         self._contract = material.contract  # the checking thread's own
         self._schema = material.contract.schema
-        self._account = sum((each.account for each in partitions), Account())
+        self._accounts = {each.ordinal: each.account for each in partitions}
+        self.failures: dict[int, PipelineError] = {}
         self.columns: tuple[tuple[str, str], ...] | None = None  # the table's, where drift has added to them
 
     def stage_all(self) -> None:
@@ -107,31 +123,58 @@ class Stager:
                 with finished_first():
                     self._stage([item for item in items if isinstance(item, _Checked)])
                     for item in items:
-                        self._note(item) if isinstance(item, _Checked) else self._end(item)
+                        self._settle(item)
 
-    def _read(self) -> Iterator[_Read]:
+    def _settle(self, item: _Checked | _Read | _Failed) -> None:
+        match item:
+            case _Checked():
+                self._note(item)
+            case _Read():
+                self._end(item)
+            case _Failed():
+                self._go_without(item)
+
+    def _read(self) -> Iterator[_Read | _Failed]:
         for ordinal, partition in self._partitions.items():
-            if partition.complete:
+            if partition.complete or partition.error is not None:
                 continue
-            with about(partition=partition.partition.key):
-                batches = self._material.source.read(
-                    partition.partition,
-                    start_row=partition.next_row,
-                    batch_rows=self._held.workspace.settings.batch_rows,
-                    columns=self._material.columns,
-                )
-                for batch in batches:
-                    yield _Read(ordinal, batch)
-            yield _Read(ordinal, None)
+            try:
+                yield from self._batches(ordinal, partition)
+            except ON_ERROR as error:
+                if not self._material.goes_on:
+                    raise
+                yield _Failed(ordinal, error)
 
-    def _check(self, items: Iterator[_Read]) -> Iterator[_Checked | _Read]:
+    def _batches(self, ordinal: int, partition: RunPartition) -> Iterator[_Read]:
+        with about(partition=partition.partition.key):
+            batches = self._material.source.read(
+                partition.partition,
+                start_row=partition.next_row,
+                batch_rows=self._held.workspace.settings.batch_rows,
+                columns=self._material.columns,
+            )
+            for batch in batches:
+                yield _Read(ordinal, batch)
+        yield _Read(ordinal, None)
+
+    def _check(self, items: Iterator[_Read | _Failed]) -> Iterator[_Checked | _Read | _Failed]:
+        failed: set[int] = set()
         for item in items:
-            if item.batch is None:
+            if item.ordinal in failed:
+                continue  # it was read further before this was known
+            if isinstance(item, _Failed) or item.batch is None:
                 yield item
                 continue
-            with about(partition=item.batch.partition, batch=item.batch.first_row):
-                checked = self._checked(item.ordinal, item.batch)
-            yield checked
+            try:
+                with about(partition=item.batch.partition, batch=item.batch.first_row):
+                    checked = self._checked(item.ordinal, item.batch)
+            except ON_ERROR as error:
+                if not self._material.goes_on:
+                    raise
+                failed.add(item.ordinal)
+                yield _Failed(item.ordinal, error)
+            else:
+                yield checked
 
     def _checked(self, ordinal: int, batch: Batch) -> _Checked:
         verdict = self._contract.check(batch)
@@ -193,15 +236,37 @@ class Stager:
             quarantined=record.quarantined,
             filtered=record.filtered,
         )
-        self._account += Account(
-            record.next_row - record.first_row, record.staged, record.quarantined, 0, item.filtered
-        )
+        own = Account(record.next_row - record.first_row, record.staged, record.quarantined, 0, item.filtered)
+        self._accounts[item.ordinal] += own
         self._tell(item.ordinal)
 
     def _end(self, item: _Read) -> None:
         self._held.ledger.note_partition_complete(self._held.lease, self._run.run, item.ordinal)
         log.info("partition read", partition=self._partitions[item.ordinal].partition.key)
         failpoint("run.after_partition")
+        self._tell(item.ordinal + 1)
+
+    def _go_without(self, item: _Failed) -> None:
+        """Ledger first: what the staging area still has of a partition that failed is taken out on resumption.
+
+        The ledger forgets the partition's rejects, so their files are of no use.
+        """
+        run, key = self._run.run, self._partitions[item.ordinal].partition.key
+        files = [
+            each.quarantine_file
+            for each in self._held.ledger.batches(run)
+            if each.partition_ordinal == item.ordinal and each.quarantine_file
+        ]
+        document = item.error.document()
+        keeps = self._replaces.get(key, ())
+        self._held.ledger.note_partition_failed(self._held.lease, run, item.ordinal, document, keeps=keeps)
+        failpoint("run.after_partition_failed")
+        self._held.session.stage_withdraw(item.ordinal)
+        for name in files:
+            self._held.workspace.quarantine.remove(name)
+        self.failures[item.ordinal] = item.error
+        self._accounts[item.ordinal] = Account()
+        log.error("partition failed, the run goes on without it", **{**failure(item.error), "partition": key})
         self._tell(item.ordinal + 1)
 
     def _tell(self, done: int) -> None:
@@ -213,16 +278,16 @@ class Stager:
                 partition=current.partition.key if current else None,
                 partitions_done=done,
                 partitions=len(self._partitions),
-                account=self._account,
+                account=sum(self._accounts.values(), Account()),
             )
         )
 
 
-def _together(items: Iterator[_Checked | _Read], rows_min: int) -> Iterator[list[_Checked | _Read]]:
+def _together(items: Iterator[_Checked | _Read | _Failed], rows_min: int) -> Iterator[list[_Checked | _Read | _Failed]]:
     """Items whose rows go in one insert: each insert makes a part of the table, and many small parts cost more than
     all else. Nobody waits longer than `INSERT_SECONDS` for more rows, and small files share an insert.
     """
-    held: list[_Checked | _Read] = []
+    held: list[_Checked | _Read | _Failed] = []
     rows = size = 0
     since = time.monotonic()
     for item in items:
@@ -241,7 +306,7 @@ def _together(items: Iterator[_Checked | _Read], rows_min: int) -> Iterator[list
         yield held
 
 
-def _names(items: Sequence[_Checked | _Read]) -> list[str]:
+def _names(items: Sequence[_Checked | _Read | _Failed]) -> list[str]:
     return next(item.rows.schema.names for item in reversed(items) if isinstance(item, _Checked))
 
 

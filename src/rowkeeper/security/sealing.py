@@ -58,6 +58,10 @@ class Seal:
             ) from error
         return hashlib.sha256(sealed).hexdigest()
 
+    def remove(self, name: str) -> None:
+        """Removes a sealed file, which may be gone already."""
+        (self._root / name).unlink(missing_ok=True)
+
     def read(self, name: str) -> bytes:
         """Opens a sealed file.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,12 @@ from rich.markup import escape
 
 from rowkeeper.cli import render
 from rowkeeper.cli.door import err, json_option, out, print_json, workspace, write_page
-from rowkeeper.ledger import RunPartition
+from rowkeeper.ledger import GateResult, Override, RunPartition, RunRecord
 from rowkeeper.nearest import did_you_mean
 from rowkeeper.operations.incident import incident_of
 from rowkeeper.operations.incident_page import incident_page
 from rowkeeper.runs.parked import parked
-from rowkeeper.runs.report import gate_document, override_document, partition_document
+from rowkeeper.runs.report import failed_partitions, gate_document, override_document, partition_document
 
 
 @click.command()
@@ -89,6 +89,7 @@ def show(number: int, html: Path | None, as_json: bool) -> None:
             write_page(html, incident_page(incident_of(number, space)))
         record = space.ledger.run(number)
         partitions = space.ledger.partitions(number)
+        failed = failed_partitions(partitions)
         gates, override = space.ledger.gate_results(number), space.ledger.override(number)
         reasons: dict[str, int] = {}
         for batch in space.ledger.quarantine(number):
@@ -96,14 +97,33 @@ def show(number: int, html: Path | None, as_json: bool) -> None:
                 reasons[reason] = reasons.get(reason, 0) + count
     if as_json:
         document = run_document(record)
-        parts = [partition_document(each) for each in partitions]
+        parts = [partition_document(each) for each in partitions if each.error is None]
         said = [gate_document(each) for each in gates]
         decided = override_document(override)
-        print_json({**document, "partitions": parts, "reasons": reasons, "gates": said, "override": decided})
+        print_json(
+            {
+                **document,
+                "partitions": parts,
+                "failed_partitions": list(failed),
+                "reasons": reasons,
+                "gates": said,
+                "override": decided,
+            }
+        )
         return
     if html is not None:
         out.print(f"wrote [bold]{escape(str(html))}[/]")
         return
+    _show(record, partitions, reasons, gates, override)
+
+
+def _show(
+    record: RunRecord,
+    partitions: Sequence[RunPartition],
+    reasons: Mapping[str, int],
+    gates: Sequence[GateResult],
+    override: Override | None,
+) -> None:
     render.show_runs([record])
     out.print()
     render.show_account(record.account.as_dict(), reasons)
@@ -118,6 +138,10 @@ def show(number: int, html: Path | None, as_json: bool) -> None:
     if gates:
         out.print()
         render.show_gates(gates, override)
+    failed = failed_partitions(partitions)
+    if failed:
+        out.print()
+        render.show_failed(failed)
     if partitions:
         _show_partitions(partitions)
 
@@ -126,6 +150,8 @@ def _show_partitions(partitions: Sequence[RunPartition]) -> None:
     out.print()
     table = render.grid("partition", "read", "committed", "quarantined", "duplicate", "filtered")
     for each in partitions:
+        if each.error is not None:
+            continue
         account = each.account
         counts = (account.read, account.committed, account.quarantined, account.duplicate, account.filtered)
         table.add_row(escape(each.partition.key), *(f"{count:,}" for count in counts))

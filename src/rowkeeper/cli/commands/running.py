@@ -11,6 +11,7 @@ from rowkeeper.cli import render
 from rowkeeper.cli.choosing import pipelines_of
 from rowkeeper.cli.door import (
     DONE,
+    DONE_IN_PART,
     err,
     error_document,
     exit_status,
@@ -60,7 +61,7 @@ def _run_one(pipeline: Pipeline, space: Workspace, as_json: bool) -> tuple[dict[
         return document, exit_status(error)
     if not as_json:
         render.show_report(report)
-    return report.as_dict(), DONE
+    return report.as_dict(), DONE_IN_PART if report.failed else DONE
 
 
 def _worst(documents: list[dict[str, Any]]) -> str:

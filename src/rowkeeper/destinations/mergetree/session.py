@@ -152,6 +152,10 @@ class TableSession:
         """Stages accepted rows."""
         staging.insert(self, table)
 
+    def stage_withdraw(self, partition_ordinal: int) -> None:
+        """Takes the rows of one partition out again."""
+        staging.withdraw(self, partition_ordinal)
+
     def stage_drop(self, run: int) -> None:
         """Drops all that a run has staged."""
         staging.drop(self, run)

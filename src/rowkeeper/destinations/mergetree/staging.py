@@ -171,6 +171,15 @@ def _holds(table: TableSession, name: str, staged: Sequence[StagedRows]) -> bool
     return counts == expected and not any(changed for _, _, changed in found)
 
 
+def withdraw(table: TableSession, partition_ordinal: int) -> None:
+    """Takes out the rows of a partition that failed. What is left of them, `resume` takes out by the ledger."""
+    name = table.names.staging(table.run, table.token)
+    own = f"{PARTITION} = {partition_ordinal}"
+    if table.statements.number(f"SELECT count() FROM {name} WHERE {own}"):
+        table.statements.do(f"DELETE FROM {name} WHERE {own}")
+        failpoint("stage.after_withdraw")
+
+
 def drop(table: TableSession, run: int) -> None:
     """Drops every temporary table of a run but its undo, after what it left running was stopped."""
     companions = table.companions("staging", "next", "fenced", "fenced_next", "losers", "uncut", run=run)

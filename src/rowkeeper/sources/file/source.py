@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from rowkeeper.batch import Batch, InputMode, Partition
-from rowkeeper.errors import DeclarationError, SourceChanged
+from rowkeeper.errors import DeclarationError, FrameworkError, SourceChanged, SourceError
 from rowkeeper.nearest import one_of
 from rowkeeper.protocols import Columns, Guarantee, Plan
 from rowkeeper.sources.file import identity
@@ -50,25 +50,21 @@ class FilesSource:
 
     def plan(self, loaded: Mapping[str, Partition], *, whole: bool) -> Plan:
         """Finds the files, and compares them with those that were loaded."""
-        here = self._present(loaded)
+        here, failed = self._present(loaded)
         if whole:
             same = {each.key: each.identity for each in here} == {key: each.identity for key, each in loaded.items()}
-            return Plan(unchanged=tuple(here)) if same else Plan(load=tuple(here))
+            return Plan(unchanged=tuple(here), failed=failed) if same else Plan(load=tuple(here), failed=failed)
         new = [each for each in here if each.key not in loaded]
         known = [each for each in here if each.key in loaded]
         changed = tuple(each for each in known if each.identity != loaded[each.key].identity)
-        if changed and self.on_change == "reject":
-            raise SourceChanged(
-                f"{changed[0].key} changed since it was loaded"
-                + (f", and {len(changed) - 1} more files" if len(changed) > 1 else ""),
-                hint='say what to do with changed files: rk.sources.files(..., on_change="reload") loads them in the '
-                'place of their former rows, "ignore" leaves them',
-            )
+        if self.on_change == "reject":
+            failed |= {each.key: _changed(each.key) for each in changed}
         return Plan(
             load=tuple(new),
             reload=changed if self.on_change == "reload" else (),
             unchanged=tuple(each for each in known if each.identity == loaded[each.key].identity),
             ignored=changed if self.on_change == "ignore" else (),
+            failed=dict(sorted(failed.items())),
         )
 
     def read(self, partition: Partition, *, start_row: int, batch_rows: int, columns: Columns) -> Iterator[Batch]:
@@ -80,22 +76,37 @@ class FilesSource:
     def _store(self) -> Store:
         return LocalStore(self.base)
 
-    def _present(self, loaded: Mapping[str, Partition]) -> list[Partition]:
-        """The files that are there, each identified once: all members of a zip share its identity."""
+    def _present(self, loaded: Mapping[str, Partition]) -> tuple[list[Partition], dict[str, FrameworkError]]:
+        """The files that are there, each identified once: all members of a zip share its identity.
+
+        Those that cannot be read are in the second part, by key, with the reason.
+        """
         former = {str(each.detail.get("path")): each for each in loaded.values()}
         known: dict[str, tuple[Stamp, str, int]] = {}
-        here = []
+        here: list[Partition] = []
+        failed: dict[str, FrameworkError] = {}
         for found in find(self.patterns, self._store, self.format):
-            if found.location not in known:
-                known[found.location] = self._identified(found.location, former.get(found.location))
-            here.append(partition_of(found, *known[found.location]))
-        return here
+            try:
+                if found.location not in known:
+                    known[found.location] = self._identified(found.location, former.get(found.location))
+                here.append(partition_of(found, *known[found.location]))
+            except SourceError as error:
+                failed[found.key] = error
+        return here, failed
 
     def _identified(self, location: str, former: Partition | None) -> tuple[Stamp, str, int]:
         stamp = self._store.stamp(location)
         if former is not None and identity.untouched(stamp, former.detail):
             return stamp, former.identity, int(former.detail["hashed_ns"])
         return stamp, *identity.hashed(self._store, location, stamp)
+
+
+def _changed(key: str) -> SourceChanged:
+    return SourceChanged(
+        f"{key} changed since it was loaded",
+        hint='say what to do with changed files: rk.sources.files(..., on_change="reload") loads them in the '
+        'place of their former rows, "ignore" leaves them',
+    )
 
 
 def partition_of(found: Found, stamp: Stamp, content: str, hashed_ns: int) -> Partition:

@@ -1,0 +1,12 @@
+"""Why a partition is no part of a run that went on without it."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    """Adds the column."""
+    op.add_column("run_partitions", sa.Column("error", sa.JSON(none_as_null=True), nullable=True))
