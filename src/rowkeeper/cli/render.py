@@ -39,6 +39,7 @@ def show_report(report: RunReport) -> None:
     if report.gates:
         show_gates(report.gates, report.override)
     show_failed(report.failed)
+    show_degraded(report.degraded)
     for note in report.notes:
         out.print(f"  [dim]{escape(note)}[/]")
 
@@ -51,6 +52,12 @@ def show_failed(failed: Sequence[Mapping[str, Any]]) -> None:
             out.print(f"          [dim]next: {escape(str(each['hint']))}[/]")
     if failed:
         out.print("  [yellow]published without what failed; the next run tries that, and nothing else, again[/]")
+
+
+def show_degraded(sentences: Sequence[str]) -> None:
+    """What was done less well than it should have been."""
+    for sentence in sentences:
+        out.print(f"  [yellow]degraded[/]  {escape(sentence)}")
 
 
 def show_account(account: Mapping[str, int], reasons: Mapping[str, int] | None = None) -> None:

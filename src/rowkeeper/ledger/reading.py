@@ -263,6 +263,7 @@ def run_of(row: Row[Any]) -> RunRecord:
         error=row.error,
         note=row.note,
         gates=tuple(row.gates or ()),
+        degraded=tuple(row.degraded or ()),
     )
 
 

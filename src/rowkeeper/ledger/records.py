@@ -60,6 +60,7 @@ class RunRecord:
         reverses: the run that it takes back.
         error: type, what and hint, where it failed.
         gates: names of the quality gates that it has to pass.
+        degraded: what it did less well than it should have, in sentences.
     """
 
     run: int
@@ -85,6 +86,7 @@ class RunRecord:
     error: Mapping[str, Any] | None
     note: str | None
     gates: tuple[str, ...] = ()
+    degraded: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -126,6 +126,7 @@ runs = Table(
     Column("error", JSON, nullable=True),
     Column("note", Text, nullable=True),
     Column("gates", JSON, nullable=True),  # names of the quality gates that it has to pass
+    Column("degraded", JSON, nullable=True),  # sentences: what it did less well than it should have
     Index("ix_runs_target_status", "target", "status"),
     Index("ix_runs_pipeline", "pipeline"),
     sqlite_autoincrement=True,  # a run's number is never given out again

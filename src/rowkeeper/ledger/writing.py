@@ -97,6 +97,7 @@ class Scribe:
         source: Mapping[str, Any],
         destination: Mapping[str, Any],
         note: str,
+        degraded: Sequence[str] = (),
     ) -> RunRecord:
         """Notes a run that found nothing new."""
         with writing(self._engine, "record_unchanged") as connection:
@@ -114,6 +115,7 @@ class Scribe:
                 replaces_all=False,
                 drop_rows=[],
                 note=note,
+                degraded=list(degraded),
                 finished_at=self._clock(),
                 seconds=0.0,
             )
@@ -148,6 +150,11 @@ class Scribe:
                 error=None,
             )
             return one_run(connection, run)
+
+    def note_degraded(self, lease: Lease, run: int, sentences: Sequence[str]) -> None:
+        """Notes what the run did less well than it should have, beside what was noted before."""
+        with self._step(lease, "note_degraded", run, (RunStatus.STAGING,)) as (connection, record):
+            _set(connection, run, degraded=list(dict.fromkeys((*record.degraded, *sentences))))
 
     def note_batch(self, lease: Lease, batch: BatchRecord, *, partition_complete: bool) -> None:
         """Notes that a batch is staged and its rejects are sealed. Raises IntegrityError if it was noted before."""

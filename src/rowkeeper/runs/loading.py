@@ -15,6 +15,7 @@ from rowkeeper.logs import about, failure, logger
 from rowkeeper.pipeline import Pipeline
 from rowkeeper.protocols import Plan, Source
 from rowkeeper.quality import Gate, rehearse
+from rowkeeper.resilience.degrading import collecting
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.runs.definition import definition_of
 from rowkeeper.runs.gating import judge_run
@@ -74,11 +75,13 @@ class _Load:
     definition: str
     kind: RunKind
     notes: list[str] = dataclasses.field(default_factory=list)
+    degraded: list[str] = dataclasses.field(default_factory=list)
     started: float = dataclasses.field(default_factory=time.monotonic)
 
     def run(self) -> RunReport:
         self.observe(Progress(self.pipeline.name, "open"))
-        with about(pipeline=self.pipeline.name, target=self.pipeline.destination.target):
+        names = {"pipeline": self.pipeline.name, "target": self.pipeline.destination.target}
+        with about(**names), collecting() as self.degraded:
             schema = self.material.contract.schema
             with hold(self.workspace, self.pipeline.destination, schema, self.observe) as held:
                 return self._run(held)
@@ -134,6 +137,8 @@ class _Load:
     ) -> RunRecord:
         stager = Stager(held, run, self.material, held.ledger.partitions(run.run), replaced)
         stager.stage_all()
+        if self.degraded:
+            held.ledger.note_degraded(held.lease, run.run, self.degraded)
         partitions = held.ledger.partitions(run.run)
         if all(each.error is not None for each in partitions):
             raise next(iter(stager.failures.values()), None) or _failed_before(partitions[0])
@@ -239,6 +244,7 @@ class _Load:
             source=self._source_document(),
             destination=self.pipeline.destination.describe(),
             note=note,
+            degraded=self.degraded,
         )
         self.notes.append(note)
         log.info("nothing new", run=record.run, status=record.status.value)

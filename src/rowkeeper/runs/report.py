@@ -49,6 +49,7 @@ class RunReport:
         override: who published it against them, and why.
         notes: what a person should know besides: resumed, recovered, why nothing was committed.
         failed: the partitions that the run went on without, each with its error.
+        degraded: what was done less well than it should have been, in sentences.
     """
 
     run: int
@@ -64,6 +65,7 @@ class RunReport:
     gates: tuple[GateResult, ...] = ()
     override: Override | None = None
     failed: tuple[Mapping[str, Any], ...] = ()
+    degraded: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -86,6 +88,7 @@ class RunReport:
             account=record.account,
             partitions=tuple(partition_document(each) for each in partitions if each.error is None),
             failed=failed_partitions(partitions),
+            degraded=record.degraded,
             seconds=seconds,
             fingerprint=str(record.fingerprint) if record.fingerprint else "",
             reasons=reasons or {},
@@ -109,6 +112,7 @@ class RunReport:
             "account": self.account.as_dict(),
             "partitions": list(self.partitions),
             "failed_partitions": list(self.failed),
+            "degraded": list(self.degraded),
             "reasons": dict(self.reasons),
             "seconds": round(self.seconds, 3),
             "rows_per_second": round(self.rows_per_second),

@@ -75,6 +75,7 @@ def run_document(record: Any) -> dict[str, Any]:
         "seconds": record.seconds,
         "error": dict(record.error) if record.error else None,
         "note": record.note,
+        "degraded": list(record.degraded),
     }
 
 
@@ -133,6 +134,7 @@ def _show(
         out.print(
             f"  error        {escape(str(record.error['what']))}\n  next         {escape(str(record.error['hint']))}"
         )
+    render.show_degraded(record.degraded)
     if record.note:
         out.print(f"  note         {escape(record.note)}")
     if gates:

@@ -1,6 +1,8 @@
 """Local files as a source: CSV, NDJSON and Parquet; plain, .gz, .zst, or inside a .zip.
 
-source.py     FilesSource: the declaration and the plan
+declaring.py  `files()`: what a person writes, checked
+source.py     FilesSource: the plan
+fallback.py   FallbackSource: another place where the same files are, or what was loaded last
 store.py      the seam: where files lie, on this machine now
 finding.py    which files and zip members there are
 identity.py   how a file is known again
@@ -14,7 +16,9 @@ columnar.py   Parquet
 sampling.py   the first rows, for `rowkeeper init`
 """
 
+from rowkeeper.sources.file.declaring import files
+from rowkeeper.sources.file.fallback import FallbackSource
 from rowkeeper.sources.file.sampling import Sample, sample
-from rowkeeper.sources.file.source import FilesSource, files
+from rowkeeper.sources.file.source import FilesSource
 
-__all__ = ["FilesSource", "Sample", "files", "sample"]
+__all__ = ["FallbackSource", "FilesSource", "Sample", "files", "sample"]

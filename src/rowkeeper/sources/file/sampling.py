@@ -10,11 +10,12 @@ import pyarrow as pa
 
 from rowkeeper.batch import InputMode, Partition
 from rowkeeper.errors import SourceError
-from rowkeeper.protocols import Columns
+from rowkeeper.protocols import Columns, Source
+from rowkeeper.sources.file.declaring import files
 from rowkeeper.sources.file.finding import find
 from rowkeeper.sources.file.opening import DAMAGES, damaged, opened
 from rowkeeper.sources.file.reading import MODES
-from rowkeeper.sources.file.source import FilesSource, files, partition_of
+from rowkeeper.sources.file.source import partition_of
 from rowkeeper.sources.file.store import LocalStore
 
 SAMPLE_ROWS = 10_000
@@ -87,7 +88,7 @@ def _delimiter(partition: Partition) -> str:
     return max(DELIMITERS, key=lambda each: header.count(each.encode()))
 
 
-def _first(source: FilesSource, partition: Partition, rows: int) -> pa.Table | None:
+def _first(source: Source, partition: Partition, rows: int) -> pa.Table | None:
     for batch in source.read(partition, start_row=0, batch_rows=rows, columns=ANY_COLUMN):
         if batch.table.num_rows:
             return batch.table.slice(0, rows)

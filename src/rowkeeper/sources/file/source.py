@@ -9,7 +9,6 @@ from typing import Any, Literal, Self
 
 from rowkeeper.batch import Batch, InputMode, Partition
 from rowkeeper.errors import DeclarationError, FrameworkError, SourceChanged, SourceError
-from rowkeeper.nearest import one_of
 from rowkeeper.protocols import Columns, Guarantee, Plan
 from rowkeeper.sources.file import identity
 from rowkeeper.sources.file.delimited import Dialect
@@ -31,6 +30,8 @@ class FilesSource:
     delimiter: str
     on_change: ChangePolicy
     base: Path = Path()
+    names: tuple[tuple[str, str], ...] = ()
+    """(beginning of a key, what stands in its place): for files that go by the names of others."""
     guarantee = Guarantee.EXACTLY_ONCE
 
     @property
@@ -46,7 +47,32 @@ class FilesSource:
     def describe(self) -> Mapping[str, Any]:
         """What decides which rows come out."""
         document = dataclasses.asdict(self)
+        if not document["names"]:
+            del document["names"]
         return {"kind": "files", **document, "base": str(self.base)}
+
+    def named_like(self, other: FilesSource) -> Self:
+        """The same files, under the names that those of another source have in their place.
+
+        Raises DeclarationError if the two have not as many patterns.
+        """
+        if len(self.patterns) != len(other.patterns):
+            raise DeclarationError(
+                f"a source of {len(other.patterns)} patterns cannot fall back on one of {len(self.patterns)}",
+                hint="give both the same patterns, below another folder",
+            )
+        pairs = zip(map(_fixed, self.patterns), map(_fixed, other.patterns), strict=True)
+        return dataclasses.replace(self, names=tuple(pairs))
+
+    def partition(self, key: str) -> Partition | None:
+        """One partition by its key; None if it is not there, or cannot be read."""
+        try:
+            for found in self._found():
+                if found.key == key:
+                    return partition_of(found, *self._identified(found.location, None))
+        except SourceError:
+            return None
+        return None
 
     def plan(self, loaded: Mapping[str, Partition], *, whole: bool) -> Plan:
         """Finds the files, and compares them with those that were loaded."""
@@ -85,7 +111,7 @@ class FilesSource:
         known: dict[str, tuple[Stamp, str, int]] = {}
         here: list[Partition] = []
         failed: dict[str, FrameworkError] = {}
-        for found in find(self.patterns, self._store, self.format):
+        for found in self._found():
             try:
                 if found.location not in known:
                     known[found.location] = self._identified(found.location, former.get(found.location))
@@ -94,11 +120,27 @@ class FilesSource:
                 failed[found.key] = error
         return here, failed
 
+    def _found(self) -> list[Found]:
+        return [
+            dataclasses.replace(found, key=_renamed(found.key, self.names))
+            for found in find(self.patterns, self._store, self.format)
+        ]
+
     def _identified(self, location: str, former: Partition | None) -> tuple[Stamp, str, int]:
         stamp = self._store.stamp(location)
         if former is not None and identity.untouched(stamp, former.detail):
             return stamp, former.identity, int(former.detail["hashed_ns"])
         return stamp, *identity.hashed(self._store, location, stamp)
+
+
+def _fixed(pattern: str) -> str:
+    """What every name begins with that a pattern matches: all of it where it has no wildcard."""
+    wild = min((pattern.index(sign) for sign in "*?[" if sign in pattern), default=None)
+    return pattern if wild is None else pattern[: pattern.rfind("/", 0, wild) + 1]
+
+
+def _renamed(key: str, names: Sequence[tuple[str, str]]) -> str:
+    return next((other + key.removeprefix(own) for own, other in names if key.startswith(own)), key)
 
 
 def _changed(key: str) -> SourceChanged:
@@ -124,49 +166,3 @@ def partition_of(found: Found, stamp: Stamp, content: str, hashed_ns: int) -> Pa
             "compression": found.compression,
         },
     )
-
-
-def files(
-    *patterns: str,
-    format: Literal["auto", "csv", "ndjson", "parquet"] = "auto",
-    null_values: Sequence[str] = ("",),
-    encoding: str = "utf-8",
-    delimiter: str = ",",
-    on_change: ChangePolicy = "reject",
-) -> FilesSource:
-    """Local files: CSV, NDJSON or Parquet; plain, `.gz`, `.zst`, or inside a `.zip`.
-
-    Each file (and each member of a zip) is a partition, known by its size and the SHA-256 of its bytes: one that was
-    loaded is not loaded again.
-
-    Args:
-        patterns: paths, with `*`, `?`, `[...]` and `**`; relative ones start from the pipeline file's folder.
-        format: "auto" goes by the files' names.
-        null_values: what stands for null in a CSV, where it is not quoted.
-        encoding: of a CSV.
-        delimiter: of a CSV.
-        on_change: what to do with a file that changed since it was loaded: `reject` fails the run, `reload` loads it in
-            the place of its former rows, `ignore` leaves it.
-
-    Raises:
-        DeclarationError: an argument is not possible.
-    """
-    if not patterns or not all(isinstance(each, str) and each for each in patterns):
-        raise DeclarationError("a files source needs a path or pattern", hint='rk.sources.files("data/*.csv")')
-    if on_change not in ("reject", "reload", "ignore"):
-        raise DeclarationError(
-            f"on_change={on_change!r} is no policy", hint=one_of(on_change, ("reject", "reload", "ignore"))
-        )
-    if format not in ("auto", *MODES):
-        raise DeclarationError(
-            f"format={format!r} is not known", hint=one_of(format, ("auto", "csv", "ndjson", "parquet"))
-        )
-    if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0':
-        raise DeclarationError(f"delimiter={delimiter!r} is no delimiter", hint='one ASCII character, such as ";"')
-    try:
-        "".encode(encoding)
-    except LookupError as error:
-        raise DeclarationError(f"encoding={encoding!r} is not known", hint='such as "latin-1"') from error
-    if isinstance(null_values, str):
-        raise DeclarationError("null_values is one string", hint=f"give a list: null_values=[{null_values!r}]")
-    return FilesSource(tuple(patterns), format, tuple(null_values), encoding, delimiter, on_change)
