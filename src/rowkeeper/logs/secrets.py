@@ -6,9 +6,11 @@ that quotes its URL, a pipeline file that raises with its password.
 
 from __future__ import annotations
 
+import html
+import json
 import os
 import re
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 HIDDEN = "[secret]"
 LENGTH_MIN = 8  # what is shorter is met by chance
@@ -25,7 +27,9 @@ _known: set[str] = set()
 def learn(secret: str, *, length_min: int = LENGTH_MIN) -> None:
     """From now on this text is not told to anybody."""
     if len(secret) >= length_min:
-        _known.add(secret)
+        # As it is, and as it looks inside JSON, HTML and a URL.
+        _known.update((secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]))
+        _known.update((html.escape(secret), quote(secret, safe="")))
 
 
 def learn_url(url: str) -> None:
