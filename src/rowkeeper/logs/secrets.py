@@ -6,6 +6,7 @@ that quotes its URL, a pipeline file that raises with its password.
 
 from __future__ import annotations
 
+import functools
 import html
 import json
 import os
@@ -52,9 +53,15 @@ def learn_environment() -> None:
 
 def scrubbed(text: str) -> str:
     """The text without any secret that is known, and without the user and password of any URL."""
-    for secret in sorted(_known, key=len, reverse=True):
-        text = text.replace(secret, HIDDEN)
+    if _known:
+        text = _any_of(frozenset(_known)).sub(HIDDEN, text)
     return USER_OF_A_URL.sub(rf"\1{HIDDEN}@", text) if "://" in text else text
+
+
+@functools.lru_cache(maxsize=1)
+def _any_of(secrets: frozenset[str]) -> re.Pattern[str]:
+    """Matches each of them, the longest first: one may begin another."""
+    return re.compile("|".join(map(re.escape, sorted(secrets, key=len, reverse=True))))
 
 
 def bare_url(url: str) -> str:
