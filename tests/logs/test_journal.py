@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import multiprocessing
 import os
@@ -9,6 +10,7 @@ import stat
 import threading
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import urllib3
@@ -222,6 +224,19 @@ def test_known_secrets_are_taken_out(lines: list[dict[str, Any]]):
     log.info("step begun", note="hunter2-hunter2 and p@ssword and p%40ssword", what="at postgresql://a:b@c/d")
     assert lines[0]["note"] == "[secret] and [secret] and [secret]"
     assert lines[0]["what"] == "at postgresql://[secret]@c/d"
+
+
+def test_a_secret_is_found_in_disguise():
+    """As it looks inside a JSON document, a page or a URL."""
+    secret = 'it"s <a> b\\c & ü'
+    learn(secret)
+    for told in (
+        json.dumps(secret),
+        json.dumps(secret, ensure_ascii=False),
+        html.escape(secret),
+        quote(secret, safe=""),
+    ):
+        assert scrubbed(told).strip('"') == "[secret]"
 
 
 def test_a_url_without_its_secrets():

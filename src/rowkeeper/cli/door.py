@@ -23,7 +23,7 @@ from rich.markup import escape
 
 from rowkeeper.errors import Category, FrameworkError, RunInterrupted, SettingsError, StateError, UnknownError
 from rowkeeper.logs import about, logger
-from rowkeeper.logs.failure import traced
+from rowkeeper.logs.failure import document, traced
 from rowkeeper.logs.foreign import hear_libraries
 from rowkeeper.logs.secrets import learn_environment, scrubbed
 from rowkeeper.nearest import did_you_mean, nearest
@@ -57,11 +57,6 @@ def tell_trace(error: BaseException) -> None:
     """Where it was raised, if `--debug` was asked for; without the words of others, which may quote values."""
     if "--debug" in sys.argv[1:]:
         click.echo("\n".join(traced(error)), err=True)
-
-
-def error_document(error: FrameworkError) -> dict[str, object]:
-    """The error as JSON values, for `--json`."""
-    return {key: scrubbed(value) if isinstance(value, str) else value for key, value in error.document().items()}
 
 
 def print_json(document: Any) -> None:
@@ -158,7 +153,7 @@ class Door(click.Group):
     def _failed(error: FrameworkError, raised: BaseException) -> int:
         tell_trace(raised)
         if "--json" in sys.argv[1:]:
-            print_json({"status": "failed", "error": error_document(error)})
+            print_json({"status": "failed", "error": document(error)})
         tell_error(error)
         return exit_status(error)
 

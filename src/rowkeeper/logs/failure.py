@@ -37,6 +37,11 @@ def failure(error: BaseException) -> dict[str, object]:
     return facts if error.quotes else {**facts, "what": error.what}
 
 
+def document(error: FrameworkError) -> dict[str, object]:
+    """The error as JSON values, for the ledger and `--json`, without secrets that are known."""
+    return {key: scrubbed(value) if isinstance(value, str) else value for key, value in error.document().items()}
+
+
 def traced(error: BaseException) -> Iterator[str]:
     """The lines of a traceback, the causes first, as Python prints it but for the words of others."""
     for number, (each, joint) in enumerate(_chain(error)):

@@ -6,9 +6,12 @@ that quotes its URL, a pipeline file that raises with its password.
 
 from __future__ import annotations
 
+import functools
+import html
+import json
 import os
 import re
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 HIDDEN = "[secret]"
 LENGTH_MIN = 8  # what is shorter is met by chance
@@ -25,7 +28,9 @@ _known: set[str] = set()
 def learn(secret: str, *, length_min: int = LENGTH_MIN) -> None:
     """From now on this text is not told to anybody."""
     if len(secret) >= length_min:
-        _known.add(secret)
+        # As it is, and as it looks inside JSON, HTML and a URL.
+        _known.update((secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]))
+        _known.update((html.escape(secret), quote(secret, safe="")))
 
 
 def learn_url(url: str) -> None:
@@ -48,9 +53,15 @@ def learn_environment() -> None:
 
 def scrubbed(text: str) -> str:
     """The text without any secret that is known, and without the user and password of any URL."""
-    for secret in sorted(_known, key=len, reverse=True):
-        text = text.replace(secret, HIDDEN)
+    if _known:
+        text = _any_of(frozenset(_known)).sub(HIDDEN, text)
     return USER_OF_A_URL.sub(rf"\1{HIDDEN}@", text) if "://" in text else text
+
+
+@functools.lru_cache(maxsize=1)
+def _any_of(secrets: frozenset[str]) -> re.Pattern[str]:
+    """Matches each of them, the longest first: one may begin another."""
+    return re.compile("|".join(map(re.escape, sorted(secrets, key=len, reverse=True))))
 
 
 def bare_url(url: str) -> str:

@@ -12,6 +12,7 @@ from rowkeeper.batch import Partition
 from rowkeeper.errors import DatabaseError, FrameworkError, RetryError, RunInterrupted, SourceError
 from rowkeeper.ledger import LoadedPartition, RunKind, RunPartition, RunRecord, RunStatus
 from rowkeeper.logs import about, failure, logger
+from rowkeeper.logs.failure import document
 from rowkeeper.pipeline import Pipeline
 from rowkeeper.protocols import Plan, Source
 from rowkeeper.quality import Gate, rehearse
@@ -284,7 +285,7 @@ class _Load:
         try:
             if held.ledger.run(run.run).status is RunStatus.STAGING:
                 close = held.ledger.interrupt_run if error.retryable else held.ledger.fail_run
-                close(held.lease, run.run, error.document())
+                close(held.lease, run.run, document(error))
         except FrameworkError:
             return  # the first error is the one to tell; the run is settled by the next command
 

@@ -20,7 +20,7 @@ from itertools import groupby, islice
 from rowkeeper.batch import Account, Fingerprint, partition_ordinal
 from rowkeeper.errors import IntegrityError
 from rowkeeper.ledger import BatchRecord, RunPartition, RunRecord
-from rowkeeper.logs import logger
+from rowkeeper.logs import about, logger
 from rowkeeper.protocols import Change, CommitRecord, DuplicateRow, Sealed
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.runs.hold import Hold
@@ -65,11 +65,12 @@ def publish_and_record(held: Hold, run: RunRecord) -> RunRecord:
     ledger = held.ledger
     books = sum(ledger.balance(run.target).values(), Fingerprint())
     books = sum((posting.change for posting in ledger.postings(run.run)), books)
-    held.tell(run.pipeline, "publish")
-    held.session.publish(CommitRecord(ledger.id, run.run, held.lease.token, books), change_of(run))
-    failpoint("run.after_publish")
-    held.tell(run.pipeline, "record")
-    recorded = ledger.record_published(held.lease, run.run, seconds=held.seconds)
+    with about(run=run.run):
+        held.tell(run.pipeline, "publish")
+        held.session.publish(CommitRecord(ledger.id, run.run, held.lease.token, books), change_of(run))
+        failpoint("run.after_publish")
+        held.tell(run.pipeline, "record")
+        recorded = ledger.record_published(held.lease, run.run, seconds=held.seconds)
     counts = {name: count for name, count in recorded.account.as_dict().items() if count}
     log.info("run published", run=run.run, pipeline=run.pipeline, kind=run.kind.value, seconds=held.seconds, **counts)
     return recorded

@@ -13,7 +13,6 @@ from rowkeeper.cli.door import (
     DONE,
     DONE_IN_PART,
     err,
-    error_document,
     exit_status,
     json_option,
     out,
@@ -24,6 +23,7 @@ from rowkeeper.cli.door import (
 )
 from rowkeeper.cli.progress import shown
 from rowkeeper.errors import FrameworkError
+from rowkeeper.logs.failure import document
 from rowkeeper.pipeline import Pipeline
 from rowkeeper.runs.loading import run_pipeline
 from rowkeeper.runs.reconciling import recover as recover_runs
@@ -57,8 +57,8 @@ def _run_one(pipeline: Pipeline, space: Workspace, as_json: bool) -> tuple[dict[
         tell_trace(error)
         tell_error(error)
         told = {key: error.context[key] for key in ("run", "status") if key in error.context}  # of a held run
-        document = {"pipeline": pipeline.name, "status": "failed", **told, "error": error_document(error)}
-        return document, exit_status(error)
+        failed = {"pipeline": pipeline.name, "status": "failed", **told, "error": document(error)}
+        return failed, exit_status(error)
     if not as_json:
         render.show_report(report)
     return report.as_dict(), DONE_IN_PART if report.failed else DONE
