@@ -235,6 +235,19 @@ def test_runs_that_others_left_behind_are_finished_or_kept(arena: Arena):
     assert {each["status"] for each in arena.ok("runs", "--pipeline", "recorded")["runs"]} == {"published"}
 
 
+def test_what_a_person_stopped_is_left_to_a_person(arena: Arena):
+    """Somebody was told that nothing was published: no worker publishes it behind their back, `recover` does."""
+    file = declare(arena, "stopped", None)
+    run = arena.start("run", file, failpoints="run.after_partition=stop")
+    run.wait_stopped()
+    run.signal(signal.SIGINT)
+    run.go_on()
+    assert run.wait().status == 1
+    assert arena.ok("recover", "--automatic")["runs"] == []
+    assert [each["pipeline"] for each in arena.ok("runs", "--parked", "--pipeline", "stopped")["runs"]] == ["stopped"]
+    assert [each["outcome"] for each in arena.ok("recover")["runs"]] == ["finished"]
+
+
 def test_a_broken_pipeline_file_keeps_what_it_declared(arena: Arena):
     """It is told of; once mended it is read again."""
     file = declare(arena, "broken")

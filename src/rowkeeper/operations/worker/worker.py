@@ -24,7 +24,7 @@ from rowkeeper.operations.worker.notify import Notifier
 from rowkeeper.operations.worker.waking import Waker
 from rowkeeper.operations.worker.watchdog import Watchdog
 from rowkeeper.resilience.failpoints import failpoint
-from rowkeeper.runs.reconciling import DIED
+from rowkeeper.runs.reconciling import DIED, was_stopped
 from rowkeeper.runs.workspace import Workspace
 
 ROUND_SECONDS = 1.0
@@ -51,19 +51,17 @@ class Worker:
         self._reconciler = _Reconciler(workspace, tell, source)
         self._notifier = Notifier()
         self._waker = Waker()
+        self._watchdog = Watchdog()
         self._announced = False
 
     def work(self) -> None:
         """Returns when it was told to stop and all its children are gone."""
-        watchdog = Watchdog()
-        with self._waker.listening(), watchdog.watching():
+        with self._waker.listening(), self._watchdog.watching():
             try:
                 while not self._waker.stops:
-                    watchdog.beat()
                     self._round()
                     failpoint("worker.after_round")
                     self._waker.wait(self._round_seconds)
-                watchdog.beat()
                 self._stop()
             finally:
                 self._kill()
@@ -87,10 +85,11 @@ class Worker:
             self._announced = True
             self._notifier.ready(self._status())
             self._tell("ready", pipelines=sorted(self._duties))
-        self._notifier.alive(self._status())
 
     def _guarded(self, step: Callable[[], None]) -> None:
         """What the ledger or the disk refuses now may be granted in the next round: the worker stays."""
+        self._watchdog.beat()
+        self._notifier.alive(self._status())
         try:
             step()
         except FrameworkError as error:
@@ -226,7 +225,7 @@ class _Reconciler:
         self._last = left
         self._next = time.monotonic() + self._source.uniform(0.5, 1.5) * (self._pause_seconds if left else usual)
         if left:
-            self._child = Child(["recover", "--skip-held"], CHORE_SECONDS_MAX)
+            self._child = Child(["recover", "--automatic"], CHORE_SECONDS_MAX)
 
     def _take_in(self, document: dict[str, object]) -> None:
         found = document.get("runs")
@@ -246,7 +245,7 @@ class _Reconciler:
             for target in ledger.targets(unfinished=True)
             if not ledger.lease_alive(target)
             for run in ledger.unfinished(target)
-            if run.status in SETTLING
+            if run.status in SETTLING and not was_stopped(run)
         ]
 
     def died(self) -> list[str]:
