@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test lint bench torture lock clean
+.PHONY: demo test lint bench torture soak lock clean
 
 $(READY): requirements/dev.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Rowkeeper needs Python 3.11 or later: make PYTHON=python3.11 ...")'
@@ -33,6 +33,9 @@ torture: $(READY)         ## the long proofs: disk faults, kills, power loss (ne
 	$(BIN)/python -m pytest -n 2 --dist worksteal --every-failpoint tests/runs/test_failpoints.py
 	$(BIN)/python -m tests.runs.pairs
 	$(BIN)/python -m tests.contracts.compiler.differential
+
+soak: $(READY)            ## random loads under random kills, stops, cuts and full disks, for 15 minutes (MINUTES=...); root adds the full disks
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),15)
 
 lock: $(READY)            ## pin what pyproject.toml allows
 	$(BIN)/python -m pip install --quiet uv

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -223,17 +224,43 @@ def test_of_two_workers_one_stands_by_and_takes_over(arena: Arena):
 
 
 def test_runs_that_others_left_behind_are_finished_or_kept(arena: Arena):
-    """One that died after its publish is recorded; one that died before waits for its pipeline, which has no schedule."""
+    """One that died after its publish is recorded; one that died before is kept, as its pipeline has no schedule."""
     for name, point in (("recorded", "publish.after_exchange"), ("kept", "run.after_partition")):
         file = declare(arena, name, None)
         assert arena.run("run", file, failpoints=f"{point}=kill").status == KILLED
     with working(arena) as worker:
-        found = {}
-        while set(found) < {"recorded", "kept"}:
-            worker.wait_for("recovered", lambda each: each["pipeline"] not in found)
-            found |= {each["pipeline"]: each["outcome"] for each in worker.events("recovered")}
+        for name in ("recorded", "kept"):
+            worker.wait_for("recovered", lambda each, name=name: each["pipeline"] == name)
+        found = {each["pipeline"]: each["outcome"] for each in worker.events("recovered")}
     assert (found["recorded"], found["kept"] in ("kept", "finished")) == ("recorded", True)
     assert {each["status"] for each in arena.ok("runs", "--pipeline", "recorded")["runs"]} == {"published"}
+
+
+def test_what_a_person_stopped_is_left_to_a_person(arena: Arena):
+    """Somebody was told that nothing was published: no worker publishes it behind their back, `recover` does."""
+    file = declare(arena, "stopped", None)
+    run = arena.start("run", file, failpoints="run.after_partition=stop")
+    run.wait_stopped()
+    run.signal(signal.SIGINT)
+    run.go_on()
+    assert run.wait().status == 1
+    assert arena.ok("recover", "--automatic")["runs"] == []
+    assert [each["pipeline"] for each in arena.ok("runs", "--parked", "--pipeline", "stopped")["runs"]] == ["stopped"]
+    assert [each["outcome"] for each in arena.ok("recover")["runs"]] == ["finished"]
+
+
+def test_a_ledger_that_refuses_for_a_while_costs_no_duty(arena: Arena):
+    """Files read anew while the ledger is locked are served as before once it is free; the worker stays up."""
+    file = declare(arena, "locked")
+    age(arena, "locked", file, hours=2)
+    with working(arena, file) as worker:
+        worker.wait_for("ended")
+        with contextlib.closing(sqlite3.connect(arena.home / "ledger.sqlite")) as other:
+            other.execute("BEGIN IMMEDIATE")
+            arena.write(file, PIPELINE.format(name="locked", schedule="every 1s"))
+            worker.wait_for("refused", lambda each: each["code"] == "RK-3301")
+            other.rollback()
+        worker.wait_for("ended", lambda _: len(worker.events("ended")) > 1)
 
 
 def test_a_broken_pipeline_file_keeps_what_it_declared(arena: Arena):

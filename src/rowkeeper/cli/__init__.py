@@ -1,5 +1,8 @@
 """The main door: parse, call, render; no logic of its own."""
 
-from rowkeeper.cli.commands import main
+from rowkeeper.runs.interrupt import ended_quietly
+
+with ended_quietly():
+    from rowkeeper.cli.commands import main
 
 __all__ = ["main"]

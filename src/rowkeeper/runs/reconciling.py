@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib.metadata import entry_points
 from typing import cast
 
-from rowkeeper.errors import BooksDiffer, ConfigurationError, FrameworkError, LeaseError
+from rowkeeper.errors import BooksDiffer, ConfigurationError, FrameworkError, LeaseError, RunInterrupted
 from rowkeeper.ledger import Ledger, RunKind, RunRecord, RunStatus
 from rowkeeper.logs import logger
 from rowkeeper.protocols import Destination, DestinationSession
@@ -130,13 +130,13 @@ def reconcile_if_free(workspace: Workspace, destination: Destination) -> list[Fi
 
 
 def recover(
-    workspace: Workspace, *, discard: bool = False, skip_held: bool = False, observe: Observer = unobserved
+    workspace: Workspace, *, discard: bool = False, automatic: bool = False, observe: Observer = unobserved
 ) -> list[Finding]:
     """`rowkeeper recover`: settles every destination, and finishes what was wholly staged.
 
     Args:
         discard: undo what would otherwise be kept for the pipeline's next run to resume.
-        skip_held: leave destinations alone that a live run holds.
+        automatic: nobody asked for it: leave alone what a live run holds, and what a person stopped.
 
     Raises FrameworkError, the first of them if several destinations refuse: none keeps the others from being settled.
     """
@@ -144,22 +144,28 @@ def recover(
     refusals: list[FrameworkError] = []
     for target in workspace.ledger.targets(unfinished=True):
         try:
-            findings += _recover_one(workspace, target, discard, observe)
+            findings += _recover_one(workspace, target, discard, automatic, observe)
         except FrameworkError as error:
-            if not (skip_held and isinstance(error, LeaseError)):
+            if not (automatic and isinstance(error, LeaseError)):
                 refusals.append(error)
     if refusals:
         raise refusals[0]
     return findings
 
 
-def _recover_one(workspace: Workspace, target: str, discard: bool, observe: Observer) -> list[Finding]:
+def _recover_one(workspace: Workspace, target: str, discard: bool, automatic: bool, observe: Observer) -> list[Finding]:
     unfinished = workspace.ledger.unfinished(target)
     if not unfinished:  # somebody else was faster
         return []
     with hold(workspace, destination_of(unfinished[0]), observe=observe) as held:
         findings = [each for each in reconcile(held) if each.outcome != "kept"]
-        return findings + [_finish_or_keep(held, run, discard) for run in held.ledger.unfinished(target)]
+        left = [run for run in held.ledger.unfinished(target) if not (automatic and was_stopped(run))]
+        return findings + [_finish_or_keep(held, run, discard) for run in left]
+
+
+def was_stopped(run: RunRecord) -> bool:
+    """Whether a person stopped it, and was told that nothing was published: so it stays, until somebody goes on."""
+    return (run.error or {}).get("code") == RunInterrupted.code
 
 
 def _finish_or_keep(held: Hold, run: RunRecord, discard: bool) -> Finding:

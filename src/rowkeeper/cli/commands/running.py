@@ -71,12 +71,12 @@ def _worst(documents: list[dict[str, Any]]) -> str:
 
 @click.command()
 @click.option("--discard", is_flag=True, help="Undo runs that could still be resumed.")
-@click.option("--skip-held", is_flag=True, help="Leave destinations alone that a live run holds.")
+@click.option("--automatic", is_flag=True, help="Leave alone what a live run holds, and what a person stopped.")
 @json_option
-def recover(discard: bool, skip_held: bool, as_json: bool) -> None:
+def recover(discard: bool, automatic: bool, as_json: bool) -> None:
     """Finish or undo what dead runs left behind."""
     with workspace() as space, shown(err) as observe:
-        findings = recover_runs(space, discard=discard, skip_held=skip_held, observe=observe)
+        findings = recover_runs(space, discard=discard, automatic=automatic, observe=observe)
     if as_json:
         print_json(
             {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 from collections.abc import Iterator
@@ -39,13 +40,15 @@ def worker(files: tuple[Path, ...], as_json: bool) -> None:
 
 
 def _tell_json(event: str, **facts: Any) -> None:
-    click.echo(json.dumps({"at": datetime.now(UTC).isoformat(), "event": event, **facts}, ensure_ascii=False))
+    with contextlib.suppress(OSError):  # nobody listens, or the log's disk is full: the work goes on
+        click.echo(json.dumps({"at": datetime.now(UTC).isoformat(), "event": event, **facts}, ensure_ascii=False))
 
 
 def _tell_line(event: str, **facts: Any) -> None:
     told = "  ".join(f"{name} {escape(str(value))}" for name, value in facts.items())
-    out.print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}  [bold]{event}[/]  {told}")
-    out.file.flush()
+    with contextlib.suppress(OSError):
+        out.print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}  [bold]{event}[/]  {told}")
+        out.file.flush()
 
 
 @click.command()

@@ -10,6 +10,7 @@ from pathlib import Path
 from rowkeeper.operations.worker.attempt import Child, Ended
 
 READ_SECONDS_MAX = 60.0
+TRY_AGAIN_SECONDS = 60.0
 Tell = Callable[..., None]
 State = tuple[int, int, int] | None
 
@@ -28,6 +29,7 @@ class _File:
     path: Path
     seen: State = None
     read: bool = False
+    try_again_at: float = float("inf")
     reading: Child | None = None
     declares: tuple[Declared, ...] = ()
 
@@ -69,9 +71,11 @@ class Files:
         names: set[str] = set()
         for each in self._files:
             for found in each.declares:
-                if found.pipeline not in names:
-                    names.add(found.pipeline)
-                    yield found
+                if found.pipeline in names:
+                    self._tell("ignored", file=str(found.file), error=f"another file declares {found.pipeline}")
+                    continue
+                names.add(found.pipeline)
+                yield found
 
     def kill(self) -> None:
         """Ends what reads."""
@@ -81,7 +85,8 @@ class Files:
 
     def _start(self, each: _File) -> None:
         state = _state(each.path)
-        if each.reading is not None or (each.read and state == each.seen):
+        known = each.read and state == each.seen and time.monotonic() < each.try_again_at
+        if each.reading is not None or known:
             return
         each.seen = state
         each.reading = Child(["schedule", str(each.path)], READ_SECONDS_MAX)
@@ -91,7 +96,9 @@ class Files:
         if ended.status != 0 or "pipelines" not in document:
             what = (document.get("error") or {}).get("what") or f"reading it ended with status {ended.status}"
             self._tell("unreadable", file=str(each.path), error=what)
+            each.try_again_at = time.monotonic() + TRY_AGAIN_SECONDS  # what it imports may be on its way
             return False
+        each.try_again_at = float("inf")
         each.declares = tuple(
             Declared(found["pipeline"], each.path, found["schedule"])
             for found in document["pipelines"]

@@ -19,12 +19,12 @@ from rowkeeper.errors import FrameworkError
 from rowkeeper.ledger import RunStatus
 from rowkeeper.operations.worker.attempt import STOP_SECONDS, Child
 from rowkeeper.operations.worker.duty import Duty
-from rowkeeper.operations.worker.files import Files, Tell
+from rowkeeper.operations.worker.files import Declared, Files, Tell
 from rowkeeper.operations.worker.notify import Notifier
 from rowkeeper.operations.worker.waking import Waker
 from rowkeeper.operations.worker.watchdog import Watchdog
 from rowkeeper.resilience.failpoints import failpoint
-from rowkeeper.runs.reconciling import DIED
+from rowkeeper.runs.reconciling import DIED, was_stopped
 from rowkeeper.runs.workspace import Workspace
 
 ROUND_SECONDS = 1.0
@@ -51,19 +51,18 @@ class Worker:
         self._reconciler = _Reconciler(workspace, tell, source)
         self._notifier = Notifier()
         self._waker = Waker()
+        self._watchdog = Watchdog()
+        self._declared_anew = False
         self._announced = False
 
     def work(self) -> None:
         """Returns when it was told to stop and all its children are gone."""
-        watchdog = Watchdog()
-        with self._waker.listening(), watchdog.watching():
+        with self._waker.listening(), self._watchdog.watching():
             try:
                 while not self._waker.stops:
-                    watchdog.beat()
                     self._round()
                     failpoint("worker.after_round")
                     self._waker.wait(self._round_seconds)
-                watchdog.beat()
                 self._stop()
             finally:
                 self._kill()
@@ -83,14 +82,15 @@ class Worker:
             self._files.read_again()
         self._guarded(self._serve)
         self._guarded(self._reconciler.look)
-        if self._files.all_read and not self._announced:
+        if self._files.all_read and not self._declared_anew and not self._announced:
             self._announced = True
             self._notifier.ready(self._status())
             self._tell("ready", pipelines=sorted(self._duties))
-        self._notifier.alive(self._status())
 
     def _guarded(self, step: Callable[[], None]) -> None:
         """What the ledger or the disk refuses now may be granted in the next round: the worker stays."""
+        self._watchdog.beat()
+        self._notifier.alive(self._status())
         try:
             step()
         except FrameworkError as error:
@@ -99,8 +99,9 @@ class Worker:
             self._tell("refused", error=f"{error.strerror or error}", code="")
 
     def _serve(self) -> None:
-        if self._files.look():
-            self._take_on()
+        self._declared_anew = self._files.look() or self._declared_anew
+        if self._declared_anew:
+            self._guarded(self._take_on)
         for duty in [*self._duties.values(), *self._leaving]:
             self._guarded(duty.hold)
             self._guarded(duty.look)
@@ -115,24 +116,22 @@ class Worker:
             self._guarded(duty.let_go)
 
     def _take_on(self) -> None:
-        """Brings the duties in line with what the files declare now."""
+        """Brings the duties in line with what the files declare now; all of them, or none if the ledger refuses."""
+        declared = list(self._files.declared())
+        for each in declared:
+            self._workspace.ledger.schedules.declare(each.pipeline, str(each.file), each.schedule)
         former, self._duties = self._duties, {}
-        settings = self._workspace.settings
-        for declared in self._files.declared():
-            self._workspace.ledger.schedules.declare(declared.pipeline, str(declared.file), declared.schedule)
-            duty = former.pop(declared.pipeline, None)
-            if duty is None:
-                duty = Duty(
-                    declared,
-                    self._workspace.ledger,
-                    self._tell,
-                    settings.lease_seconds,
-                    settings.worker_run_seconds_max,
-                    self._source,
-                )
-            duty.declared = declared
+        for each in declared:
+            duty = former.pop(each.pipeline, None) or self._new_duty(each)
+            duty.declared = each
             self._duties[duty.name] = duty
         self._leaving += former.values()
+        self._declared_anew = False
+
+    def _new_duty(self, declared: Declared) -> Duty:
+        settings, ledger = self._workspace.settings, self._workspace.ledger
+        limits = settings.lease_seconds, settings.worker_run_seconds_max
+        return Duty(declared, ledger, self._tell, *limits, self._source)
 
     def _hasten(self) -> None:
         """A run of ours that died, and that the reconciler has kept, is gone on with."""
@@ -226,7 +225,7 @@ class _Reconciler:
         self._last = left
         self._next = time.monotonic() + self._source.uniform(0.5, 1.5) * (self._pause_seconds if left else usual)
         if left:
-            self._child = Child(["recover", "--skip-held"], CHORE_SECONDS_MAX)
+            self._child = Child(["recover", "--automatic"], CHORE_SECONDS_MAX)
 
     def _take_in(self, document: dict[str, object]) -> None:
         found = document.get("runs")
@@ -246,7 +245,7 @@ class _Reconciler:
             for target in ledger.targets(unfinished=True)
             if not ledger.lease_alive(target)
             for run in ledger.unfinished(target)
-            if run.status in SETTLING
+            if run.status in SETTLING and not was_stopped(run)
         ]
 
     def died(self) -> list[str]:

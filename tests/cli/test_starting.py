@@ -1,0 +1,26 @@
+"""Commands while they start."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAM = """
+import os, signal, sys
+
+class Striking:
+    def find_spec(self, name, *_):
+        if name == "rowkeeper.cli.render":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Striking())
+import rowkeeper.cli
+"""
+
+
+def test_ctrl_c_while_a_command_starts_prints_no_traceback(tmp_path: Path):
+    """Its imports take a second, in which Python's own answer would be a traceback."""
+    ended = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")

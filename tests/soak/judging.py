@@ -1,0 +1,126 @@
+"""What was lost, doubled, stranded or left behind, once everything is calm."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.soak.feeding import Feed
+from tests.soak.field import Field, Unanswered
+
+UNKNOWN = re.compile(r"RK-9001|Traceback \(most recent call last\)|Segmentation fault|Fatal Python error")
+
+
+@dataclass
+class Verdict:
+    """What was found; all counts are rows, runs, processes or files that should not be.
+
+    Attributes:
+        stale: rows that a later file should have replaced.
+        misbooked: pipelines whose published accounts do not add up to what was fed.
+        unsound: tables that `rowkeeper verify` objects to.
+        surprises: errors that Rowkeeper does not know, in what any process said.
+    """
+
+    rows: int = 0
+    lost: int = 0
+    doubled: int = 0
+    stale: int = 0
+    misbooked: int = 0
+    stranded: int = 0
+    unsound: int = 0
+    surprises: int = 0
+    processes_left: int = 0
+    temporary_files_left: int = 0
+    staging_tables_left: int = 0
+    descriptors_leaked: int = 0
+    threads_leaked: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def is_good(self) -> bool:
+        """Nothing was found."""
+        return not any(count for name, count in vars(self).items() if name not in ("rows", "notes"))
+
+
+def settled(field: Field) -> bool:
+    """Everything that was fed is published, and no run is unfinished."""
+    try:
+        if field.answer("status")["unfinished"]:
+            return False
+        return all(_table(field, feed)[0] >= feed.good for feed in field.feeds)
+    except Unanswered:  # a table that is not there yet
+        return False
+
+
+def judge(field: Field, verdict: Verdict) -> None:
+    """Compares tables and accounts with what was fed."""
+    for run in field.answer("status")["unfinished"]:
+        verdict.stranded += 1
+        verdict.notes.append(f"run {run['run']} of {run['pipeline']} is {run['status']}: {run['error']}")
+    for feed in field.feeds:
+        _judge_rows(field, feed, verdict)
+        _judge_accounts(field, feed, verdict)
+        ended = field.ask("verify", f"{feed.name}.py")
+        if not ended.acknowledged:
+            verdict.unsound += 1
+            verdict.notes.append(f"verify {feed.name}: {(ended.errors or ended.output)[-500:]}")
+    # The former table is kept, to be rolled back to: that is no leak.
+    found = field.answer("query", "SELECT name FROM system.tables WHERE name LIKE '%_rk_staging%'")["rows"]
+    verdict.staging_tables_left += len(found)
+    verdict.notes += [f"a staging table is left: {name}" for (name,) in found]
+
+
+def _table(field: Field, feed: Feed) -> tuple[int, int, int, int]:
+    """Rows, different numbers, their sum, the sum of fares."""
+    sql = f"SELECT count(), uniqExact(id), toInt64(sum(id)), toInt64(sum(fare)) FROM {feed.name}"
+    ((rows, numbers, total, fares),) = field.answer("query", sql)["rows"]
+    return int(rows), int(numbers), int(total), int(fares)
+
+
+def _judge_rows(field: Field, feed: Feed, verdict: Verdict) -> None:
+    rows, numbers, total, fares = _table(field, feed)
+    lost, doubled = max(0, feed.good - numbers), rows - numbers
+    verdict.rows += feed.rows
+    verdict.lost += lost
+    verdict.doubled += doubled
+    if lost or doubled:
+        verdict.notes.append(f"{feed.name}: {feed.good} rows expected, {rows} found, of {numbers} numbers")
+    elif fares != feed.fares or numbers != feed.good:
+        verdict.stale += 1
+        verdict.notes.append(f"{feed.name}: numbers add up to {total}, fares to {fares} instead of {feed.fares}")
+
+
+def _judge_accounts(field: Field, feed: Feed, verdict: Verdict) -> None:
+    runs = field.answer("runs", "--pipeline", feed.name, "--limit", "100000")["runs"]
+    accounts = [run["account"] for run in runs if run["status"] == "published"]
+    read = sum(account["read"] for account in accounts)
+    quarantined = sum(account["quarantined"] for account in accounts)
+    if (read, quarantined) != (feed.rows, feed.bad_rows):
+        verdict.misbooked += 1
+        verdict.notes.append(
+            f"{feed.name}: {read} rows read and {quarantined} quarantined by the books; "
+            f"{feed.rows} were fed, of which {feed.bad_rows} bad"
+        )
+
+
+def judge_words(folder: Path, verdict: Verdict) -> None:
+    """Looks for errors that nobody foresaw in all that was said."""
+    for path in sorted([*folder.glob("*.err"), *folder.glob("*.out")]):
+        text = path.read_text(errors="replace")
+        if found := UNKNOWN.search(text):
+            verdict.surprises += 1
+            verdict.notes.append(f"{path.name}: {text[max(0, found.start() - 300) : found.end() + 1500]}")
+
+
+def judge_remains(field: Field, verdict: Verdict) -> None:
+    """Processes and temporary files, once all has been told to stop."""
+    engine = field.engine()
+    left = [each for each in field.herd.members() if engine is None or each.pid != engine.pid]
+    verdict.processes_left += len(left)
+    verdict.notes += [f"process {each.pid} is left: {' '.join(each.cmdline())[:200]}" for each in left]
+    files = [Path(where) / name for where, _, names in os.walk(field.temporary) for name in names]
+    verdict.temporary_files_left += len(files)
+    verdict.notes += [f"a temporary file is left: {path}" for path in files]
