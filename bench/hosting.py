@@ -74,7 +74,7 @@ def main() -> None:
                 places = EnginePlaces.under(session.home)
                 places.folder.mkdir(parents=True)
                 os.environ[configuration.KEY_VARIABLE] = "00" * 32
-                session.statements = Inside(Engine(configuration.write(places), Limits(2 << 30, 60.0)))
+                session.statements = Inside(Engine(configuration.write(places, 3 << 30), Limits(2 << 30, 60.0)))
             session.prepare()
             session.stage_open(1, 1)
             started = time.perf_counter()

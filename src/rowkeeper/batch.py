@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 ROW_ID = "_rk_row"  # uint64; the row's address, carried by every accepted table from the check on
 RAW_LINE = "_rk_line"  # large_binary; the one column of a batch in JSON mode: a document per row
 ROW_BITS = 40
+BATCH_BYTES = 64 << 20  # of a batch, where memory is no matter
 ROWS_PER_PARTITION_MAX = 1 << ROW_BITS
 
 

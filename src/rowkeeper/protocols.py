@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 
-from rowkeeper.batch import Batch, Fingerprint, InputMode, Partition, Verdict
+from rowkeeper.batch import BATCH_BYTES, Batch, Fingerprint, InputMode, Partition, Verdict
 from rowkeeper.errors import FrameworkError
 from rowkeeper.measures import Rehearsal, StagedTable
 
@@ -87,8 +87,14 @@ class Source(Protocol):
         """
         ...
 
-    def read(self, partition: Partition, *, start_row: int, batch_rows: int, columns: Columns) -> Iterator[Batch]:
+    def read(
+        self, partition: Partition, *, start_row: int, batch_rows: int, columns: Columns, batch_bytes: int = BATCH_BYTES
+    ) -> Iterator[Batch]:
         """Reads a partition from `start_row` on, in batches of about `batch_rows`, in a fixed order.
+
+        Args:
+            batch_bytes: a batch of wide rows has fewer of them, so that it is not much larger than this (one row at
+                least).
 
         Raises:
             SourceError: it cannot be read to its end, or is no longer what the plan saw.
@@ -155,7 +161,8 @@ class Site:
     key: bytes = dataclasses.field(repr=False)
     ledger_id: str
     engine_idle_seconds: float = 60.0
-    engine_memory_bytes_max: int = 2 * 1024**3
+    engine_memory_bytes_max: int = 2 * 1024**3  # of one statement
+    engine_total_bytes_max: int = 3 * 1024**3  # of all of them, with caches and background work
     query_seconds_max: float = 300.0
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ByteSize, Field
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -45,13 +45,22 @@ class Settings(BaseSettings):
     queue_batches: Annotated[
         int, Field(gt=0, le=64, description="Batches that may wait between two stages of a run.")
     ] = 2
+    memory_max: Annotated[
+        ByteSize | None,
+        Field(
+            ge=256 * 1024**2,
+            description="Memory that the command and the embedded engine may take together, such as 700MB or 4GiB: "
+            "batches, inserts and queues are sized by it. Default: half the machine, or the control group's limit.",
+        ),
+    ] = None
     lease_seconds: Annotated[float, Field(gt=0, description="How long a silent run keeps its destination.")] = 30.0
     engine_idle_seconds: Annotated[
         float, Field(gt=0, description="The embedded engine's host goes away after so long without work.")
     ] = 60.0
     engine_memory_bytes_max: Annotated[
-        int, Field(gt=0, description="Memory that one statement of the embedded engine may take.")
-    ] = 2 * 1024**3
+        int | None,
+        Field(gt=0, description="Memory that one statement of the embedded engine may take. Default: by memory_max."),
+    ] = None
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="Lines of this level and above are logged.")
     ] = "info"

@@ -1,11 +1,14 @@
-"""Reading, checking and staging overlap: an iterator that is run ahead in a thread, with a bounded queue."""
+"""Reading, checking and staging overlap: an iterator that is run ahead in a thread, with a bounded queue.
+
+Where memory is short nothing waits in it: one stage goes on when the next has taken what it made.
+"""
 
 from __future__ import annotations
 
 import contextvars
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
@@ -13,13 +16,14 @@ Item = TypeVar("Item")
 
 
 class _Ahead(threading.Thread, Generic[Item]):
-    """Pulls an iterable in a thread and keeps at most `depth` items waiting."""
+    """Pulls an iterable in a thread and keeps at most `depth` items waiting, one while `is_tight`."""
 
-    def __init__(self, items: Iterable[Item], depth: int, name: str) -> None:
+    def __init__(self, items: Iterable[Item], depth: int, name: str, is_tight: Callable[[], bool]) -> None:
         super().__init__(name=name, daemon=True)
         self._items = items
         self._context = contextvars.copy_context()  # deadlines, and what the log's lines are about
         self._depth = depth
+        self._is_tight = is_tight
         self._waiting: deque[Item] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -45,12 +49,16 @@ class _Ahead(threading.Thread, Generic[Item]):
 
     def _put(self, item: Item) -> bool:
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or len(self._waiting) < self._depth)
+            self._changed.wait_for(lambda: self._closed or self._has_room())
             if self._closed:
                 return False
             self._waiting.append(item)
             self._changed.notify_all()
             return True
+
+    def _has_room(self) -> bool:
+        """An empty queue has room whatever is measured: somebody must go on for memory to become free."""
+        return not self._waiting or (len(self._waiting) < self._depth and not self._is_tight())
 
     def __iter__(self) -> Iterator[Item]:
         while True:
@@ -73,13 +81,18 @@ class _Ahead(threading.Thread, Generic[Item]):
 
 
 @contextmanager
-def ahead(items: Iterable[Item], depth: int, name: str) -> Iterator[Iterator[Item]]:
+def ahead(
+    items: Iterable[Item], depth: int, name: str, is_tight: Callable[[], bool] = lambda: False
+) -> Iterator[Iterator[Item]]:
     """Runs `items` in a thread of this name, at most `depth` items ahead of whoever consumes them.
+
+    Args:
+        is_tight: whether memory is short, so that no more than one may wait.
 
     What the iterable raises is raised by the iterator, after the items that came before it. When the block is
     left, for whatever reason, the thread has ended and a generator behind it is closed.
     """
-    thread = _Ahead(items, depth, name)
+    thread = _Ahead(items, depth, name, is_tight)
     thread.start()
     try:
         yield iter(thread)

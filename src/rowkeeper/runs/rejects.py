@@ -20,7 +20,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from rowkeeper.batch import ROW_ID, Batch, InputMode, Malformed, Partition, Verdict, row_ids, row_number
+from rowkeeper.batch import BATCH_BYTES, ROW_ID, Batch, InputMode, Malformed, Partition, Verdict, row_ids, row_number
 from rowkeeper.errors import BooksDiffer, SourceError
 from rowkeeper.ledger import BatchRecord
 from rowkeeper.protocols import Columns, DuplicateRow, Guarantee, Plan
@@ -172,9 +172,12 @@ class QuarantineSource:
             unchanged=tuple(each for each in offered if each.key in loaded),
         )
 
-    def read(self, partition: Partition, *, start_row: int, batch_rows: int, columns: Columns) -> Iterator[Batch]:
+    def read(
+        self, partition: Partition, *, start_row: int, batch_rows: int, columns: Columns, batch_bytes: int = BATCH_BYTES
+    ) -> Iterator[Batch]:
         """One batch per `batch_rows` rejected rows; rows that could not be read once cannot be read now."""
         del columns  # the source that read them first has seen to columns
+        del batch_bytes  # a file holds what one batch rejected, and was within it
         table = open_rejects(self.seal, str(partition.detail["file"]))
         if (table.schema.metadata or {}).get(MODE_KEY) != self.mode.value.encode():
             readable: pa.Array[Any] = pa.array([False] * table.num_rows)

@@ -22,9 +22,9 @@ from rowkeeper.runs.hold import Hold
 from rowkeeper.runs.interrupt import finished_first
 from rowkeeper.runs.rejects import Rejects, rejects_of, seal_rejects
 from rowkeeper.runs.report import Progress
+from rowkeeper.runs.sizing import Gauge
 from rowkeeper.runs.transforming import apply_transform
 
-INSERT_BYTES = 64 << 20
 ON_ERROR = (SourceError, TransformError)  # faults of one partition, which others need not share
 INSERT_SECONDS = 5.0
 
@@ -103,6 +103,8 @@ class Stager:
         self._material = material
         self._partitions = {each.ordinal: each for each in partitions}
         self._replaces = replaces
+        self._sizes = held.workspace.sizes
+        self._gauge = Gauge(self._sizes.command_bytes)
         self._contract = material.contract  # the checking thread's own
         self._schema = material.contract.schema
         self._accounts = {each.ordinal: each.account for each in partitions}
@@ -112,14 +114,16 @@ class Stager:
     def stage_all(self) -> None:
         """Reads and stages every partition to its end.
 
-        Reading and checking run ahead in threads of their own, a bounded number of batches each.
+        Reading and checking run ahead in threads of their own, a bounded number of batches each, and less where
+        memory is short.
         """
-        depth = self._held.workspace.settings.queue_batches
+        depth, tight = self._sizes.queue_batches, self._gauge.tight
+        rows, size = self._held.workspace.settings.insert_rows, self._sizes.insert_bytes
         with (
-            ahead(self._read(), depth, "rowkeeper-read") as read,
-            ahead(self._check(read), depth, "rowkeeper-check") as checked,
+            ahead(self._read(), depth, "rowkeeper-read", tight) as read,
+            ahead(self._check(read), depth, "rowkeeper-check", tight) as checked,
         ):
-            for items in _together(checked, self._held.workspace.settings.insert_rows):
+            for items in _together(checked, rows, size):
                 with finished_first():
                     self._stage([item for item in items if isinstance(item, _Checked)])
                     for item in items:
@@ -150,7 +154,8 @@ class Stager:
             batches = self._material.source.read(
                 partition.partition,
                 start_row=partition.next_row,
-                batch_rows=self._held.workspace.settings.batch_rows,
+                batch_rows=self._sizes.batch_rows,
+                batch_bytes=self._sizes.batch_bytes,
                 columns=self._material.columns,
             )
             for batch in batches:
@@ -283,7 +288,9 @@ class Stager:
         )
 
 
-def _together(items: Iterator[_Checked | _Read | _Failed], rows_min: int) -> Iterator[list[_Checked | _Read | _Failed]]:
+def _together(
+    items: Iterator[_Checked | _Read | _Failed], rows_min: int, bytes_max: int
+) -> Iterator[list[_Checked | _Read | _Failed]]:
     """Items whose rows go in one insert: each insert makes a part of the table, and many small parts cost more than
     all else. Nobody waits longer than `INSERT_SECONDS` for more rows, and small files share an insert.
     """
@@ -292,14 +299,14 @@ def _together(items: Iterator[_Checked | _Read | _Failed], rows_min: int) -> Ite
     since = time.monotonic()
     for item in items:
         if isinstance(item, _Checked):
-            if rows and item.rows.schema.names != _names(held):
+            if rows and (item.rows.schema.names != _names(held) or size + item.nbytes > bytes_max):
                 yield held
                 held, rows, size = [], 0, 0
             if not rows:
                 since = time.monotonic()
             rows, size = rows + item.rows_read, size + item.nbytes
         held.append(item)
-        if rows >= rows_min or size >= INSERT_BYTES or time.monotonic() - since >= INSERT_SECONDS:
+        if rows >= rows_min or size >= bytes_max or time.monotonic() - since >= INSERT_SECONDS:
             yield held
             held, rows, size = [], 0, 0
     if held:

@@ -11,6 +11,7 @@ from rowkeeper.ledger import Ledger
 from rowkeeper.protocols import Site
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.runs.journal import journal_kept, log_breaker, log_try
+from rowkeeper.runs.sizing import Sizes, sizes_of
 from rowkeeper.security.sealing import Seal
 from rowkeeper.security.statefolder import StateFolder, open_state_folder
 from rowkeeper.settings import Settings
@@ -21,6 +22,7 @@ class Workspace:
     """Everything that the life of a run needs besides the pipeline.
 
     Attributes:
+        sizes: how much memory each part of a run may take.
         site: what a destination is told of it.
         quarantine: seals and opens the files of rejected rows.
         samples: seals and opens what quality gates and profiles show of staged rows.
@@ -30,6 +32,7 @@ class Workspace:
     settings: Settings
     folder: StateFolder
     ledger: Ledger
+    sizes: Sizes
     site: Site
     quarantine: Seal
     samples: Seal
@@ -40,16 +43,18 @@ class Workspace:
     def open(cls, settings: Settings) -> Iterator[Self]:
         """Opens the state folder and the ledger, making them at first use, and closes them again."""
         folder = open_state_folder(settings.home, settings.key_file)
+        sizes = sizes_of(settings)
         with journal_kept(settings, folder), Ledger.open(settings.ledger_url, folder.path) as ledger:
             site = Site(
                 home=folder.path,
                 key=folder.key,
                 ledger_id=ledger.id,
                 engine_idle_seconds=settings.engine_idle_seconds,
-                engine_memory_bytes_max=settings.engine_memory_bytes_max,
+                engine_memory_bytes_max=sizes.statement_bytes,
+                engine_total_bytes_max=sizes.engine_bytes,
                 query_seconds_max=settings.query_seconds_max,
             )
             seal = Seal(folder.key, "quarantine", folder.path / "quarantine")
             samples = Seal(folder.key, "samples", folder.path / "samples")
             calls = Calls(store=ledger.breakers, listeners=[log_breaker], observers=[log_try])
-            yield cls(settings, folder, ledger, site, seal, samples, calls)
+            yield cls(settings, folder, ledger, sizes, site, seal, samples, calls)

@@ -43,6 +43,13 @@ NOT_SETTINGS = {
     "user",
     "wait_end_of_query",
 }
+# What does not fit into memory would go to files, which chDB cannot encrypt (it knows no `tmp_policy`): values of
+# encrypted tables would lie there in the clear. The statement fails instead.
+SPILLING = tuple(
+    f"max_bytes_{measure}before_external_{work}"
+    for work in ("distinct", "group_by", "join", "sort")
+    for measure in ("", "ratio_")
+)
 SETTING = re.compile(r"[a-z][a-z0-9_]*")
 INSERT_BODY = re.compile(r"\s*INSERT\s+INTO\b(?!.*\bSELECT\b).*\bFORMAT\s+(\w+)\s*;?\s*$", re.IGNORECASE | re.DOTALL)
 CODE = re.compile(r"Code: (\d+)")
@@ -119,6 +126,7 @@ class Engine:
                     raise EngineError(CODE_BAD_ARGUMENT, "Code: 36. DB::Exception: a setting's name is malformed")
                 chosen[name] = value
         chosen["max_memory_usage"] = self._limits.memory_bytes_max
+        chosen.update(dict.fromkeys(SPILLING, 0))
         if not writes:
             chosen["max_execution_time"] = self._limits.query_seconds_max
             chosen["allow_experimental_eval_table_function"] = 0  # it runs SQL that nobody has looked at

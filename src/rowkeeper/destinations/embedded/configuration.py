@@ -24,6 +24,13 @@ CONFIG = """<clickhouse>
   </storage_configuration>
   <user_directories><users_xml><path>{users}</path></users_xml></user_directories>
   <logger><level>none</level></logger>
+  <max_server_memory_usage>{total_bytes}</max_server_memory_usage>
+  <mark_cache_size>{cache_bytes}</mark_cache_size>
+  <primary_index_cache_size>{cache_bytes}</primary_index_cache_size>
+  <merge_tree>
+    <max_parts_to_merge_at_once>{merged_parts}</max_parts_to_merge_at_once>
+    <merge_max_block_size_bytes>{merged_bytes}</merge_max_block_size_bytes>
+  </merge_tree>
   <database_atomic_delay_before_drop_table_sec>1</database_atomic_delay_before_drop_table_sec>
 </clickhouse>
 """
@@ -44,7 +51,18 @@ USERS = """<clickhouse>
 """
 
 
-def write(places: EnginePlaces) -> str:
+# Both caches may take 5 GB by default, whatever the machine.
+CACHE_SHARE = 20
+# A merge holds about two granules (of 10 MB, where rows are wide) of each of its parts: by default of up to 100 parts.
+# Fewer than five are not thought worth a merge.
+MERGED_PART_BYTES = 20 << 20
+MERGE_SHARE = 4
+MERGED_PARTS_MIN, MERGED_PARTS_MAX = 5, 100
+MERGED_BYTES_SHARE = 100
+MERGED_BYTES_MAX = 10 << 20
+
+
+def write(places: EnginePlaces, total_bytes_max: int) -> str:
     """Writes the configuration, and returns what chDB is to connect to."""
     for folder in (places.data, places.disk):
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -53,7 +71,16 @@ def write(places: EnginePlaces) -> str:
     _replace(
         config,
         CONFIG.format(
-            disk=escape(str(places.disk)), users=escape(str(users)), variable=KEY_VARIABLE, policy=STORAGE_POLICY
+            disk=escape(str(places.disk)),
+            users=escape(str(users)),
+            variable=KEY_VARIABLE,
+            policy=STORAGE_POLICY,
+            total_bytes=total_bytes_max,
+            cache_bytes=total_bytes_max // CACHE_SHARE,
+            merged_parts=max(
+                MERGED_PARTS_MIN, min(total_bytes_max // MERGE_SHARE // MERGED_PART_BYTES, MERGED_PARTS_MAX)
+            ),
+            merged_bytes=min(total_bytes_max // MERGED_BYTES_SHARE, MERGED_BYTES_MAX),
         ),
     )
     return f"{places.data}?config-file={config}"

@@ -114,7 +114,7 @@ def _open(places: EnginePlaces, order: dict[str, Any]) -> Engine:
     os.environ[configuration.KEY_VARIABLE] = order["disk_key"]
     try:
         limits = Limits(int(order["memory_bytes_max"]), float(order["query_seconds_max"]))
-        return Engine(configuration.write(places), limits)
+        return Engine(configuration.write(places, int(order["total_bytes_max"])), limits)
     finally:
         del os.environ[configuration.KEY_VARIABLE]
 

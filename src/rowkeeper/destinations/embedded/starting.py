@@ -81,6 +81,7 @@ def _start(places: EnginePlaces, site: Site) -> None:
         "disk_key": derive(site.key, "engine disk").hex(),
         "idle_seconds": site.engine_idle_seconds,
         "memory_bytes_max": site.engine_memory_bytes_max,
+        "total_bytes_max": site.engine_total_bytes_max,
         "query_seconds_max": site.query_seconds_max,
     }
     with _log(places.log) as log:

@@ -142,6 +142,7 @@ class CsvFile:
     Attributes:
         names: the columns; `keep` are those that are read.
         header_lines: lines that the header takes.
+        batch_bytes: where that is little, blocks are smaller too: some of them are read ahead.
     """
 
     name: str
@@ -150,13 +151,14 @@ class CsvFile:
     header_lines: int
     keep: Sequence[str]
     dialect: Dialect
+    batch_bytes: int
 
     def pieces(self) -> Iterator[Piece]:
         """The rows, some thousands at a time. A row longer than a block makes the reading start over with larger ones.
 
         Raises SourceError for a wrong encoding, a quote that is never closed, or a row beyond `ROW_BYTES_MAX`.
         """
-        done, block_bytes = 0, BLOCK_BYTES
+        done, block_bytes = 0, min(BLOCK_BYTES, self.batch_bytes)
         while True:
             try:
                 for piece in map(functools.partial(_after, done), _Reading(self, block_bytes).pieces()):

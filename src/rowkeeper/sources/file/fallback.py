@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from rowkeeper.batch import Batch, InputMode, Partition
+from rowkeeper.batch import BATCH_BYTES, Batch, InputMode, Partition
 from rowkeeper.errors import SourceChanged, SourceError
 from rowkeeper.protocols import Columns, Guarantee, Plan
 from rowkeeper.resilience.degrading import degraded
@@ -86,16 +86,19 @@ class FallbackSource:
                 found.append(_marked(twin))
         return dataclasses.replace(plan, load=(*plan.load, *found), failed=failed)
 
-    def read(self, partition: Partition, *, start_row: int, batch_rows: int, columns: Columns) -> Iterator[Batch]:
+    def read(
+        self, partition: Partition, *, start_row: int, batch_rows: int, columns: Columns, batch_bytes: int = BATCH_BYTES
+    ) -> Iterator[Batch]:
         """Reads a partition where it was found, and goes on in the other place if that fails."""
+        options: dict[str, Any] = {"batch_rows": batch_rows, "columns": columns, "batch_bytes": batch_bytes}
         first, second = self.primary, self.replica
         if partition.detail.get(REPLICA):
             assert isinstance(second, FilesSource)
-            yield from second.read(partition, start_row=start_row, batch_rows=batch_rows, columns=columns)
+            yield from second.read(partition, start_row=start_row, **options)
             return
         row = start_row
         try:
-            for batch in first.read(partition, start_row=start_row, batch_rows=batch_rows, columns=columns):
+            for batch in first.read(partition, start_row=start_row, **options):
                 row = batch.next_row
                 yield batch
         except SourceError as error:
@@ -106,7 +109,7 @@ class FallbackSource:
         else:
             return
         assert isinstance(second, FilesSource)
-        yield from second.read(twin, start_row=row, batch_rows=batch_rows, columns=columns)
+        yield from second.read(twin, start_row=row, **options)
 
 
 def _of_replica(plan: Plan) -> Plan:

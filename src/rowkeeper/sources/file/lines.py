@@ -20,7 +20,7 @@ CHUNK_BYTES = 1 << 20  # larger ones are new pages each time, and those take lon
 WIDE_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-def pieces(name: str, reopen: Reopen, encoding: str = "utf-8") -> Iterator[Piece]:
+def pieces(name: str, reopen: Reopen, encoding: str, batch_bytes: int) -> Iterator[Piece]:
     """The lines of a file, some thousands at a time. Blank lines are no rows, but are counted as lines.
 
     Raises SourceError for a line of more than `ROW_BYTES_MAX`, and for text of another encoding.
@@ -29,7 +29,7 @@ def pieces(name: str, reopen: Reopen, encoding: str = "utf-8") -> Iterator[Piece
     pending: list[bytes] = []  # the beginning of a line whose end was not read yet
     pending_bytes = 0
     with _utf8(name, reopen, encoding) as stream:
-        while chunk := stream.read(CHUNK_BYTES):
+        while chunk := stream.read(min(CHUNK_BYTES, batch_bytes)):
             cut = chunk.rfind(b"\n") + 1
             if cut:
                 piece, lines = _piece(name, b"".join((*pending, chunk[: cut - 1])), line, row)

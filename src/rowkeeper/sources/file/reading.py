@@ -19,7 +19,6 @@ from rowkeeper.sources.file.delimited import CsvFile, Dialect, Piece
 from rowkeeper.sources.file.opening import DAMAGES, damaged, opened
 from rowkeeper.sources.file.store import Store
 
-BATCH_BYTES_MAX = 64 << 20
 NAME_NEAR = 0.75  # `nmae` is meant to be `name`; James is a person
 UNITS = {InputMode.JSON: "line"}
 MODES = {"csv": InputMode.STRINGS, "ndjson": InputMode.JSON, "parquet": InputMode.PYTHON}
@@ -34,10 +33,11 @@ class Reading:
     dialect: Dialect
     columns: Columns
     batch_rows: int
+    batch_bytes: int
     start_row: int
 
     def batches(self) -> Iterator[Batch]:
-        """Batches of about `batch_rows` rows and `BATCH_BYTES_MAX`, the last of them held back until the file is
+        """Batches of at most about `batch_rows` rows and `batch_bytes`, the last of them held back until the file is
         known to be the one that the plan saw.
 
         Raises SourceError if it changed, or cannot be read to its end.
@@ -69,10 +69,14 @@ class Reading:
         for whole in self._pieces():
             if whole.next_row <= self.start_row:
                 continue
-            for part in _parts(whole.since(self.start_row), self.batch_rows):
+            for part in _parts(whole.since(self.start_row), self.batch_rows, self.batch_bytes):
+                part_bytes = part.table.nbytes
+                if collected and collected_bytes + part_bytes > self.batch_bytes:
+                    yield _batch(collected, self.partition.key, mode, first)
+                    first, collected, collected_bytes = collected[-1].next_row, [], 0
                 collected.append(part)
-                collected_bytes += part.table.nbytes
-                if part.next_row - first >= self.batch_rows or collected_bytes > BATCH_BYTES_MAX:
+                collected_bytes += part_bytes
+                if part.next_row - first >= self.batch_rows:
                     yield _batch(collected, self.partition.key, mode, first)
                     first, collected, collected_bytes = part.next_row, [], 0
         if collected and collected[-1].next_row > first:
@@ -81,12 +85,12 @@ class Reading:
     def _pieces(self) -> Iterator[Piece]:
         name, detail = self.partition.key, self.partition.detail
         if detail["format"] == "ndjson":
-            yield from lines.pieces(name, self._open, self.dialect.encoding)
+            yield from lines.pieces(name, self._open, self.dialect.encoding, self.batch_bytes)
         elif detail["format"] == "csv":
             with self._open() as stream:
                 names, header_lines = delimited.header_of(name, stream, self.dialect)
             keep = columns_to_keep(name, names, self.columns)
-            yield from CsvFile(name, self._open, names, header_lines, keep, self.dialect).pieces()
+            yield from CsvFile(name, self._open, names, header_lines, keep, self.dialect, self.batch_bytes).pieces()
         else:
             seekable = not detail["compression"] and detail["member"] is None
             with self._open() as stream:
@@ -94,7 +98,13 @@ class Reading:
             delimited.refuse_twice(name, names)
             keep = columns_to_keep(name, names, self.columns)
             yield from columnar.pieces(
-                name, self._open, keep, seekable=seekable, batch_rows=self.batch_rows, start_row=self.start_row
+                name,
+                self._open,
+                keep,
+                seekable=seekable,
+                batch_rows=self.batch_rows,
+                batch_bytes=self.batch_bytes,
+                start_row=self.start_row,
             )
 
     @contextmanager
@@ -154,8 +164,10 @@ def _near(names: Sequence[str], wanted: Iterable[str]) -> str:
     return ""
 
 
-def _parts(piece: Piece, rows: int) -> Iterator[Piece]:
-    """A piece in parts of at most so many rows."""
+def _parts(piece: Piece, rows: int, size: int) -> Iterator[Piece]:
+    """A piece in parts of at most so many rows, and of about so many bytes."""
+    if piece.table.nbytes > size:
+        rows = max(1, min(rows, piece.table.num_rows * size // piece.table.nbytes))
     if piece.table.num_rows <= rows:
         yield piece
         return

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from rowkeeper.batch import Batch, InputMode, Partition
+from rowkeeper.batch import BATCH_BYTES, Batch, InputMode, Partition
 from rowkeeper.errors import DeclarationError, FrameworkError, SourceChanged, SourceError
 from rowkeeper.protocols import Columns, Guarantee, Plan
 from rowkeeper.sources.file import identity
@@ -93,10 +93,12 @@ class FilesSource:
             failed=dict(sorted(failed.items())),
         )
 
-    def read(self, partition: Partition, *, start_row: int, batch_rows: int, columns: Columns) -> Iterator[Batch]:
+    def read(
+        self, partition: Partition, *, start_row: int, batch_rows: int, columns: Columns, batch_bytes: int = BATCH_BYTES
+    ) -> Iterator[Batch]:
         """Reads one file. What is yielded last was still the file that the plan saw."""
         dialect = Dialect(self.delimiter, self.encoding, self.null_values)
-        return Reading(self._store, partition, dialect, columns, batch_rows, start_row).batches()
+        return Reading(self._store, partition, dialect, columns, batch_rows, batch_bytes, start_row).batches()
 
     @property
     def _store(self) -> Store:
