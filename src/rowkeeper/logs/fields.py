@@ -50,6 +50,7 @@ FIELDS = {
     "before": "state before",
     "after": "state after",
     "token": "the lease's fencing token",
+    "instead": "what was done in the place of what should have been",
     "note": "a sentence about a run, as it is in the ledger",
     # what went wrong
     "code": "of the error: rowkeeper errors CODE explains it",

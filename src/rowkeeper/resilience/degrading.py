@@ -29,7 +29,7 @@ def collecting() -> Iterator[list[str]]:
 
 def degraded(what: str, error: BaseException) -> None:
     """Notes what was done instead of what should have been, and why. Names and causes, no values."""
-    log.warning("degraded", done=what, **{f"cause_{key}": value for key, value in failure(error).items()})
+    log.warning("degraded", **{**failure(error), "instead": what})
     found = _collected.get()
     if found is not None:
         why = error.what if isinstance(error, FrameworkError) else type(error).__name__

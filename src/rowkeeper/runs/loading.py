@@ -177,7 +177,7 @@ class _Load:
             replaces_all=self._replaces_all,
             drop_rows=[each for rows in self._replaced(plan, loaded).values() for each in rows],
             gates=[gate.name for gate in self._gates],
-            failed={key: error.document() for key, error in plan.failed.items()},
+            failed={key: document(error) for key, error in plan.failed.items()},
         )
         held.session.stage_open(run.run, held.lease.token)
         return run

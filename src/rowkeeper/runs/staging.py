@@ -14,6 +14,7 @@ from rowkeeper.batch import ROW_ID, Account, Batch, RuleCount, row_ids
 from rowkeeper.errors import PipelineError, SourceError, TransformError
 from rowkeeper.ledger import BatchRecord, RunPartition, RunRecord
 from rowkeeper.logs import about, failure, logger
+from rowkeeper.logs.failure import document
 from rowkeeper.pipeline import Transform
 from rowkeeper.protocols import Columns, Contract, Source, StagedRows
 from rowkeeper.resilience.failpoints import failpoint
@@ -262,9 +263,8 @@ class Stager:
             for each in self._held.ledger.batches(run)
             if each.partition_ordinal == item.ordinal and each.quarantine_file
         ]
-        document = item.error.document()
         keeps = self._replaces.get(key, ())
-        self._held.ledger.note_partition_failed(self._held.lease, run, item.ordinal, document, keeps=keeps)
+        self._held.ledger.note_partition_failed(self._held.lease, run, item.ordinal, document(item.error), keeps=keeps)
         failpoint("run.after_partition_failed")
         self._held.session.stage_withdraw(item.ordinal)
         for name in files:
