@@ -23,6 +23,7 @@
     │   ├── EngineDied              RK-3001  the embedded ClickHouse went away in mid-work
     │   ├── EngineDown              RK-3002  the embedded ClickHouse does not start
     │   ├── QueryError              RK-3003  SQL that somebody typed was refused
+    │   ├── EngineMemory            RK-3004  a statement needed more memory than the engine may take
     │   ├── DiskFull                RK-3101  there was no room left to write, or the disk failed
     │   ├── StateError              RK-3201  the state folder cannot be used as it is
     │   │   └── NewerState          RK-3202  a newer version of Rowkeeper made it
@@ -336,7 +337,7 @@ class EngineDied(DatabaseError):  # noqa: N818 - reads as what happened
     retryable = True
     advice = (
         "Run again: what was staged is kept, and the next command asks the table what took effect. If it dies again "
-        "and again, it may have run out of memory (ROWKEEPER_ENGINE_MEMORY_BYTES_MAX); engine/host.log has its last "
+        "and again, it may have run out of memory (ROWKEEPER_MEMORY_MAX); engine/host.log has its last "
         "words."
     )
 
@@ -358,6 +359,17 @@ class QueryError(DatabaseError):
     advice = (
         "The sentence is ClickHouse's own. Typed SQL reads tables and nothing else: statements that write, and "
         "functions that reach files, sockets or Python are refused."
+    )
+
+
+class EngineMemory(DatabaseError):  # noqa: N818 - reads as what happened
+    """A statement needed more memory than the embedded ClickHouse may take."""
+
+    code = "RK-3004"
+    advice = (
+        "Give it more: ROWKEEPER_MEMORY_MAX is for command and engine together, and half the machine by default. "
+        "Nothing is swapped to files instead: they would not be encrypted. An engine that is up keeps the limit it was "
+        "started with, until it has been idle for ROWKEEPER_ENGINE_IDLE_SECONDS."
     )
 
 

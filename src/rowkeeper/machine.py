@@ -1,7 +1,7 @@
 """What this machine grants the process: memory and processors, within its control group (v1 or v2) and affinity.
 
 Read from `/proc` and `/sys` at the moment of asking; nothing is kept. A limit of a group above counts as well: the
-smallest one is what the kernel enforces.
+smallest one is what the kernel enforces. Imports next to nothing: it is asked before anything else is loaded.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-
-import psutil
 
 UNLIMITED_BYTES = 1 << 60  # what cgroup v1 writes for "no limit" is near 2^63
 ROOT = Path("/")
@@ -34,7 +32,7 @@ class MemoryGroup:
 def memory_bytes(root: Path = ROOT) -> int:
     """What a run may take where nobody says otherwise: the control group's limit, or half the machine."""
     group = memory_group(root)
-    half = psutil.virtual_memory().total // 2
+    half = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     return half if group is None else min(half, group.limit_bytes)
 
 

@@ -53,6 +53,14 @@ class Settings(BaseSettings):
             "batches, inserts and queues are sized by it. Default: half the machine, or the control group's limit.",
         ),
     ] = None
+    disk_free_min: Annotated[
+        ByteSize | None,
+        Field(
+            ge=0,
+            description="What stays free on the state folder's disk: a run stops before it takes that, and can go on. "
+            "Default: 256 MB, or a twentieth of a disk of less than 5 GB.",
+        ),
+    ] = None
     lease_seconds: Annotated[float, Field(gt=0, description="How long a silent run keeps its destination.")] = 30.0
     engine_idle_seconds: Annotated[
         float, Field(gt=0, description="The embedded engine's host goes away after so long without work.")

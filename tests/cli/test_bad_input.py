@@ -10,6 +10,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import zipfile
@@ -306,12 +307,34 @@ def test_a_disk_that_fills_up_while_staging(own_arena: Arena):
     own_arena.write("full/a.csv", "id,text\n" + rows)
     file = write_pipeline(own_arena, "full", "full/*.csv")
     with mounted(own_arena.home, "size=30m,mode=700"):
-        outcome = own_arena.run("run", file, env={"ROWKEEPER_BATCH_ROWS": "50000"})
+        taken = {"ROWKEEPER_BATCH_ROWS": "50000", "ROWKEEPER_DISK_FREE_MIN": "0"}
+        outcome = own_arena.run("run", file, env=taken)
         one_clear_error(outcome, 1, "no room left", "free some space")
         subprocess.run(["mount", "-o", "remount,size=500m", str(own_arena.home)], check=True)
         report = own_arena.run("run", file, "--json", env={"ROWKEEPER_BATCH_ROWS": "50000"}).json
         assert report["account"]["committed"] == 400_000
         assert own_arena.ok("verify", file)["sound"]
+        own_arena.kill_host()
+
+
+@needs_root
+def test_a_run_stops_before_the_disk_is_full(own_arena: Arena):
+    """While some is still free, with one clear error; with room again it goes on where it stopped."""
+    rows = "".join(f"{number},{os.urandom(40).hex()}\n" for number in range(400_000))
+    own_arena.write("room/a.csv", "id,text\n" + rows)
+    file = write_pipeline(own_arena, "room", "room/*.csv")
+    kept = {"ROWKEEPER_BATCH_ROWS": "50000", "ROWKEEPER_INSERT_ROWS": "50000", "ROWKEEPER_DISK_FREE_MIN": "20MB"}
+    with mounted(own_arena.home, "size=45m,mode=700"):
+        outcome = own_arena.run("run", file, env=kept)
+        one_clear_error(outcome, 1, "no room left to go on: .* 20 MB of which stay free", "ROWKEEPER_DISK_FREE_MIN")
+        assert shutil.disk_usage(own_arena.home).free >= 20_000_000
+        (stopped,) = own_arena.ok("runs")["runs"]
+        assert stopped["status"] == "interrupted"
+        subprocess.run(["mount", "-o", "remount,size=500m", str(own_arena.home)], check=True)
+        report = own_arena.run("run", file, "--json", env=kept).json
+        assert report["run"] == stopped["run"]
+        assert any("goes on" in note for note in report["notes"])
+        assert report["account"]["committed"] == 400_000
         own_arena.kill_host()
 
 

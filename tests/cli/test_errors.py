@@ -34,6 +34,7 @@ CODES = {
     "EngineDied": "RK-3001",
     "EngineDown": "RK-3002",
     "QueryError": "RK-3003",
+    "EngineMemory": "RK-3004",
     "DiskFull": "RK-3101",
     "StateError": "RK-3201",
     "NewerState": "RK-3202",

@@ -23,6 +23,7 @@ from rowkeeper.runs.hold import Hold
 from rowkeeper.runs.interrupt import finished_first
 from rowkeeper.runs.rejects import Rejects, rejects_of, seal_rejects
 from rowkeeper.runs.report import Progress
+from rowkeeper.runs.room import check_room
 from rowkeeper.runs.sizing import Gauge
 from rowkeeper.runs.transforming import apply_transform
 
@@ -205,6 +206,8 @@ class Stager:
             self.columns = self._held.session.evolve(schema)
             self._schema = schema
         if rows.num_rows:
+            workspace = self._held.workspace
+            check_room(workspace.site.home, rows.nbytes, workspace.settings.disk_free_min)
             failpoint("run.before_stage")
             began = time.monotonic()
             self._held.session.stage(rows)

@@ -11,7 +11,7 @@ from rowkeeper.ledger import Ledger
 from rowkeeper.protocols import Site
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.runs.journal import journal_kept, log_breaker, log_try
-from rowkeeper.runs.sizing import Sizes, sizes_of
+from rowkeeper.runs.sizing import Sizes, save_memory, sizes_of
 from rowkeeper.security.sealing import Seal
 from rowkeeper.security.statefolder import StateFolder, open_state_folder
 from rowkeeper.settings import Settings
@@ -44,6 +44,7 @@ class Workspace:
         """Opens the state folder and the ledger, making them at first use, and closes them again."""
         folder = open_state_folder(settings.home, settings.key_file)
         sizes = sizes_of(settings)
+        save_memory(sizes)
         with journal_kept(settings, folder), Ledger.open(settings.ledger_url, folder.path) as ledger:
             site = Site(
                 home=folder.path,

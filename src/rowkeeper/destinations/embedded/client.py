@@ -13,7 +13,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from rowkeeper.destinations.embedded.places import EnginePlaces
 from rowkeeper.destinations.embedded.starting import connect, ensure_host
-from rowkeeper.errors import DatabaseError, DiskFull, EngineDied, FrameworkError
+from rowkeeper.errors import DatabaseError, DiskFull, EngineDied, EngineMemory, FrameworkError
 from rowkeeper.protocols import Site
 from rowkeeper.resilience.deadline import exceeded, remaining
 from rowkeeper.resilience.sockets import bounded
@@ -26,6 +26,7 @@ ATTEMPTS = 3
 OUT_OF_SPACE = re.compile(r"No space left|NOT_ENOUGH_SPACE|ENOSPC|Code: 243\b")
 CODE_NOT_ENOUGH_SPACE = 243
 CODE_TIMEOUT_EXCEEDED = 159
+CODE_MEMORY_LIMIT_EXCEEDED = 241
 # A statement ends when the engine says so: giving up on one that goes on would look like an engine that died. Only a
 # deadline ends it sooner, at the engine first (`max_execution_time`) and then at the socket.
 ANSWER_SECONDS_MAX = 7 * 24 * 3600
@@ -98,6 +99,12 @@ def explain(error: Exception) -> FrameworkError:
     left = remaining()
     if left is not None and (code == CODE_TIMEOUT_EXCEEDED or left <= 0):
         return exceeded()
+    if code == CODE_MEMORY_LIMIT_EXCEEDED:
+        return EngineMemory(
+            "the embedded ClickHouse would have needed more memory than it may take",
+            hint="let it have more: ROWKEEPER_MEMORY_MAX; rowkeeper doctor shows the limits",
+            context={"clickhouse": "MEMORY_LIMIT_EXCEEDED"},
+        )
     if code is None and "DB::Exception" not in text:  # no answer at all
         return EngineDied(
             "the embedded ClickHouse went away in mid-work",

@@ -16,7 +16,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from rowkeeper.destinations.embedded.client import engine_client, explain
-from rowkeeper.errors import EngineDied, QueryError
+from rowkeeper.errors import EngineDied, EngineMemory, QueryError
 from rowkeeper.protocols import Site
 
 
@@ -50,7 +50,7 @@ class ReadClient:
             result = self._client.query(sql, tz_mode="aware")
         except (OSError, urllib3.exceptions.HTTPError, ClickHouseError) as error:
             explained = explain(error)
-            if isinstance(explained, EngineDied):
+            if isinstance(explained, (EngineDied, EngineMemory)):
                 raise explained from error
             raise QueryError(said(error), hint=_hint(str(error))) from error
         columns = tuple((name, kind.name) for name, kind in zip(result.column_names, result.column_types, strict=True))

@@ -1,0 +1,27 @@
+"""What the embedded engine may take, and what it does with what does not fit."""
+
+from __future__ import annotations
+
+from tests.arena import Arena
+
+GROUPED = "SELECT count() FROM (SELECT concat('canary-', toString(number)) AS text FROM numbers(6000000) GROUP BY text)"
+
+
+def test_what_does_not_fit_into_memory_is_refused_and_never_written_in_the_clear(own_arena: Arena):
+    """ClickHouse would group in files, which chDB does not encrypt; the error names the setting."""
+    env = {"ROWKEEPER_MEMORY_MAX": "600MiB"}
+    refused = own_arena.run("query", GROUPED, env=env)
+    assert refused.status == 1
+    assert "RK-3004" in refused.stderr
+    assert "ROWKEEPER_MEMORY_MAX" in refused.stderr
+    spilled = own_arena.run(
+        "query", "SELECT sum(value) FROM system.events WHERE event LIKE 'External%'", "--json", env=env
+    )
+    assert spilled.json["rows"] == [["0"]] or spilled.json["rows"] == [[0]]
+
+
+def test_a_client_cannot_ask_for_files_either(own_arena: Arena):
+    """The settings that would allow them are set last, and SQL cannot change them."""
+    refused = own_arena.run("query", GROUPED + " SETTINGS max_bytes_before_external_group_by = 1000000")
+    assert refused.status == 1
+    assert "max_bytes_before_external_group_by" in refused.stderr
