@@ -65,3 +65,19 @@ def test_wrong_fallbacks_are_refused(arena: Arena):
         refused = arena.run("run", "wrong.py")
         assert refused.status == 2, refused
         assert "fall back" in refused.stderr
+
+
+def test_a_profile_that_cannot_be_stored_fails_no_run(arena: Arena):
+    """Something else is where the profiles should lie: the run is published, and says what was left out."""
+    arena.write("plain.py", PIPELINE.format(name="plain", options="", gates="", on_error="stop"))
+    arena.write("plain/a.csv", trips(0, 40))
+    arena.ok("runs")
+    shutil.rmtree(arena.home / "samples", ignore_errors=True)
+    (arena.home / "samples").write_text("in the way")
+    try:
+        report = arena.ok("run", "plain.py")
+        assert report["status"] == "published"
+        assert report["degraded"][0].startswith("the profile of the columns was left out: ")
+        assert arena.ok("verify", "plain.py")["sound"]
+    finally:
+        (arena.home / "samples").unlink()

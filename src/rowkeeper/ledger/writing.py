@@ -315,7 +315,7 @@ class Scribe:
         lease: Lease,
         run: int,
         results: Sequence[GateResult],
-        profile: ProfileRecord,
+        profile: ProfileRecord | None,
         error: Mapping[str, Any] | None,
     ) -> None:
         """Notes what the quality gates said of the staged rows, and their profile; with an error, holds the run."""
@@ -326,7 +326,8 @@ class Scribe:
                 values = {**dataclasses.asdict(result), "attempt": attempt, "position": position}
                 connection.execute(insert(gate_results).values(**values))
             connection.execute(delete(profiles).where(profiles.c.run == run))
-            connection.execute(insert(profiles).values(**dataclasses.asdict(profile)))
+            if profile is not None:
+                connection.execute(insert(profiles).values(**dataclasses.asdict(profile)))
             if error is not None:
                 _set(connection, run, status=RunStatus.HELD.value, error=dict(error), finished_at=self._clock())
 

@@ -16,6 +16,7 @@ from rowkeeper.errors import GateError
 from rowkeeper.ledger import GateResult, Override, ProfileRecord, RunRecord
 from rowkeeper.logs import logger
 from rowkeeper.quality import Gate, Judged, Past, Profile, Severity, Status, judge
+from rowkeeper.resilience.degrading import optional
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.runs.hold import Hold
 from rowkeeper.runs.publishing import change_of
@@ -36,18 +37,25 @@ def judge_run(held: Hold, run: RunRecord, gates: Sequence[Gate], classified: fro
     judged, profile = judge(gates, held.session.staged(change_of(run)), _past(held, run, now), classified)
     failpoint("gate.after_judging")
     results = [_result(held, run, number, each, now) for number, each in enumerate(judged)]
-    name = f"{run.run}/profile-{held.lease.token}.sealed"
-    digest = held.workspace.samples.write(name, json.dumps(profile.as_dict()).encode())
+    stored = _stored(held, run, profile, now)
     failpoint("gate.after_samples")
     error = _refusal(run, judged, held.ledger.override(run.run))
     failed = sum(each.status is Status.FAILED for each in judged)
     log.info("gates asked", passed=sum(each.status is Status.PASSED for each in judged), failed=failed)
     document = None if error is None else error.document()
-    held.ledger.note_quality(
-        held.lease, run.run, results, ProfileRecord(run.run, profile.rows, name, digest, now), document
-    )
+    held.ledger.note_quality(held.lease, run.run, results, stored, document)
     if error is not None:
         raise error
+
+
+def _stored(held: Hold, run: RunRecord, profile: Profile, now: datetime) -> ProfileRecord | None:
+    """The profile, sealed away; a run can do without it."""
+    name = f"{run.run}/profile-{held.lease.token}.sealed"
+    record = None
+    with optional("the profile of the columns"):
+        digest = held.workspace.samples.write(name, json.dumps(profile.as_dict()).encode())
+        record = ProfileRecord(run.run, profile.rows, name, digest, now)
+    return record
 
 
 def _past(held: Hold, run: RunRecord, now: datetime) -> Past:
@@ -77,7 +85,9 @@ def _result(held: Hold, run: RunRecord, number: int, judged: Judged, now: dateti
         name = f"{run.run}/gate-{held.lease.token}-{number}.sealed"
         partitions = {each.ordinal: each.partition.key for each in held.ledger.partitions(run.run)}
         rows = [_placed(row, partitions) for row in judged.sample]
-        digest = held.workspace.samples.write(name, json.dumps(rows, default=str).encode())
+        with optional(f"the sample of the gate {judged.gate.name}"):
+            digest = held.workspace.samples.write(name, json.dumps(rows, default=str).encode())
+        name = name if digest else None
     finding = judged.finding
     return GateResult(
         run=run.run,

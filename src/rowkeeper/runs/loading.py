@@ -138,14 +138,18 @@ class _Load:
     ) -> RunRecord:
         stager = Stager(held, run, self.material, held.ledger.partitions(run.run), replaced)
         stager.stage_all()
-        if self.degraded:
-            held.ledger.note_degraded(held.lease, run.run, self.degraded)
         partitions = held.ledger.partitions(run.run)
         if all(each.error is not None for each in partitions):
             raise next(iter(stager.failures.values()), None) or _failed_before(partitions[0])
         run = held.ledger.run(run.run)  # what it replaces depends on what failed
+        self._note_degraded(held, run)
         judge_run(held, run, self._gates, self.pipeline.classified)
+        self._note_degraded(held, run)
         return finish_load(held, run, stager.columns or columns)
+
+    def _note_degraded(self, held: Hold, run: RunRecord) -> None:
+        if self.degraded:
+            held.ledger.note_degraded(held.lease, run.run, self.degraded)
 
     # ------------------------------------------------------------------ what there is to do
 
