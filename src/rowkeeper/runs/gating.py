@@ -51,11 +51,10 @@ def judge_run(held: Hold, run: RunRecord, gates: Sequence[Gate], classified: fro
 def _stored(held: Hold, run: RunRecord, profile: Profile, now: datetime) -> ProfileRecord | None:
     """The profile, sealed away; a run can do without it."""
     name = f"{run.run}/profile-{held.lease.token}.sealed"
-    record = None
+    digest = ""
     with optional("the profile of the columns"):
         digest = held.workspace.samples.write(name, json.dumps(profile.as_dict()).encode())
-        record = ProfileRecord(run.run, profile.rows, name, digest, now)
-    return record
+    return ProfileRecord(run.run, profile.rows, name, digest, now) if digest else None
 
 
 def _past(held: Hold, run: RunRecord, now: datetime) -> Past:

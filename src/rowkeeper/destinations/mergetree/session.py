@@ -43,6 +43,7 @@ class TableSession:
         self.statements = Statements(client, destination.target)
         self.schema = schema
         self.run = self.token = 0
+        self.inserts = 0  # into the staging area that is open
         self.columns: layout.Columns = ()
 
     # ------------------------------------------------------------------------------------------ layout

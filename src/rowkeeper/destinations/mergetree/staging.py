@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 # would be too many is merged before it is published.
 PARTS_MAX = 100_000
 PARTS_MERGED_ABOVE = 1_000
-# Merging in the background took a third of the engine's time while a run was loading. It goes on in the live table.
-NO_MERGES = "max_bytes_to_merge_at_max_space_in_pool = 1, max_bytes_to_merge_at_min_space_in_pool = 1"
+# Merging in the background took a third of the engine's time while a run was loading. It goes on in the live table, and
+# here if the parts become many (with PARTITION BY they do at once).
+INSERTS_UNMERGED = 200
 PARTITION = f"bitShiftRight({ROW_ID}, {ROW_BITS})"
 ROW_NUMBER = f"bitAnd({ROW_ID}, {(1 << ROW_BITS) - 1})"
 
@@ -39,8 +40,11 @@ def open_area(table: TableSession, run: int, token: int) -> None:
     engine = layout.engine_of(table.statements, table.names)
     table.statements.do(
         f"CREATE TABLE {name} AS {table.names.live} ENGINE = {engine}, "
-        f"parts_to_throw_insert = {PARTS_MAX}, parts_to_delay_insert = {PARTS_MAX}, {NO_MERGES}"
+        f"parts_to_throw_insert = {PARTS_MAX}, parts_to_delay_insert = {PARTS_MAX}"
     )
+    if not table.destination.partition_by:
+        table.statements.do(f"SYSTEM STOP MERGES {name}")
+    table.inserts = 0
     failpoint("stage.after_create")
     _add_contract_columns(table, name)
     table.check_written(name)
@@ -77,6 +81,9 @@ def insert(table: TableSession, rows: pa.Table) -> None:
             f"FROM file({literal(path)}, 'Arrow', {literal(structure)})"
         )
     failpoint("stage.after_insert")
+    table.inserts += 1
+    if table.inserts == INSERTS_UNMERGED:
+        table.statements.do(f"SYSTEM START MERGES {table.names.staging(table.run, table.token)}")
     if table.destination.partition_by:
         merge_parts(table)
 
