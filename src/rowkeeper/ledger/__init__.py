@@ -4,6 +4,7 @@ from rowkeeper.ledger.ledger import Ledger
 from rowkeeper.ledger.records import (
     BatchRecord,
     GateResult,
+    HeldLease,
     Lease,
     LoadedPartition,
     Override,
@@ -19,6 +20,7 @@ from rowkeeper.ledger.records import (
 __all__ = [
     "BatchRecord",
     "GateResult",
+    "HeldLease",
     "Lease",
     "Ledger",
     "LoadedPartition",

@@ -12,8 +12,8 @@ import psutil
 from sqlalchemy import Connection, Engine, Row, insert, select, update
 
 from rowkeeper.errors import LeaseError, LeaseHeld, LeaseLost
-from rowkeeper.ledger.database import writing
-from rowkeeper.ledger.records import Lease
+from rowkeeper.ledger.database import reading, writing
+from rowkeeper.ledger.records import HeldLease, Lease
 from rowkeeper.ledger.schema import leases
 
 Clock = Callable[[], datetime]
@@ -65,6 +65,13 @@ def release(engine: Engine, lease: Lease) -> None:
     mine = (leases.c.name == lease.name) & (leases.c.token == lease.token)
     with writing(engine, "release_lease") as connection:
         connection.execute(update(leases).where(mine).values(expires_at=None))
+
+
+def held(engine: Engine, clock: Clock) -> list[HeldLease]:
+    """Those that were not given back and have not run out."""
+    with reading(engine) as connection:
+        rows = connection.execute(select(leases).where(leases.c.expires_at > clock()).order_by(leases.c.name)).all()
+    return [HeldLease(row.name, row.host, row.pid, row.expires_at, _dead(row)) for row in rows]
 
 
 def check(connection: Connection, lease: Lease) -> None:

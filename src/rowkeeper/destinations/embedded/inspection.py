@@ -27,6 +27,14 @@ class EngineStatus:
     faults: tuple[str, ...]
 
 
+def engine_pid(site: Site) -> int | None:
+    """The host process that holds the engine's socket, whether or not it answers; None if there is none."""
+    try:
+        return peer_pid(EnginePlaces.under(site.home))
+    except OSError:
+        return None
+
+
 def engine_status(site: Site) -> EngineStatus:
     """Starts the host if need be, and looks for parts that ClickHouse has set aside as broken.
 
