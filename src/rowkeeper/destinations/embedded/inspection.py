@@ -7,7 +7,7 @@ import dataclasses
 import urllib3
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from rowkeeper.destinations.embedded.client import engine_client, explain
+from rowkeeper.destinations.embedded.client import close, engine_client, explain
 from rowkeeper.destinations.embedded.places import EnginePlaces
 from rowkeeper.destinations.embedded.starting import peer_pid
 from rowkeeper.protocols import Site
@@ -49,6 +49,6 @@ def engine_status(site: Site) -> EngineStatus:
     except (OSError, urllib3.exceptions.HTTPError, ClickHouseError) as error:
         raise explain(error) from error
     finally:
-        client.close()
+        close(client)
     faults = tuple(f"{database}.{table}: {count} broken parts" for database, table, count in broken.result_rows)
     return EngineStatus(version, peer_pid(EnginePlaces.under(site.home)), faults)
