@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from rowkeeper.machine import MemoryGroup, memory_bytes, memory_group, processors
+from tests.arena import Arena
 
 NO_LIMIT_V1 = "9223372036854771712\n"
 
@@ -64,3 +68,31 @@ def test_no_limit_is_half_the_machine(tmp_path: Path, limit: str):
     assert memory_group(root) is None
     assert memory_bytes(root) == total // 2
     assert processors(tmp_path / "nothing") == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(
+    ("variable", "file", "threads"), [("1", "", 1), ("", "threads = 3", 3), ("2", "threads = 3", 2)]
+)
+def test_polars_has_as_many_threads_as_are_set(tmp_path: Path, variable: str, file: str, threads: int):
+    """It looks once, when it is imported: importing rowkeeper first is enough, the environment before the file."""
+    (tmp_path / "rowkeeper.toml").write_text(file)
+    env = {name: value for name, value in os.environ.items() if name not in ("POLARS_MAX_THREADS", "ROWKEEPER_THREADS")}
+    said = subprocess.run(
+        [sys.executable, "-c", "import rowkeeper.cli, polars; print(polars.thread_pool_size())"],
+        env={**env, **({"ROWKEEPER_THREADS": variable} if variable else {})},
+        cwd=tmp_path,
+        capture_output=True,
+        check=True,
+    )
+    assert int(said.stdout) == threads
+
+
+def test_threads_and_niceness_reach_the_engine(own_arena: Arena):
+    """A statement uses no more threads than were set, and all are nice but those that ClickHouse itself sets to -20."""
+    env = {"ROWKEEPER_THREADS": "1", "ROWKEEPER_NICE": "7"}
+    answer = own_arena.run("query", "SELECT getSetting('max_threads')", "--json", env=env)
+    assert answer.json["rows"] == [[1]]
+    pid = own_arena.host_pid()
+    assert pid is not None
+    niceness = {os.getpriority(os.PRIO_PROCESS, thread.id) for thread in psutil.Process(pid).threads()}
+    assert niceness - {-20} == {7}

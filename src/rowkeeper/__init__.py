@@ -15,6 +15,8 @@ Names are looked up when they are first used, so that a command pays only for wh
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from rowkeeper.machine import bound_threads
+
 if TYPE_CHECKING:
     from rowkeeper import destinations, errors, sources
     from rowkeeper.batch import Account, Fingerprint
@@ -110,6 +112,9 @@ _HOMES = {
     "unique": ("quality", "unique"),
     "volume": ("quality", "volume"),
 }
+
+
+bound_threads()  # before anything imports Polars
 
 
 def __getattr__(name: str) -> Any:

@@ -6,9 +6,11 @@ smallest one is what the kernel enforces. Imports next to nothing: it is asked b
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import os
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +49,33 @@ def processors(root: Path = ROOT) -> int:
     allowed = len(os.sched_getaffinity(0))
     quotas = [quota for folder in _folders(root, "cpu") if (quota := _quota_of(folder)) is not None]
     return max(1, min([allowed, *map(math.ceil, quotas)]))
+
+
+def bound_threads() -> None:
+    """Tells Polars how many threads it may start: it looks once, at `POLARS_MAX_THREADS`, when it is imported.
+
+    So this runs when `rowkeeper` is imported, before there are settings, and reads the one of `threads` by itself. A
+    wrong value is left for the settings to complain about. Who has set the variable, or imported Polars before, has
+    decided already.
+    """
+    chosen = os.environ.get("ROWKEEPER_THREADS") or _threads_of(Path("rowkeeper.toml"))
+    threads = int(str(chosen)) if str(chosen).isdigit() and int(str(chosen)) else processors()
+    os.environ.setdefault("POLARS_MAX_THREADS", str(threads))
+
+
+def _threads_of(file: Path) -> object:
+    try:
+        return tomllib.loads(file.read_text()).get("threads")
+    except (OSError, ValueError):
+        return None
+
+
+def be_nice(nice: int) -> None:
+    """Lowers the priority of every thread of this process: Linux has one for each. It is never raised again."""
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+            if os.getpriority(os.PRIO_PROCESS, int(task.name)) < nice:
+                os.setpriority(os.PRIO_PROCESS, int(task.name), nice)
 
 
 def resident_bytes() -> int:

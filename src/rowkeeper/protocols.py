@@ -163,6 +163,8 @@ class Site:
     engine_idle_seconds: float = 60.0
     engine_memory_bytes_max: int = 2 * 1024**3  # of one statement
     engine_total_bytes_max: int = 3 * 1024**3  # of all of them, with caches and background work
+    engine_threads: int = 2  # of one statement
+    engine_nice: int = 0
     query_seconds_max: float = 300.0
 
 

@@ -61,6 +61,19 @@ class Settings(BaseSettings):
             "Default: 256 MB, or a twentieth of a disk of less than 5 GB.",
         ),
     ] = None
+    threads: Annotated[
+        int | None,
+        Field(
+            gt=0,
+            le=1024,
+            description="Threads that Polars, Arrow and one statement of the engine use. Default: as many as there are "
+            "processors in the process's affinity and the control group's quota.",
+        ),
+    ] = None
+    nice: Annotated[
+        int,
+        Field(ge=0, le=19, description="Priority of command and engine: 19 goes last. It is never raised again."),
+    ] = 0
     lease_seconds: Annotated[float, Field(gt=0, description="How long a silent run keeps its destination.")] = 30.0
     engine_idle_seconds: Annotated[
         float, Field(gt=0, description="The embedded engine's host goes away after so long without work.")

@@ -7,17 +7,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rowkeeper.destinations.embedded.inspection import engine_status
+    from rowkeeper.destinations.embedded.inspection import engine_pid, engine_status
     from rowkeeper.destinations.embedded.reading import read_client
     from rowkeeper.destinations.mergetree.destination import ClickHouseDestination, clickhouse
+    from rowkeeper.destinations.mergetree.health import table_health
 
-__all__ = ["ClickHouseDestination", "clickhouse", "engine_status", "read_client"]
+__all__ = ["ClickHouseDestination", "clickhouse", "engine_pid", "engine_status", "read_client", "table_health"]
 
 _HOMES = {
     "ClickHouseDestination": "mergetree.destination",
     "clickhouse": "mergetree.destination",
+    "engine_pid": "embedded.inspection",
     "engine_status": "embedded.inspection",
     "read_client": "embedded.reading",
+    "table_health": "mergetree.health",
 }
 
 

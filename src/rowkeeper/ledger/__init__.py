@@ -4,6 +4,7 @@ from rowkeeper.ledger.ledger import Ledger
 from rowkeeper.ledger.records import (
     BatchRecord,
     GateResult,
+    HeldLease,
     Lease,
     LoadedPartition,
     Override,
@@ -20,6 +21,7 @@ from rowkeeper.ledger.schedules import ScheduleRecord, Started, lease_name
 __all__ = [
     "BatchRecord",
     "GateResult",
+    "HeldLease",
     "Lease",
     "Ledger",
     "LoadedPartition",

@@ -182,6 +182,12 @@ def migrate(engine: Engine) -> None:
         context.stamp(scripts, steps[-1].revision)
 
 
+def revision(engine: Engine) -> str:
+    """The schema's version, such as `0004`."""
+    with reading(engine) as connection:
+        return str(MigrationContext.configure(connection).get_current_revision())
+
+
 def faults(engine: Engine) -> list[str]:
     """What the database says of its own health; empty if it is sound."""
     if engine.dialect.name != "sqlite":

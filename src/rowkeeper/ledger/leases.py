@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, Row, insert, select, update
 
 from rowkeeper.errors import LeaseError, LeaseHeld, LeaseLost
 from rowkeeper.ledger.database import reading, writing
-from rowkeeper.ledger.records import Lease
+from rowkeeper.ledger.records import HeldLease, Lease
 from rowkeeper.ledger.schema import leases
 
 Clock = Callable[[], datetime]
@@ -76,6 +76,13 @@ def alive(engine: Engine, clock: Clock, name: str) -> bool:
     with reading(engine) as connection:
         held = connection.execute(select(leases).where(leases.c.name == name)).one_or_none()
     return held is not None and held.expires_at is not None and held.expires_at > clock() and not _dead(held)
+
+
+def held(engine: Engine, clock: Clock) -> list[HeldLease]:
+    """Those that were not given back and have not run out."""
+    with reading(engine) as connection:
+        rows = connection.execute(select(leases).where(leases.c.expires_at > clock()).order_by(leases.c.name)).all()
+    return [HeldLease(row.name, row.host, row.pid, row.expires_at, _dead(row)) for row in rows]
 
 
 def check(connection: Connection, lease: Lease) -> None:

@@ -13,10 +13,10 @@ from sqlalchemy import Engine, insert, select
 
 from rowkeeper.ledger import leases
 from rowkeeper.ledger.breakers import LedgerBreakers
-from rowkeeper.ledger.database import connect, faults, migrate, reading, writing
+from rowkeeper.ledger.database import connect, faults, migrate, reading, revision, writing
 from rowkeeper.ledger.leases import Clock
 from rowkeeper.ledger.reading import Reader
-from rowkeeper.ledger.records import Lease
+from rowkeeper.ledger.records import HeldLease, Lease
 from rowkeeper.ledger.schedules import LedgerSchedules
 from rowkeeper.ledger.schema import ledger as ledger_table
 from rowkeeper.ledger.writing import Scribe
@@ -81,6 +81,14 @@ class Ledger(Reader, Scribe):
     def lease_alive(self, name: str) -> bool:
         """Whether somebody who may be alive holds this lease."""
         return leases.alive(self._engine, self._clock, name)
+
+    def leases(self) -> list[HeldLease]:
+        """The leases that nobody gave back and that have not run out."""
+        return leases.held(self._engine, self._clock)
+
+    def schema(self) -> str:
+        """The version of its tables."""
+        return revision(self._engine)
 
     def check(self) -> list[str]:
         """What is wrong with the database file; empty if it is sound."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, func, select
@@ -179,6 +180,15 @@ class Reader:
         with reading(self._engine) as connection:
             row = connection.execute(query).one_or_none()
             return None if row is None else run_of(row)
+
+    def last_entry_at(self) -> datetime | None:
+        """The latest time at which anything was noted of a run."""
+        with reading(self._engine) as connection:
+            times = [
+                connection.execute(select(func.max(column))).scalar_one_or_none()
+                for column in (runs.c.started_at, runs.c.finished_at, batches.c.staged_at)
+            ]
+        return max((each for each in times if each is not None), default=None)
 
     def gate_results(self, run: int) -> list[GateResult]:
         """What the quality gates said of a run when they were asked last, in the order in which they are declared."""

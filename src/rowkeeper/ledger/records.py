@@ -46,6 +46,22 @@ class Lease:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class HeldLease:
+    """A lease that somebody holds.
+
+    Attributes:
+        host: name of the machine, and what tells its boots apart.
+        is_dead: the holder was a process of this machine that is no more.
+    """
+
+    name: str
+    host: str
+    pid: int
+    expires_at: datetime
+    is_dead: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class RunRecord:
     """One run.
 

@@ -4,9 +4,10 @@
     page = orders.call(lambda: fetch(url), effect=Effect.READ)
     receipt = orders.call(post, effect=Effect.WRITE, happened=lambda: find_receipt(key))
 
-Why not stamina, whose retries are good: its clock, sleep and randomness cannot be brought along (a simulation needs
-that), one `stamina.set_active(False)` anywhere in the process switches all of it off, and its hook, being synchronous
-and without a result, cannot look whether an ambiguous call happened and end the call with what it found.
+Why not stamina (26.1 was looked at), whose retries are good: its clock, sleep and randomness cannot be brought along (a
+simulation needs that), one `stamina.set_active(False)` anywhere in the process switches all of it off, and its hook,
+being synchronous and without a result, cannot look whether an ambiguous call happened and end the call with what it
+found.
 """
 
 from __future__ import annotations

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
 
+import pyarrow as pa
+
+from rowkeeper import machine
 from rowkeeper.ledger import Ledger
 from rowkeeper.protocols import Site
 from rowkeeper.resilience.calls import Calls
@@ -45,6 +48,9 @@ class Workspace:
         folder = open_state_folder(settings.home, settings.key_file)
         sizes = sizes_of(settings)
         save_memory(sizes)
+        threads = settings.threads or machine.processors()
+        pa.set_cpu_count(threads)
+        machine.be_nice(settings.nice)
         with journal_kept(settings, folder), Ledger.open(settings.ledger_url, folder.path) as ledger:
             site = Site(
                 home=folder.path,
@@ -53,6 +59,8 @@ class Workspace:
                 engine_idle_seconds=settings.engine_idle_seconds,
                 engine_memory_bytes_max=sizes.statement_bytes,
                 engine_total_bytes_max=sizes.engine_bytes,
+                engine_threads=threads,
+                engine_nice=settings.nice,
                 query_seconds_max=settings.query_seconds_max,
             )
             seal = Seal(folder.key, "quarantine", folder.path / "quarantine")

@@ -7,24 +7,28 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
-from rowkeeper.cli.door import DONE, FAILED, json_option, out, print_json, workspace
-from rowkeeper.operations.doctor import examine
+from rowkeeper.cli.door import DONE, FAILED, json_option, load_settings, out, print_json
+from rowkeeper.operations.doctor import diagnose
 from rowkeeper.operations.scaffold import scaffold
+
+MARKS = {"ok": "[green]ok[/]   ", "note": "[yellow]note[/] ", "wrong": "[red]wrong[/]"}
 
 
 @click.command()
 @json_option
 def doctor(as_json: bool) -> int:
     """What is wrong with this installation, and the mend."""
-    with workspace() as space:
-        findings = examine(space)
+    findings = diagnose(load_settings())
     if as_json:
-        print_json({"checks": [{"name": f.name, "ok": f.ok, "found": f.found, "mend": f.mend} for f in findings]})
+        checks = [
+            {"name": each.name, "ok": each.ok, "level": each.level, "found": each.found, "mend": each.mend}
+            for each in findings
+        ]
+        print_json({"checks": checks})
     else:
         for each in findings:
-            mark = "[green]ok[/]   " if each.ok else "[red]wrong[/]"
-            out.print(f"{mark}  {each.name:<16} {escape(each.found)}")
-            if not each.ok:
+            out.print(f"{MARKS[each.level]}  {each.name:<16} {escape(each.found)}")
+            if each.mend:
                 out.print(f"       [bold]mend[/]             {escape(each.mend)}")
     return DONE if all(each.ok for each in findings) else FAILED
 

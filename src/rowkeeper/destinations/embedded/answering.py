@@ -62,6 +62,7 @@ class Limits:
 
     memory_bytes_max: int
     query_seconds_max: float
+    threads: int = 2
 
 
 class EngineError(Exception):
@@ -115,7 +116,8 @@ class Engine:
             "async_insert": 0,
             "insert_allow_materialized_columns": 1,
             "max_partitions_per_insert_block": 0,
-            "max_insert_threads": 2,
+            "max_threads": self._limits.threads,
+            "max_insert_threads": min(2, self._limits.threads),
             "mutations_sync": 2,
             "lightweight_deletes_sync": 2,
             "input_format_null_as_default": 0,  # a null where none may be is an error, never a 0

@@ -13,16 +13,27 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from rowkeeper.destinations.embedded.places import EnginePlaces
 from rowkeeper.destinations.embedded.starting import connect, ensure_host
-from rowkeeper.errors import DatabaseError, DiskFull, EngineDied, EngineMemory, FrameworkError
+from rowkeeper.errors import DatabaseError, DiskFull, EngineDied, EngineMemory, FrameworkError, RetryError
 from rowkeeper.protocols import Site
+from rowkeeper.resilience.calls import Calls
+from rowkeeper.resilience.classifying import Classifier
 from rowkeeper.resilience.deadline import exceeded, remaining
+from rowkeeper.resilience.outcomes import Effect, Judgement, Outcome
+from rowkeeper.resilience.policy import Resilience, Retry
 from rowkeeper.resilience.sockets import bounded
 
 # What fails is raised, and told in our words. Without a handler the driver's warnings would go, with tracebacks, to
 # standard error.
 logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
-ATTEMPTS = 3
+# A host that leaves, being idle, between our look and our first word; the next one has another secret. It is our own:
+# nothing is gained by leaving it alone, and the caller's deadline is the only one.
+CONNECTING = Resilience(
+    retry=Retry(attempts=3, wait_seconds_initial=0.02, wait_seconds_max=0.2, attempt_seconds_max=None),
+    breaker=None,
+    deadline_seconds=None,
+)
+REFUSALS = (OSError, urllib3.exceptions.HTTPError, ClickHouseError)
 OUT_OF_SPACE = re.compile(r"No space left|NOT_ENOUGH_SPACE|ENOSPC|Code: 243\b")
 CODE_NOT_ENOUGH_SPACE = 243
 CODE_TIMEOUT_EXCEEDED = 159
@@ -55,10 +66,22 @@ class _PoolManager(urllib3.PoolManager):
 
     def __init__(self, places: EnginePlaces) -> None:
         super().__init__(retries=False)
+        self._places = places
         self._pool = _Pool(places)
 
     def connection_from_host(self, *_args: Any, **_kwargs: Any) -> urllib3.HTTPConnectionPool:
         return self._pool
+
+    def clear(self) -> None:
+        """Closes the connections. The driver asks for it now and then, and makes new ones."""
+        self._pool.close()
+        self._pool = _Pool(self._places)
+
+
+def close(client: Client) -> None:
+    """Gives a client's connections back; `close` alone leaves a pool open that the driver did not make."""
+    client.close()
+    client.close_connections()
 
 
 def engine_client(site: Site, *, writes: bool) -> Client:
@@ -70,24 +93,37 @@ def engine_client(site: Site, *, writes: bool) -> Client:
     Raises:
         DatabaseError: the engine cannot be started or reached.
     """
-    for attempt in range(ATTEMPTS):
-        places = ensure_host(site)
-        try:
-            return clickhouse_connect.get_client(
-                host="localhost",
-                username="rowkeeper" if writes else "default",
-                password=places.secret.read_text() if writes else "",
-                pool_mgr=_PoolManager(places),
-                compress=False,
-                send_receive_timeout=ANSWER_SECONDS_MAX,
-                autogenerate_session_id=False,
-                show_clickhouse_errors=True,
-            )
-        except (OSError, urllib3.exceptions.HTTPError, ClickHouseError) as error:
-            # A host that left between our look and our first word, being idle; the next one has another secret.
-            if attempt == ATTEMPTS - 1:
-                raise explain(error) from error
-    raise AssertionError("the loop returns or raises")
+    line = Calls().to("embedded engine", "connect", CONNECTING, Classifier((_judge,)))
+    try:
+        return line.call(lambda: _connected(site, writes=writes), effect=Effect.READ)
+    except RetryError as error:
+        if isinstance(error.__cause__, REFUSALS):
+            raise explain(error.__cause__) from error.__cause__
+        raise
+
+
+def _connected(site: Site, *, writes: bool) -> Client:
+    places = ensure_host(site)
+    pool = _PoolManager(places)
+    try:
+        return clickhouse_connect.get_client(
+            host="localhost",
+            username="rowkeeper" if writes else "default",
+            password=places.secret.read_text() if writes else "",
+            pool_mgr=pool,
+            compress=False,
+            send_receive_timeout=ANSWER_SECONDS_MAX,
+            autogenerate_session_id=False,
+            show_clickhouse_errors=True,
+        )
+    except REFUSALS:
+        pool.clear()
+        raise
+
+
+def _judge(error: BaseException) -> Judgement | None:
+    """What keeps a connection from being made may be gone with the next host; our own errors are final."""
+    return Judgement(Outcome.TRANSIENT) if isinstance(error, REFUSALS) else None
 
 
 def explain(error: Exception) -> FrameworkError:

@@ -24,6 +24,7 @@ from typing import Any
 from rowkeeper.destinations.embedded import configuration
 from rowkeeper.destinations.embedded.answering import Engine, Handler, Limits
 from rowkeeper.destinations.embedded.places import EnginePlaces
+from rowkeeper.machine import be_nice
 
 WATCH_SECONDS = 0.5
 BACKLOG = 64
@@ -93,6 +94,7 @@ def main() -> None:
     os.umask(0o077)
     places = EnginePlaces(Path(sys.argv[1]))
     order = json.loads(sys.stdin.readline())
+    be_nice(int(order["nice"]))  # before chDB starts its threads
     lock = os.open(places.host_lock, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)  # a host that is leaving gives it up in a moment
     try:
@@ -113,7 +115,7 @@ def main() -> None:
 def _open(places: EnginePlaces, order: dict[str, Any]) -> Engine:
     os.environ[configuration.KEY_VARIABLE] = order["disk_key"]
     try:
-        limits = Limits(int(order["memory_bytes_max"]), float(order["query_seconds_max"]))
+        limits = Limits(int(order["memory_bytes_max"]), float(order["query_seconds_max"]), int(order["threads"]))
         return Engine(configuration.write(places, int(order["total_bytes_max"])), limits)
     finally:
         del os.environ[configuration.KEY_VARIABLE]

@@ -7,7 +7,7 @@ import dataclasses
 import urllib3
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from rowkeeper.destinations.embedded.client import engine_client, explain
+from rowkeeper.destinations.embedded.client import close, engine_client, explain
 from rowkeeper.destinations.embedded.places import EnginePlaces
 from rowkeeper.destinations.embedded.starting import peer_pid
 from rowkeeper.protocols import Site
@@ -27,6 +27,14 @@ class EngineStatus:
     faults: tuple[str, ...]
 
 
+def engine_pid(site: Site) -> int | None:
+    """The host process that holds the engine's socket, whether or not it answers; None if there is none."""
+    try:
+        return peer_pid(EnginePlaces.under(site.home))
+    except OSError:
+        return None
+
+
 def engine_status(site: Site) -> EngineStatus:
     """Starts the host if need be, and looks for parts that ClickHouse has set aside as broken.
 
@@ -41,6 +49,6 @@ def engine_status(site: Site) -> EngineStatus:
     except (OSError, urllib3.exceptions.HTTPError, ClickHouseError) as error:
         raise explain(error) from error
     finally:
-        client.close()
+        close(client)
     faults = tuple(f"{database}.{table}: {count} broken parts" for database, table, count in broken.result_rows)
     return EngineStatus(version, peer_pid(EnginePlaces.under(site.home)), faults)

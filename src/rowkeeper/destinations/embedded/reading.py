@@ -15,7 +15,7 @@ import urllib3
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from rowkeeper.destinations.embedded.client import engine_client, explain
+from rowkeeper.destinations.embedded.client import close, engine_client, explain
 from rowkeeper.errors import EngineDied, EngineMemory, QueryError
 from rowkeeper.protocols import Site
 
@@ -64,7 +64,7 @@ def read_client(site: Site) -> Iterator[ReadClient]:
     try:
         yield ReadClient(client)
     finally:
-        client.close()
+        close(client)
 
 
 def said(error: BaseException) -> str:

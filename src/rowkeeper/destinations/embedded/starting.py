@@ -82,6 +82,8 @@ def _start(places: EnginePlaces, site: Site) -> None:
         "idle_seconds": site.engine_idle_seconds,
         "memory_bytes_max": site.engine_memory_bytes_max,
         "total_bytes_max": site.engine_total_bytes_max,
+        "threads": site.engine_threads,
+        "nice": site.engine_nice,
         "query_seconds_max": site.query_seconds_max,
     }
     with _log(places.log) as log:

@@ -10,7 +10,7 @@ import urllib3
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from rowkeeper.destinations.embedded.client import explain
+from rowkeeper.destinations.embedded.client import close, explain
 from rowkeeper.destinations.mergetree.types import literal
 from rowkeeper.errors import DatabaseError
 from rowkeeper.resilience.deadline import sql_seconds_left
@@ -77,4 +77,4 @@ class Statements:
 
     def close(self) -> None:
         """Gives the connection back."""
-        self._client.close()
+        close(self._client)

@@ -1,0 +1,137 @@
+"""What `rowkeeper doctor` looks at outside the state folder: versions, user, memory, disk, clock."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+from rowkeeper import machine
+from rowkeeper.operations.finding import Finding
+from rowkeeper.runs.sizing import COMMAND_AT_REST_BYTES, ENGINE_AT_REST_BYTES, sizes_of
+from rowkeeper.settings import Settings
+
+FREE_BYTES_MIN = 1_000_000_000
+FREE_INODES_MIN = 10_000  # a run writes some hundreds of small files: every part of a table has a dozen
+TOLD = ("chdb-core", "polars", "pyarrow", "pydantic")
+REQUIREMENT = re.compile(r"([A-Za-z0-9_.-]+)\s*>=\s*([0-9.]+)\s*$")
+CLOCK_UNSYNCHRONISED = 0x0040  # STA_UNSYNC, adjtimex(2)
+
+
+def examine_surroundings(settings: Settings) -> Iterator[Finding]:
+    """Checks that need no state folder."""
+    yield _versions()
+    yield _user()
+    yield _memory(settings)
+    yield _disk(settings.home)
+    yield _clock()
+
+
+def _versions() -> Finding:
+    """Whether what is installed is what this version asks for: `pip install --no-deps` and the like leave gaps."""
+    python = ".".join(map(str, sys.version_info[:3]))
+    faults = []
+    for requirement in requires("rowkeeper") or ():
+        asked = REQUIREMENT.match(requirement)
+        if asked is None:  # of an extra, or of another Python
+            continue
+        try:
+            installed = version(asked[1])
+        except PackageNotFoundError:
+            faults.append(f"{asked[1]} is missing")
+            continue
+        if _numbers(installed) < _numbers(asked[2]):
+            faults.append(f"{asked[1]} is {installed}, needed is {asked[2]}")
+    if faults:
+        return Finding("version", False, "; ".join(faults), "pip install --upgrade rowkeeper")
+    told = ", ".join(f"{name} {version(name)}" for name in TOLD)
+    return Finding("version", True, f"rowkeeper {version('rowkeeper')}, Python {python}, {told}")
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(each) for each in re.findall(r"\d+", text)[:3])
+
+
+def _user() -> Finding:
+    if os.geteuid() == 0:
+        return Finding(
+            "user",
+            True,
+            "running as root",
+            "run as a user of its own: what root makes, nobody else can read, and a fault reaches further",
+        )
+    return Finding("user", True, f"user {os.geteuid()}")
+
+
+def _memory(settings: Settings) -> Finding:
+    sizes, group = sizes_of(settings), machine.memory_group()
+    found = (
+        f"{sizes.memory_bytes / 1e6:,.0f} MB for command and engine, {machine.processors()} processors; "
+        f"batches of {sizes.batch_rows:,} rows or {sizes.batch_bytes / 1e6:,.0f} MB"
+    )
+    if group is not None and sizes.memory_bytes > group.limit_bytes:
+        return Finding(
+            "memory",
+            False,
+            f"{found}; but the control group allows {group.limit_bytes / 1e6:,.0f} MB",
+            "lower ROWKEEPER_MEMORY_MAX, or leave it out: then the group's limit is taken",
+        )
+    if sizes.memory_bytes < COMMAND_AT_REST_BYTES + ENGINE_AT_REST_BYTES:
+        return Finding(
+            "memory",
+            False,
+            f"{found}; the two processes need {(COMMAND_AT_REST_BYTES + ENGINE_AT_REST_BYTES) / 1e6:,.0f} MB at rest",
+            "give them more: a limit of 700 MB and above is kept",
+        )
+    return Finding("memory", True, found)
+
+
+def _disk(home: Path) -> Finding:
+    """Bytes and inodes on the volume that holds, or would hold, the state folder."""
+    place = next(each for each in (home.absolute(), *home.absolute().parents) if each.exists())
+    volume = os.statvfs(place)
+    free = volume.f_bavail * volume.f_frsize
+    found = f"{free / 1e9:,.1f} GB free on the volume of the state folder"
+    if volume.f_files:  # some file systems do not count them
+        found += f", {volume.f_favail:,} inodes"
+        if volume.f_favail < FREE_INODES_MIN:
+            return Finding("disk", False, found, "remove small files from that volume, or move the state folder")
+    return Finding(
+        "disk",
+        free >= FREE_BYTES_MIN,
+        found,
+        "" if free >= FREE_BYTES_MIN else "free some space, or move the state folder",
+    )
+
+
+class _Timex(ctypes.Structure):
+    """`struct timex` as far as it is read, adjtimex(2), and room for the rest."""
+
+    _fields_ = (
+        ("modes", ctypes.c_uint),
+        ("offset", ctypes.c_long),
+        ("freq", ctypes.c_long),
+        ("maxerror", ctypes.c_long),
+        ("esterror", ctypes.c_long),
+        ("status", ctypes.c_int),
+        ("rest", ctypes.c_byte * 512),
+    )
+
+
+def _clock() -> Finding:
+    """Whether anything keeps the clock right, as the kernel knows it; leases and freshness go by the clock."""
+    state = _Timex()
+    if ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(state)) < 0:
+        return Finding("clock", True, "whether it is synchronised is not known here")
+    if state.status & CLOCK_UNSYNCHRONISED:
+        return Finding(
+            "clock",
+            True,
+            "the kernel says that nothing synchronises it",
+            "timedatectl set-ntp true; in a container or virtual machine, see to the host's clock",
+        )
+    return Finding("clock", True, "synchronised")
