@@ -56,7 +56,15 @@ def settled(field: Field) -> bool:
 
 
 def judge(field: Field, verdict: Verdict) -> None:
-    """Compares tables and accounts with what was fed."""
+    """Compares tables and accounts with what was fed. What cannot be asked is stranded, all of it."""
+    try:
+        _judge(field, verdict)
+    except Unanswered as error:
+        verdict.stranded += 1
+        verdict.notes.append(str(error))
+
+
+def _judge(field: Field, verdict: Verdict) -> None:
     for run in field.answer("status")["unfinished"]:
         verdict.stranded += 1
         verdict.notes.append(f"run {run['run']} of {run['pipeline']} is {run['status']}: {run['error']}")

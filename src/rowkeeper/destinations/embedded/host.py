@@ -24,6 +24,7 @@ from typing import Any
 from rowkeeper.destinations.embedded import configuration
 from rowkeeper.destinations.embedded.answering import Engine, Handler, Limits
 from rowkeeper.destinations.embedded.places import EnginePlaces
+from rowkeeper.destinations.embedded.tidying import drop_torn_mutations
 from rowkeeper.machine import be_nice
 
 WATCH_SECONDS = 0.5
@@ -99,7 +100,7 @@ def main() -> None:
     fcntl.flock(lock, fcntl.LOCK_EX)  # a host that is leaving gives it up in a moment
     try:
         engine = _open(places, order)
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
         _tell(json.dumps({"error": str(error)}))
         sys.exit(1)
     password = secrets.token_hex(16)
@@ -114,6 +115,8 @@ def main() -> None:
 
 def _open(places: EnginePlaces, order: dict[str, Any]) -> Engine:
     os.environ[configuration.KEY_VARIABLE] = order["disk_key"]
+    for torn in drop_torn_mutations(places):
+        sys.stderr.write(f"removed {torn}: it held nothing, and would have kept the engine from starting\n")
     try:
         limits = Limits(int(order["memory_bytes_max"]), float(order["query_seconds_max"]), int(order["threads"]))
         return Engine(configuration.write(places, int(order["total_bytes_max"])), limits)
