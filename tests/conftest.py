@@ -1,8 +1,13 @@
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.arena import Arena
+
+# A shell ignores SIGINT in what it starts in the background, and children inherit that. The processes that these tests
+# start, to be interrupted, must not depend on how the tests themselves were started.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
