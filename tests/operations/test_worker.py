@@ -202,8 +202,8 @@ def test_a_stop_reaches_the_child_and_a_second_one_ends_all_at_once(arena: Arena
     assert time.monotonic() - started < 5
     while psutil.pid_exists(pid):
         assert time.monotonic() - started < 20
-    with working(arena, file) as second:
-        assert second.wait_for("ended")["outcome"] == "published"
+    with working(arena, file) as second:  # its reconciler may be at the table first, then the run is tried again
+        second.wait_for("ended", lambda each: each["outcome"] == "published")
 
 
 def test_of_two_workers_one_stands_by_and_takes_over(arena: Arena):
@@ -243,9 +243,10 @@ def test_what_a_person_stopped_is_left_to_a_person(arena: Arena):
     run.signal(signal.SIGINT)
     run.go_on()
     assert run.wait().status == 1
-    assert arena.ok("recover", "--automatic")["runs"] == []
+    assert [each for each in arena.ok("recover", "--automatic")["runs"] if each["pipeline"] == "stopped"] == []
     assert [each["pipeline"] for each in arena.ok("runs", "--parked", "--pipeline", "stopped")["runs"]] == ["stopped"]
-    assert [each["outcome"] for each in arena.ok("recover")["runs"]] == ["finished"]
+    found = [each["outcome"] for each in arena.ok("recover")["runs"] if each["pipeline"] == "stopped"]
+    assert found == ["finished"]
 
 
 def test_a_ledger_that_refuses_for_a_while_costs_no_duty(arena: Arena):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rowkeeper.batch import ROW_ID
 from rowkeeper.destinations.embedded.configuration import STORAGE_POLICY
 from rowkeeper.destinations.mergetree.layout import RUN
-from rowkeeper.destinations.mergetree.staging import PARTITION
+from rowkeeper.destinations.mergetree.staging import PARTITION, take_rows_out
 from rowkeeper.destinations.mergetree.types import identifier, literal
 from rowkeeper.protocols import Change, DuplicateRow
 from rowkeeper.resilience.failpoints import failpoint
@@ -53,7 +53,7 @@ def take_out(table: TableSession, change: Change) -> bool:
     losers, staging = table.names.losers(table.run, table.token), table.names.staging(table.run, table.token)
     table.statements.do(f"CREATE TABLE IF NOT EXISTS {table.names.uncut(table.run, table.token)} CLONE AS {staging}")
     failpoint("seal.after_uncut")
-    table.statements.do(f"DELETE FROM {staging} WHERE {ROW_ID} IN (SELECT {ROW_ID} FROM {losers})")
+    take_rows_out(table, f"{ROW_ID} IN (SELECT {ROW_ID} FROM {losers})")
     failpoint("seal.after_duplicates")
     table.statements.do(f"DROP TABLE IF EXISTS {losers}")
     return True
