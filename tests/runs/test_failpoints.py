@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests import extent
 from tests.arena import KILLED, Arena, Outcome
 from tests.runs.pairs import Bench
-from tests.runs.scenarios import SCENARIOS, Scenario, left_behind, prepare
+from tests.runs.scenarios import SCENARIOS, Scenario, all_left_behind, prepare, prepare_all
 
 by_name = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 
@@ -41,33 +42,48 @@ def finish(arena: Arena, command: tuple[str, ...], *, recover: bool) -> list[Out
     return outcomes
 
 
+@pytest.fixture(scope="module")
+def common(arena: Arena, founded: None) -> frozenset[str]:
+    """The failpoints of a first load, which is killed at each of them."""
+    return frozenset(passed_points(arena, prepare(arena, SCENARIOS[0], "common"), "common.log"))
+
+
+def chosen(scenario: Scenario, points: list[str], common: frozenset[str]) -> list[str]:
+    """What `make test` tries: a sample that is another one for each scenario, and all that are the scenario's own."""
+    own = "gate|quality|override" if scenario.gates else "$^"
+    turn = SCENARIOS.index(scenario)
+    return [
+        point
+        for number, point in enumerate(points, turn)
+        if number % scenario.every == 0 or point not in common or re.search(own, point)
+    ]
+
+
 @by_name
-def test_killed_at_every_failpoint_nothing_is_lost_or_doubled(
-    arena: Arena, scenario: Scenario, request: pytest.FixtureRequest
-):
+def test_killed_at_every_failpoint_nothing_is_lost_or_doubled(arena: Arena, scenario: Scenario, common: frozenset[str]):
     """SIGKILL at each failpoint, then the same command: destination, accounts and quarantine are as if undisturbed."""
-    every = 1 if request.config.getoption("--every-failpoint") else scenario.every
     calm = f"{scenario.name}_calm"
     points = passed_points(arena, prepare(arena, scenario, calm), f"{calm}.log", scenario.status)
-    expected = left_behind(arena, calm)
     assert len(points) > (4 if scenario.name == "discard" else 15), points
-    faults = []
-    for number, point in enumerate(points):
-        if number % every and not re.search("gate|quality|override", point):
-            continue
-        name = f"{scenario.name}_{number}"
-        command = prepare(arena, scenario, name)
-        killed = arena.run(*command, failpoints=f"{point}=kill")
+    if not extent.whole:
+        points = chosen(scenario, points, common)
+    names = {f"{scenario.name}_{number}": point for number, point in enumerate(points)}
+    commands = prepare_all(arena, scenario, list(names))
+    ends = {}
+    for number, (name, point) in enumerate(names.items()):
+        killed = arena.run(*commands[name], failpoints=f"{point}=kill")
         assert killed.status == KILLED, (point, killed)
-        outcomes = finish(arena, command, recover=number % 2 == 1)
-        found = left_behind(arena, name)
-        different = {key: (expected[key], found[key]) for key in found if found[key] != expected[key]}
-        if different or any(each.status not in (0, scenario.status, scenario.again) for each in outcomes):
-            faults.append((point, different, outcomes))
+        ends[name] = finish(arena, commands[name], recover=number % 2 == 1)
+    found = all_left_behind(arena, [calm, *names])
+    faults = []
+    for name, point in names.items():
+        different = {key: (found[calm][key], each) for key, each in found[name].items() if each != found[calm][key]}
+        if different or any(each.status not in (0, scenario.status, scenario.again) for each in ends[name]):
+            faults.append((point, different, ends[name]))
     assert not faults, "\n".join(map(str, faults))
 
 
-PAIRS = 12
+PAIRS = 8
 
 
 def test_a_second_death_during_recovery_changes_nothing(arena: Arena):
