@@ -38,9 +38,9 @@ torture: $(READY)         ## the long proofs: disk faults, kills, power loss (ne
 	$(BIN)/python -m tests.runs.pairs
 	$(BIN)/python -m tests.contracts.compiler.differential
 
-soak: $(READY)            ## random loads under random kills, stops, cuts and full disks, for 15 minutes (MINUTES=...); root adds the full disks
+soak: $(READY)            ## random loads under random kills, stops, cuts and full disks, for 15 minutes (MINUTES=...), figures to a file (JSON=...); root adds the full disks
 	$(COMPILED)
-	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),15)
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),15) $(if $(JSON),--json $(JSON))
 
 lock: $(READY)            ## pin what pyproject.toml allows
 	$(BIN)/python -m pip install --quiet uv

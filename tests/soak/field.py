@@ -55,7 +55,7 @@ class Field:
 
     Attributes:
         small_disk: the state folder has a disk of its own, which can be filled.
-        steady: the worker that lives as long as the soak; its memory, descriptors and threads are watched.
+        steady: the worker that lives as long as the soak, and is watched.
         doomed: the worker that is killed and started again.
         hand: the `rowkeeper run` that is under way by hand.
     """
