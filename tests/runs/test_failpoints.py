@@ -83,6 +83,25 @@ def test_killed_at_every_failpoint_nothing_is_lost_or_doubled(arena: Arena, scen
     assert not faults, "\n".join(map(str, faults))
 
 
+@pytest.mark.parametrize("then", ["run", "abandon"])
+def test_what_a_dead_process_sealed_or_was_about_to_goes_with_its_run(arena: Arena, then: str):
+    """A draft, and a file that the ledger never heard of, are gone when the run is published or given up."""
+    name = f"tidied_{then}"
+    command = prepare(arena, SCENARIOS[0], name)
+    sealed = arena.home / "quarantine"
+    before = set(sealed.rglob("*"))
+    assert arena.run(*command, failpoints="private_file.before_link=kill@2").status == KILLED
+    ((run, draft),) = [(path.parent, path) for path in sealed.glob("*/.*")]
+    (run / "9-0.sealed").write_bytes(b"of a batch that was cut otherwise by the next process")
+    if then == "run":
+        arena.ok(*command[:2])
+    else:
+        arena.ok("abandon", run.name, "--reason", "enough")
+    assert not draft.exists()
+    left = {path.name for path in {*sealed.rglob("*")} - before if path.is_file()}
+    assert left == ({"0-0.sealed", "1-0.sealed"} if then == "run" else {"0-0.sealed"})
+
+
 PAIRS = 8
 
 

@@ -6,8 +6,10 @@ bound in as associated data, so one sealed file cannot stand in for another.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import secrets
+from collections.abc import Collection
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -61,6 +63,16 @@ class Seal:
     def remove(self, name: str) -> None:
         """Removes a sealed file, which may be gone already."""
         (self._root / name).unlink(missing_ok=True)
+
+    def keep_only(self, folder: str, known: Collection[str]) -> None:
+        """Removes whatever else is in a folder below the root: also drafts of processes that died as they wrote.
+
+        Nothing depends on it: what cannot be removed stays.
+        """
+        with contextlib.suppress(OSError):
+            for path in (self._root / folder).iterdir():
+                if f"{folder}/{path.name}" not in known:
+                    path.unlink()
 
     def read(self, name: str) -> bytes:
         """Opens a sealed file.
