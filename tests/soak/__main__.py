@@ -26,7 +26,8 @@ from typing import Any
 
 from rich.console import Console
 
-from tests.soak.field import Field
+from tests.holding import comes_true
+from tests.soak.field import Field, Unanswered
 from tests.soak.judging import Verdict, judge, judge_processes, judge_remains, judge_words, settled
 from tests.soak.striking import Striker
 from tests.soak.watching import BOUNDS, Lookout, Watch
@@ -68,6 +69,9 @@ class Soak:
         """Faults for so long, then calm; judges what is there then, and what was seen of the processes."""
         field = self.field
         field.steady = field.start_worker(field.of_steady)
+        # A worker that finds no room for its ledger as it starts ends with an error; once at work it lives through it.
+        if not comes_true(lambda: field.is_ready(field.steady)):
+            raise Unanswered("the steady worker did not get ready")
         began = time.monotonic()
         strike_at = began + self.source.expovariate(1 / self.options.strike_seconds)
         feed_at = began

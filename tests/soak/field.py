@@ -135,6 +135,15 @@ class Field:
         """A worker as a service manager starts it."""
         return self.start("worker", *(f"{feed.name}.py" for feed in feeds), "--json", forked=False)
 
+    def is_ready(self, worker: Started) -> bool:
+        """It has read its pipelines and is at work. Raises Unanswered if it ended instead."""
+        if worker.status is not None:
+            raise Unanswered(f"a worker ended with {worker.status}: {self._said(worker.command.errors)}")
+        return '"ready"' in self._said(worker.command.output)
+
+    def _said(self, name: str) -> str:
+        return (self.folder / name).read_text(errors="replace")
+
     def ask(self, *words: str) -> Ended:
         """Runs a command to its end."""
         return self.herd.run(self._command(*words, "--json", forked=True), seconds_max=120)
