@@ -6,7 +6,6 @@ bound in as associated data, so one sealed file cannot stand in for another.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import secrets
 from collections.abc import Collection
@@ -67,12 +66,12 @@ class Seal:
     def keep_only(self, folder: str, known: Collection[str]) -> None:
         """Removes whatever else is in a folder below the root: also drafts of processes that died as they wrote.
 
-        Nothing depends on it: what cannot be removed stays.
+        Raises OSError.
         """
-        with contextlib.suppress(OSError):
-            for path in (self._root / folder).iterdir():
-                if f"{folder}/{path.name}" not in known:
-                    path.unlink()
+        inside = self._root / folder
+        for path in inside.iterdir() if inside.exists() else ():
+            if f"{folder}/{path.name}" not in known:
+                path.unlink(missing_ok=True)
 
     def read(self, name: str) -> bytes:
         """Opens a sealed file.
