@@ -37,6 +37,8 @@ class Bound:
         memory_bytes: at any time; of what no other process shares.
         descriptors: at any time, without an engine's own data files and the counters of its threads.
         threads: at any time.
+        growth_descriptors: so many more, among the quietest samples at the end, are no leak.
+        growth_threads: so many more are none either.
     """
 
     growth_bytes_hour: int
@@ -44,12 +46,15 @@ class Bound:
     memory_bytes: int
     descriptors: int
     threads: int
+    growth_descriptors: int = 0
+    growth_threads: int = 0
 
 
 BOUNDS = {
     "worker": Bound(16 * MB, 8 * MB, 400 * MB, 100, 60),
-    # Its caches may grow to a twentieth of its limit each.
-    "engine": Bound(256 * MB, 128 * MB, 1500 * MB, 250, 250),
+    # Its caches may grow to a twentieth of its limit each, its pools with what is asked of them at once, and it opens
+    # libraries when it first tells of an error. What each of its hundreds of connections leaked would be far more.
+    "engine": Bound(256 * MB, 128 * MB, 1500 * MB, 250, 250, growth_descriptors=20, growth_threads=100),
     "run": Bound(0, 128 * MB, 600 * MB, 200, 100),
 }
 
@@ -119,14 +124,16 @@ class Watch:
         return max(bound.growth_bytes, bound.growth_bytes_hour * self.seconds / 3600)
 
     def leaked(self, name: str) -> int:
-        """How many more descriptors or threads the quietest of the last samples has than the quietest of the first.
+        """How many more descriptors or threads the quietest of the last samples has than the quietest of the first,
+        beyond what the kind of process may grow by.
 
         The quietest: whoever runs a child, or writes to the ledger, has more of them for a moment.
         """
         settled = self.settled
         third = max(1, len(settled) // 3)
         first, last = settled[:third], settled[-third:]
-        return max(0, _least(last, name) - _least(first, name))
+        allowed: int = getattr(BOUNDS[self.kind], f"growth_{name}")
+        return max(0, _least(last, name) - _least(first, name) - allowed)
 
     def most(self, name: str) -> int:
         """The most of it in any sample."""
