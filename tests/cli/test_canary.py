@@ -144,9 +144,9 @@ def test_nothing_gets_out_of_runs_that_fail(loud: Arena):
         loud.run(*words, "--debug")
     runs = [each["run"] for each in loud.ok("runs")["runs"]]
     assert len(runs) > len(FAILURES) - 3
-    for run in runs:
-        loud.ok("show", str(run), "--html", f"{run}.html")
-        loud.ok("bundle", str(run))
+    loud.answers(
+        *(("show", str(run), "--html", f"{run}.html") for run in runs), *(("bundle", str(run)) for run in runs)
+    )
     key = next((loud.folder / "config").rglob("*.key")).read_text().strip()
     assert not leaks(loud.folder, {**ROWS, **SECRET, "url": "canary-in-a-url", "any": "canary", "key": key})
 
