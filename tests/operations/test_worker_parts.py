@@ -24,6 +24,9 @@ from rowkeeper.operations.worker.watchdog import STUCK
 ROOT = Path(__file__).parents[2]
 
 
+LEFT_OUT = {"key": "in/b.csv", "what": "a quote is never closed", "code": "RK-2102", "hint": ""}
+
+
 def failed(**error: object) -> Ended:
     return Ended(1, {"status": "failed", "error": {"what": "it failed", **error}}, hung=False)
 
@@ -40,6 +43,8 @@ def failed(**error: object) -> Ended:
         (Ended(-9, None, hung=False), "died", False, 4),
         (Ended(-9, None, hung=True), "hung", False, 4),
         (Ended(None, None, hung=False), "unknown", False, 0),
+        (Ended(3, {"status": "published", "failed_partitions": [LEFT_OUT]}, hung=False), "partial", True, 0),
+        (Ended(3, None, hung=False), "died", False, 4),
     ],
 )
 def test_what_may_pass_is_tried_again_and_what_a_person_must_mend_is_not(
@@ -48,6 +53,13 @@ def test_what_may_pass_is_tried_again_and_what_a_person_must_mend_is_not(
     """A crash, a hang and a retryable error are; a run that another process is at is no failure."""
     found = judge(ended, 3, stopping=False, source=random.Random(0))
     assert (found.outcome, found.answered, found.failures) == (outcome, answered, failures)
+
+
+def test_a_partial_success_says_what_was_left_out():
+    """It is no failure, and not without a word either."""
+    ended = Ended(3, {"status": "published", "failed_partitions": [LEFT_OUT, LEFT_OUT]}, hung=False)
+    told = judge(ended, 3, stopping=False, source=random.Random(0)).told
+    assert told == "published without 2 partitions that failed; in/b.csv: a quote is never closed"
 
 
 def test_pauses_grow_with_jitter_and_have_an_end():

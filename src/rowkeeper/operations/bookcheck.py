@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rowkeeper.errors import FrameworkError, IntegrityError
+from rowkeeper.ledger import RunRecord
 from rowkeeper.operations.finding import Finding
 from rowkeeper.runs.gating import open_profile, open_sample
 from rowkeeper.runs.rejects import open_rejects
@@ -94,11 +95,21 @@ def _leases(workspace: Workspace) -> Finding:
 
 
 def _unfinished(workspace: Workspace) -> Finding:
-    runs = [run for target in workspace.ledger.targets(unfinished=True) for run in workspace.ledger.unfinished(target)]
-    if not runs:
-        return Finding("runs", True, "none was left unfinished")
-    names = ", ".join(f"run {run.run} of {run.pipeline} ({run.status.value})" for run in runs)
-    return Finding("runs", False, f"unfinished: {names}", "rowkeeper recover, or run the pipeline again")
+    """Runs that nobody is at. One whose destination a live process holds is under way, or that process sees to it."""
+    ledger = workspace.ledger
+    left: list[RunRecord] = []
+    under_way: list[RunRecord] = []
+    for target in ledger.targets(unfinished=True):
+        (under_way if ledger.lease_alive(target) else left).extend(ledger.unfinished(target))
+    if left:
+        return Finding("runs", False, f"unfinished: {_listed(left)}", "rowkeeper recover, or run the pipeline again")
+    if under_way:
+        return Finding("runs", True, f"none was left unfinished; under way: {_listed(under_way)}")
+    return Finding("runs", True, "none was left unfinished")
+
+
+def _listed(runs: Sequence[RunRecord]) -> str:
+    return ", ".join(f"run {run.run} of {run.pipeline} ({run.status.value})" for run in runs)
 
 
 def _sealed(workspace: Workspace) -> Finding:

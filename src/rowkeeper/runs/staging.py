@@ -15,6 +15,7 @@ from rowkeeper.errors import PipelineError, SourceError, TransformError
 from rowkeeper.ledger import BatchRecord, RunPartition, RunRecord
 from rowkeeper.logs import about, failure, logger
 from rowkeeper.logs.failure import document
+from rowkeeper.logs.native import withheld
 from rowkeeper.pipeline import Transform
 from rowkeeper.protocols import Columns, Contract, Source, StagedRows
 from rowkeeper.resilience.failpoints import failpoint
@@ -184,7 +185,8 @@ class Stager:
                 yield checked
 
     def _checked(self, ordinal: int, batch: Batch) -> _Checked:
-        verdict = self._contract.check(batch)
+        with withheld():
+            verdict = self._contract.check(batch)
         # Columns that drift brought stay, for all batches that follow.
         self._contract = self._contract.evolved(verdict.accepted.schema)
         assert verdict.accepted.num_rows + len(verdict.rejected) == batch.table.num_rows, "a row has no verdict"

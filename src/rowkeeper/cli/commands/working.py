@@ -97,6 +97,8 @@ def status(as_json: bool) -> None:
         out.print(f"[bold]{escape(each['pipeline'])}[/]  {escape(each['schedule'])}  {due}  {last}")
         if each["failures"]:
             out.print(f"  {each['failures']} failures in a row, the last: {escape(each['error'])}")
+        elif each["error"]:
+            out.print(f"  {escape(each['error'])}")
         if not each["served"]:
             out.print("  no worker serves it")
     for run in unfinished:
