@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rowkeeper.errors import FrameworkError, IntegrityError
-from rowkeeper.ledger import RunRecord
+from rowkeeper.ledger import RunRecord, RunStatus
 from rowkeeper.operations.finding import Finding
 from rowkeeper.runs.gating import open_profile, open_sample
 from rowkeeper.runs.rejects import open_rejects
@@ -95,12 +95,19 @@ def _leases(workspace: Workspace) -> Finding:
 
 
 def _unfinished(workspace: Workspace) -> Finding:
-    """Runs that nobody is at. One whose destination a live process holds is under way, or that process sees to it."""
+    """Runs that nobody is at. One whose destination a live process holds is under way, or that process sees to it.
+
+    The lease is asked for before and after: a run may begin or end in between.
+    """
     ledger = workspace.ledger
     left: list[RunRecord] = []
     under_way: list[RunRecord] = []
     for target in ledger.targets(unfinished=True):
-        (under_way if ledger.lease_alive(target) else left).extend(ledger.unfinished(target))
+        is_held = ledger.lease_alive(target)
+        runs = ledger.unfinished(target)
+        is_held = is_held or ledger.lease_alive(target)
+        for run in runs:
+            (under_way if is_held and run.status is not RunStatus.HELD else left).append(run)
     if left:
         return Finding("runs", False, f"unfinished: {_listed(left)}", "rowkeeper recover, or run the pipeline again")
     if under_way:
