@@ -14,12 +14,12 @@ from typing import Any
 import click
 from rich.markup import escape
 
-from rowkeeper.cli.commands.history import run_document
 from rowkeeper.cli.door import json_option, out, print_json, workspace
 from rowkeeper.ledger import ScheduleRecord, lease_name
 from rowkeeper.operations.worker.duty import next_at
 from rowkeeper.operations.worker.worker import Worker
 from rowkeeper.pipeline import load_file
+from rowkeeper.runs.report import run_document
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.schedule import Schedule
 
