@@ -29,6 +29,10 @@ ENDED = {
     RunStatus.FAILED: "Nothing was published: readers see the table as it was before. What was staged is dropped.",
     RunStatus.PREPARED: "The process ended while publishing; the next command asks the table what took effect.",
 }
+BY_THE_WORKER = {
+    "hung": "The worker stopped its process: it took longer than worker_run_seconds_max.",
+    "died": "The worker found its process dead, and tries again.",
+}
 CALLS = {
     Outcome.TRANSIENT: "{name} failed {times} in a way that may pass: such calls are tried again, as far as attempts, "
     "budget and deadline allow.",
@@ -103,6 +107,10 @@ def done(facts: Facts) -> Iterator[str]:
     for line in facts.lines:
         if line["event"] == "dead run settled":
             yield f"The reconciler found it unfinished: {line.get('note', '')}."
+        if line["event"] == "process of a run ended" and line.get("outcome") in BY_THE_WORKER:
+            yield BY_THE_WORKER[line["outcome"]]
+        if line["event"] == "process of a dead worker adopted":
+            yield "Its worker died; the next one took its process over."
     yield from _calls(facts.lines)
     if (decided := facts.override) is not None:
         yield f"{decided.who} published it against its gates, {decided.decided_at:%Y-%m-%d %H:%M} UTC."

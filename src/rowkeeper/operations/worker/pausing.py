@@ -23,6 +23,7 @@ class Judgement:
     Attributes:
         outcome: a run's status, or `partial`, `died`, `hung`, `stopped`, `busy`.
         told: what went wrong, in a sentence; empty where nothing did.
+        code: of the error; empty where there was none.
         answered: the schedule's instant is dealt with; otherwise it is tried again after the pause.
     """
 
@@ -31,6 +32,7 @@ class Judgement:
     answered: bool = True
     failures: int = 0
     pause_seconds: float = 0.0
+    code: str = ""
 
 
 def judge(ended: Ended, failures: int, *, stopping: bool, source: random.Random) -> Judgement:
@@ -48,7 +50,7 @@ def judge(ended: Ended, failures: int, *, stopping: bool, source: random.Random)
     document = ended.document or {}
     error = document.get("error") or {}
     outcome = str(document.get("status") or "died")
-    told = str(error.get("what", ""))
+    told, code = str(error.get("what", "")), str(error.get("code", ""))
     if ended.status is None:
         return Judgement("unknown", "its worker died", answered=False)
     if ended.status == 0:
@@ -56,17 +58,17 @@ def judge(ended: Ended, failures: int, *, stopping: bool, source: random.Random)
     if ended.status == DONE_IN_PART and document:
         return Judgement("partial", _left_out(document))
     if stopping:
-        return Judgement("stopped", told, answered=False, failures=failures)
-    if error.get("code") in BUSY:
+        return Judgement("stopped", told, answered=False, failures=failures, code=code)
+    if code in BUSY:
         pause = PAUSE_SECONDS_BUSY * source.uniform(0.5, 1.0)
-        return Judgement("busy", told, answered=False, failures=failures, pause_seconds=pause)
+        return Judgement("busy", told, answered=False, failures=failures, pause_seconds=pause, code=code)
     again = ended.hung or not document or bool(error.get("retryable"))
     if ended.hung:
         outcome, told = "hung", "it took longer than worker_run_seconds_max, and was stopped"
     elif not document:
         told = f"its process ended with status {ended.status}, without a word"
     pause = min(PAUSE_SECONDS_MAX, PAUSE_SECONDS_FIRST * 2 ** min(failures, 16)) * source.uniform(0.5, 1.0)
-    return Judgement(outcome, told, not again, failures + 1, pause if again else 0.0)
+    return Judgement(outcome, told, not again, failures + 1, pause if again else 0.0, code)
 
 
 def _left_out(document: Mapping[str, Any]) -> str:
