@@ -167,7 +167,8 @@ def _after_error(facts: Facts) -> Iterator[str]:
     run, error = facts.run, facts.run.error or {}
     if not facts.is_over:
         yield str(error.get("hint") or "")
-        yield _advice(str(error.get("code") or "")).replace(" RUN", f" {run.run}")
+        if run.status is not RunStatus.HELD or not error.get("hint"):  # which says all of it
+            yield _advice(str(error.get("code") or "")).replace(" RUN", f" {run.run}")
     if run.status is RunStatus.PREPARED:
         yield "rowkeeper recover finishes it, or undoes it"
     elif run.status in (RunStatus.INTERRUPTED, RunStatus.STAGING) and run.kind is RunKind.LOAD:
