@@ -5,13 +5,20 @@ from __future__ import annotations
 import html
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 
-from rowkeeper.operations.sentences import how_often
+from rowkeeper.errors import RetryError
+from rowkeeper.ledger import Ledger
+from rowkeeper.logs import Journal, keep
+from rowkeeper.operations.sentences import Facts, done, how_often
+from rowkeeper.resilience.calls import Calls
+from rowkeeper.resilience.outcomes import Effect
+from rowkeeper.runs.journal import log_try
 from tests.arena import KILLED, Arena
+from tests.resilience.clocks import FakeClock
 from tests.runs.scenarios import PIPELINE, trips
 
 KINDS = ("well", "partial", "fails", "holds", "dies", "live")
@@ -144,6 +151,35 @@ def test_a_held_run_shows_places_of_what_its_gate_objects_to(arena: Arena, runs:
     assert all(re.fullmatch(r"holds/\d\.csv, row \d+", place) for place in gate["places"])
     assert document["next"][0].startswith(f"rowkeeper staging {runs['holds']} shows gates and rows")
     assert "Rome" not in terminal + page + str(document)
+
+
+def test_calls_are_said_to_be_tried_again_only_where_they_are(arena: Arena, runs: dict[str, int]):
+    """A call that failed for good is not; one that may pass is; the lines are those of real calls."""
+    lines: list[Mapping[str, Any]] = []
+    calls = Calls(clock=FakeClock(), observers=[log_try])
+    with keep(Journal("warning", [lines.append])):
+        for operation, error, kind in (
+            ("orders", ValueError("no"), ValueError),
+            ("prices", ConnectionRefusedError(111, "refused"), RetryError),
+        ):
+            with pytest.raises(kind):
+                calls.to("shop", operation).call(raising(error), effect=Effect.READ)
+    with Ledger.open(None, arena.home) as ledger:
+        run = ledger.run(runs["well"])
+    facts = Facts(run, False, run.account.as_dict(), 1, (), (), None, lines)
+    told = [sentence for sentence in done(facts) if "shop" in sentence]
+    assert told == [
+        "orders on shop failed once for a reason that trying again cannot help, so it was not tried again.",
+        "prices on shop failed 5 times in a way that may pass: such calls are tried again, as far as attempts, budget "
+        "and deadline allow.",
+    ]
+
+
+def raising(error: Exception) -> Callable[[], None]:
+    def call() -> None:
+        raise error
+
+    return call
 
 
 def test_a_run_whose_process_died_can_be_gone_on_with(arena: Arena, runs: dict[str, int]):

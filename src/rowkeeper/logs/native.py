@@ -77,10 +77,10 @@ def withheld() -> Iterator[None]:
         yield
         return
     with _owned.lock:
-        _owned.blocks += 1
-        if _owned.blocks == 1:
+        if not _owned.blocks:
             _owned.kept = os.memfd_create("rowkeeper-stderr")
             os.dup2(_owned.kept, STDERR)
+        _owned.blocks += 1
     try:
         yield
     finally:
