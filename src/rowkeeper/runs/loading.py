@@ -143,7 +143,7 @@ class _Load:
         except (OSError, MemoryError):
             raise  # the machine's fault: what is staged is kept, and the next command settles the run
         except BaseException as error:
-            if not is_fault(error):
+            if not is_fault(error) and not isinstance(error, SystemExit):
                 raise
             unknown = UnknownError.of(error)
             log.error("run failed for a reason that nobody foresaw", **failure(error))
