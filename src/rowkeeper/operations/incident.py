@@ -112,7 +112,7 @@ class Incident:
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON document: all of it but the lines of the log."""
+        """The JSON document: all of it but the lines of the log. Partitions are in the order in which they are read."""
         return {
             **run_document(self.run),
             "level": self.level.value,
@@ -121,7 +121,7 @@ class Incident:
             "so_far": dict(self.account),
             "partitions": [
                 {**partition_document(each), "rows_read": each.next_row, "reached": reached.value}
-                for each, reached in self.partitions
+                for each, reached in sorted(self.partitions, key=lambda each: each[0].ordinal)
                 if reached is not Reached.FAILED
             ],
             "failed_partitions": [dict(each) for each in self.failed],
