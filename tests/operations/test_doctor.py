@@ -89,7 +89,8 @@ def test_a_run_that_is_under_way_is_no_fault(arena: Arena, healthy: Outcome, poi
     name = point.replace(".", "_")
     arena.write("live.py", PIPELINES + f"{name} = pipeline('{name}')")
     arena.write(f"{name}1.csv", rows(0))
-    run = arena.start("run", f"live.py:{name}", failpoints=f"{point}=stop")
+    long = {"ROWKEEPER_LEASE_SECONDS": "600"}  # stopped, it cannot renew it
+    run = arena.start("run", f"live.py:{name}", failpoints=f"{point}=stop", env=long)
     run.wait_stopped()
     try:
         outcome = arena.run("doctor", "--json")

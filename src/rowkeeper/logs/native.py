@@ -52,7 +52,9 @@ def own_stderr() -> None:
         return
     sys.stderr.flush()
     _owned.told = os.dup(STDERR)
-    sys.stderr = os.fdopen(_owned.told, "w", buffering=1, errors="backslashreplace", closefd=False)
+    sys.stderr = os.fdopen(
+        _owned.told, "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace", closefd=False
+    )
     sys.excepthook = _unsaid
 
 

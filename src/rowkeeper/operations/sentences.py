@@ -119,12 +119,14 @@ def done(facts: Facts) -> Iterator[str]:
 def _end(facts: Facts) -> str:
     """What readers of the table see."""
     status = facts.run.status
+    if status is RunStatus.PUBLISHED and facts.run.kind is RunKind.ROLLBACK:
+        return f"Run {facts.run.reverses} was taken back in one step; readers see none of its rows."
     if status is RunStatus.PUBLISHED:
         left = _count(len(facts.failed), "partition")
         rest = f" but those of {left} that failed, which the next run tries again" if facts.failed else ""
         return f"The run was published in one step; readers see all of its rows{rest}."
     if facts.is_live:
-        return "It is under way; readers see the table as it was before."
+        return "It is under way; readers see the table as it was before, and all of its rows once it is published."
     staged = facts.account.get("staged, not published", facts.account.get("committed", 0))
     kept = f"Nothing was published: readers see the table as it was before. {staged:,} staged rows are kept."
     return ENDED.get(status, kept)
