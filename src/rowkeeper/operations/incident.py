@@ -156,7 +156,7 @@ def incident_of(number: int, workspace: Workspace) -> Incident:
         run=run,
         level=_level(run, told),
         account=facts.account,
-        told=told or (sentences.WELL[run.status],),
+        told=told or (sentences.WELL.get(run.status, run.status.value),),
         partitions=tuple(_reached(run, partitions)),
         failed=tuple(facts.failed),
         reasons=_reasons(workspace, number),

@@ -35,7 +35,7 @@ def logged(tell: Tell) -> Tell:
         tell(event, **facts)
         is_fault = event in FAULTS or (event == "ended" and facts["outcome"] not in WELL)
         put = log.warning if is_fault else log.info
-        put(EVENTS[event], **_for_the_log(facts))
+        put(EVENTS.get(event, event), **_for_the_log(facts))
 
     return both
 
