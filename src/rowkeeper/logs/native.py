@@ -28,6 +28,8 @@ class _Owned:
         told: descriptor of the real standard error; None in a program that only uses Rowkeeper.
         blocks: how many keep descriptor 2 apart.
         kept: descriptor of what was written there. It is memory: words that may not be told are not written to a disk.
+        passed_on: how many bytes of it were told, or are not to be told.
+        panicked: a panic is among it, so nothing more of it is told.
     """
 
     def __init__(self) -> None:
@@ -35,6 +37,8 @@ class _Owned:
         self.told: int | None = None
         self.blocks = 0
         self.kept = -1
+        self.passed_on = 0
+        self.panicked = False
 
 
 _owned = _Owned()
@@ -73,7 +77,7 @@ def told_by() -> int:
 def withheld() -> Iterator[None]:
     """What others write to descriptor 2 in the block is told after it; if a library panicked, none of it is.
 
-    Blocks of several threads may overlap; they end as one.
+    Blocks of several threads may overlap: after a panic nothing is told until the last of them has ended.
     """
     if _owned.told is None:
         yield
@@ -81,6 +85,7 @@ def withheld() -> Iterator[None]:
     with _owned.lock:
         if not _owned.blocks:
             _owned.kept = os.memfd_create("rowkeeper-stderr")
+            _owned.passed_on, _owned.panicked = 0, False
             os.dup2(_owned.kept, STDERR)
         _owned.blocks += 1
     try:
@@ -90,12 +95,15 @@ def withheld() -> Iterator[None]:
             _owned.blocks -= 1
             if not _owned.blocks:
                 os.dup2(_owned.told, STDERR)
-                _pass_on(_owned.kept, _owned.told)
+            _pass_on(_owned.told)
+            if not _owned.blocks:
+                os.close(_owned.kept)
 
 
-def _pass_on(kept: int, told: int) -> None:
-    with os.fdopen(kept, "rb") as file:
-        file.seek(0)
-        said = file.read()
-    if said and not any(words in said for words in PANICKED):
+def _pass_on(told: int) -> None:
+    """Tells what was written since the last time. The mark of a panic comes before its words."""
+    said = os.pread(_owned.kept, os.fstat(_owned.kept).st_size - _owned.passed_on, _owned.passed_on)
+    _owned.passed_on += len(said)
+    _owned.panicked = _owned.panicked or any(words in said for words in PANICKED)
+    if said and not _owned.panicked:
         os.write(told, said)

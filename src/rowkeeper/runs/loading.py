@@ -70,6 +70,7 @@ def _material(pipeline: Pipeline, source: Source) -> Material:
         pipeline.checker.columns(),
         pipeline.transform,
         goes_on=pipeline.on_error == "continue",
+        evolves=pipeline.drift == "evolve",
     )
 
 
