@@ -1,6 +1,6 @@
 """Prints the table of ratios. Times of one machine on one day mean little; the ratios are of the same minute.
 
-make bench                       10 million rows in three formats, the check alone, then 1 and 10 million rows of Parquet
+make bench                       10 million rows in three formats, the check, then 1 and 10 million rows of Parquet
 .venv/bin/python -m bench --large 100000000           memory at 100 million rows: ten minutes, and 3 GB of disk
 .venv/bin/python -m bench --rows 200000 --large 0     a quick look
 """
