@@ -154,7 +154,9 @@ class Site:
         home: the state folder, absolute; exists, mode 0700.
         key: 32 bytes from which the keys of everything at rest are derived.
         ledger_id: which ledger's runs these are; written into the destination's commit record.
-        settings: limits by name, as in `Settings`.
+        engine_idle_seconds, engine_memory_bytes_max, engine_total_bytes_max, engine_threads, engine_nice: of the
+            embedded engine's host, if it has to be started.
+        query_seconds_max: how long one statement that somebody typed may take.
     """
 
     home: Path

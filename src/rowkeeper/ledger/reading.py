@@ -53,9 +53,13 @@ class Reader:
         with reading(self._engine) as connection:
             return one_run(connection, number)
 
-    def runs(self, *, limit: int = 50, pipeline: str | None = None, target: str | None = None) -> list[RunRecord]:
-        """Runs, newest first."""
+    def runs(
+        self, *, limit: int = 50, pipeline: str | None = None, target: str | None = None, before: int | None = None
+    ) -> list[RunRecord]:
+        """Runs, newest first; those before a run of this number only."""
         query = select(runs).order_by(runs.c.run.desc()).limit(limit)
+        if before is not None:
+            query = query.where(runs.c.run < before)
         if pipeline is not None:
             query = query.where(runs.c.pipeline == pipeline)
         if target is not None:

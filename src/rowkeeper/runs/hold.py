@@ -11,12 +11,15 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 
-from rowkeeper.errors import FrameworkError
+from rowkeeper.errors import FrameworkError, LeaseLost
 from rowkeeper.ledger import Lease, Ledger
 from rowkeeper.logs import failure, logger
 from rowkeeper.protocols import Destination, DestinationSession
 from rowkeeper.runs.report import Observer, Progress, unobserved
 from rowkeeper.runs.workspace import Workspace
+
+RENEWALS = 3  # in the time of a lease
+RENEWALS_AFTER_FAILURE = 15
 
 log = logger("lease")
 steps = logger("run")
@@ -66,7 +69,7 @@ def hold(
     Raises LeaseError if another run holds it.
     """
     started = time.monotonic()
-    with _leased(workspace.ledger, destination.target, workspace.settings.lease_seconds) as lease:
+    with leased(workspace.ledger, destination.target, workspace.settings.lease_seconds) as lease:
         session = destination.connect(workspace.site, schema)
         try:
             yield Hold(workspace, destination.target, lease, session, observe, started)
@@ -75,10 +78,10 @@ def hold(
 
 
 @contextmanager
-def _leased(ledger: Ledger, target: str, ttl_seconds: float) -> Iterator[Lease]:
-    """Renews the lease in a thread.
+def leased(ledger: Ledger, target: str, ttl_seconds: float) -> Iterator[Lease]:
+    """Renews the lease in a thread, for as long as it lasts: a renewal that failed is tried again, and sooner.
 
-    The thread needs to report nothing: a lease that could not be renewed is found lost by the next write to the
+    The thread needs to report nothing: a lease that somebody else took over is found lost by the next write to the
     ledger, which checks the fencing token in its own transaction.
     """
     lease = ledger.acquire_lease(target, ttl_seconds)
@@ -86,12 +89,17 @@ def _leased(ledger: Ledger, target: str, ttl_seconds: float) -> Iterator[Lease]:
     done = threading.Event()
 
     def renew() -> None:
-        while not done.wait(ttl_seconds / 3):
+        pause_seconds = ttl_seconds / RENEWALS
+        while not done.wait(pause_seconds):
+            pause_seconds = ttl_seconds / RENEWALS
             try:
                 ledger.renew_lease(lease, ttl_seconds)
-            except FrameworkError as error:
-                log.warning("lease not renewed", target=target, token=lease.token, **failure(error))
+            except LeaseLost as error:
+                log.warning("lease lost", target=target, token=lease.token, **failure(error))
                 return
+            except (FrameworkError, OSError) as error:  # the ledger is busy, or its disk is full: that may pass
+                log.warning("lease not renewed", target=target, token=lease.token, **failure(error))
+                pause_seconds = ttl_seconds / RENEWALS_AFTER_FAILURE
 
     context = contextvars.copy_context()
     renewer = threading.Thread(target=context.run, args=(renew,), name="rowkeeper-lease", daemon=True)

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from rowkeeper.logs.native import told_by
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 BATCH_SECONDS_MAX = 8.0  # systemd and people begin to doubt after ten
 
@@ -26,7 +28,7 @@ class Strike:
     def __call__(self, _number: int, _frame: FrameType | None) -> None:
         """Implements a signal handler. Raises KeyboardInterrupt."""
         if self.came:
-            os.write(2, b"stopped at once; give the command again: it goes on or starts over\n")
+            os.write(told_by(), b"stopped at once; give the command again: it goes on or starts over\n")
             os._exit(1)
         self.came = True
         raise KeyboardInterrupt

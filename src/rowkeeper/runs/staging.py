@@ -16,6 +16,7 @@ from rowkeeper.errors import PipelineError, SourceError, TransformError
 from rowkeeper.ledger import BatchRecord, RunPartition, RunRecord
 from rowkeeper.logs import about, failure, logger
 from rowkeeper.logs.failure import document
+from rowkeeper.logs.native import withheld
 from rowkeeper.pipeline import Transform
 from rowkeeper.protocols import Columns, Contract, Source, StagedRows
 from rowkeeper.resilience.failpoints import failpoint
@@ -200,7 +201,8 @@ class Stager:
             return item, None
         with about(partition=item.batch.partition, batch=item.batch.first_row):
             try:
-                verdict = self._contract.check(item.batch)
+                with withheld():
+                    verdict = self._contract.check(item.batch)
             except ON_ERROR as error:
                 return item, error
         if self._material.evolves:  # columns that drift brought stay, for all batches that follow
