@@ -15,8 +15,11 @@ from rowkeeper.errors import FrameworkError
 from rowkeeper.ledger import Lease, Ledger
 from rowkeeper.logs import failure, logger
 from rowkeeper.protocols import Destination, DestinationSession
+from rowkeeper.resilience.deadline import cleaning_up, seconds_left
 from rowkeeper.runs.report import Observer, Progress, unobserved
 from rowkeeper.runs.workspace import Workspace
+
+RENEWER_SECONDS_MAX = 5.0  # it may be in the midst of asking the ledger
 
 log = logger("lease")
 steps = logger("run")
@@ -100,5 +103,14 @@ def _leased(ledger: Ledger, target: str, ttl_seconds: float) -> Iterator[Lease]:
         yield lease
     finally:
         done.set()
-        renewer.join()
+        with cleaning_up():
+            renewer.join(seconds_left(RENEWER_SECONDS_MAX))
+            _give_back(ledger, lease)
+
+
+def _give_back(ledger: Ledger, lease: Lease) -> None:
+    """What could not be given back ends by itself, at once where this process ends: no reason to fail what is done."""
+    try:
         ledger.release_lease(lease)
+    except FrameworkError as error:
+        log.warning("lease not given back", target=lease.name, token=lease.token, **failure(error))
