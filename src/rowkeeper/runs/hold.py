@@ -15,7 +15,7 @@ from rowkeeper.errors import FrameworkError
 from rowkeeper.ledger import Lease, Ledger
 from rowkeeper.logs import failure, logger
 from rowkeeper.protocols import Destination, DestinationSession
-from rowkeeper.resilience.deadline import cleaning_up, seconds_left
+from rowkeeper.resilience.deadline import cleaning_up, remaining
 from rowkeeper.runs.report import Observer, Progress, unobserved
 from rowkeeper.runs.workspace import Workspace
 
@@ -104,7 +104,8 @@ def _leased(ledger: Ledger, target: str, ttl_seconds: float) -> Iterator[Lease]:
     finally:
         done.set()
         with cleaning_up():
-            renewer.join(seconds_left(RENEWER_SECONDS_MAX))
+            left = remaining()
+            renewer.join(RENEWER_SECONDS_MAX if left is None else min(RENEWER_SECONDS_MAX, max(left, 0)))
             _give_back(ledger, lease)
 
 

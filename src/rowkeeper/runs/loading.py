@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rowkeeper.batch import Partition
-from rowkeeper.errors import DatabaseError, FrameworkError, RetryError, RunInterrupted, SourceError
+from rowkeeper.errors import DatabaseError, DeadlineExceeded, FrameworkError, RetryError, RunInterrupted, SourceError
 from rowkeeper.ledger import LoadedPartition, RunKind, RunPartition, RunRecord, RunStatus
 from rowkeeper.logs import about, failure, logger
 from rowkeeper.logs.failure import document
 from rowkeeper.pipeline import Pipeline
 from rowkeeper.protocols import Plan, Source
 from rowkeeper.quality import Gate, rehearse
-from rowkeeper.resilience.deadline import cleaning_up, deadline
+from rowkeeper.resilience.deadline import cleaning_up, deadline, process_is_ending
 from rowkeeper.resilience.degrading import collecting
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.runs.definition import definition_of
@@ -128,6 +128,8 @@ class _Load:
         except KeyboardInterrupt as interrupt:
             raise self._interrupted(held, run) from interrupt
         except FrameworkError as error:
+            if isinstance(error, DeadlineExceeded) and process_is_ending():
+                raise self._interrupted(held, run) from error
             log.error("run failed", **failure(error))
             settled = self._after_error(held, run, error)
             if settled is None:

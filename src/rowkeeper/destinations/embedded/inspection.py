@@ -7,7 +7,7 @@ import dataclasses
 import urllib3
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from rowkeeper.destinations.embedded.client import close, engine_client, explain
+from rowkeeper.destinations.embedded.client import close, engine_client, explain, time_limit
 from rowkeeper.destinations.embedded.places import EnginePlaces
 from rowkeeper.destinations.embedded.starting import peer_pid
 from rowkeeper.protocols import Site
@@ -43,9 +43,10 @@ def engine_status(site: Site) -> EngineStatus:
     client = engine_client(site, writes=True)
     try:
         broken = client.query(
-            "SELECT database, table, count() FROM system.detached_parts WHERE reason LIKE 'broken%' GROUP BY 1, 2"
+            "SELECT database, table, count() FROM system.detached_parts WHERE reason LIKE 'broken%' GROUP BY 1, 2",
+            settings=time_limit(),
         )
-        version = str(client.command("SELECT version()"))
+        version = str(client.command("SELECT version()", settings=time_limit()))
     except (OSError, urllib3.exceptions.HTTPError, ClickHouseError) as error:
         raise explain(error) from error
     finally:

@@ -15,8 +15,8 @@ import urllib3
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from rowkeeper.destinations.embedded.client import close, engine_client, explain
-from rowkeeper.errors import EngineDied, EngineMemory, QueryError
+from rowkeeper.destinations.embedded.client import close, engine_client, explain, time_limit
+from rowkeeper.errors import DeadlineExceeded, EngineDied, EngineMemory, QueryError
 from rowkeeper.protocols import Site
 
 
@@ -42,15 +42,16 @@ class ReadClient:
     def query(self, sql: str) -> QueryResult:
         """Runs one statement.
 
-        Raises QueryError with ClickHouse's own words: who may type SQL may see the values in it.
+        Raises QueryError with ClickHouse's own words: who may type SQL may see the values in it. DeadlineExceeded if it
+        was not done in time.
         """
         if not sql.strip().rstrip(";"):
             raise QueryError("there is no SQL to run", hint='rowkeeper query "SHOW TABLES" lists what there is')
         try:
-            result = self._client.query(sql, tz_mode="aware")
+            result = self._client.query(sql, tz_mode="aware", settings=time_limit())
         except (OSError, urllib3.exceptions.HTTPError, ClickHouseError) as error:
             explained = explain(error)
-            if isinstance(explained, (EngineDied, EngineMemory)):
+            if isinstance(explained, (DeadlineExceeded, EngineDied, EngineMemory)):
                 raise explained from error
             raise QueryError(said(error), hint=_hint(str(error))) from error
         columns = tuple((name, kind.name) for name, kind in zip(result.column_names, result.column_types, strict=True))

@@ -10,10 +10,9 @@ import urllib3
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from rowkeeper.destinations.embedded.client import close, explain
+from rowkeeper.destinations.embedded.client import close, explain, time_limit
 from rowkeeper.destinations.mergetree.types import literal
 from rowkeeper.errors import DatabaseError
-from rowkeeper.resilience.deadline import sql_seconds_left
 
 
 def refused(error: DatabaseError) -> bool:
@@ -68,9 +67,7 @@ class Statements:
 
     def _marked(self) -> dict[str, Any]:
         """Its run; and what is left of the deadline, if there is one. Raises DeadlineExceeded if nothing is."""
-        left = sql_seconds_left()
-        limit = {} if left is None else {"max_execution_time": round(left, 3)}
-        return {"log_comment": self._mark(self.run), **limit}
+        return {"log_comment": self._mark(self.run), **time_limit()}
 
     def _mark(self, run: int) -> str:
         return f"rowkeeper {self._table} run={run}"
