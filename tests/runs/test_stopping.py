@@ -23,7 +23,7 @@ from tests.arena import Arena, Outcome, Running
 
 SECONDS_MAX = 10.0
 ROWS = 120
-PIPELINE = '''
+PIPELINE = """
 import pathlib
 import time
 
@@ -57,10 +57,10 @@ def slow(rows: pa.Table) -> pa.Table:
     destination=rk.destinations.clickhouse("{name}", order_by=["id"]),
     gates=[{gates}],
 )
-'''
-ENDLESS = '''rk.sql(
+"""
+ENDLESS = """rk.sql(
     "endless", "SELECT id FROM {staged} CROSS JOIN numbers(1000000000000) WHERE cityHash64(id, number) % 7 = 9"
-)'''
+)"""
 
 
 def prepare(arena: Arena, name: str, gates: str = "") -> str:
@@ -234,8 +234,8 @@ def test_a_ledger_that_somebody_has_locked(own_arena: Arena):
 def test_a_file_whose_first_pipeline_is_stopped(arena: Arena):
     """The second pipeline of the file is not begun."""
     file = prepare(arena, "first")
-    text = PIPELINE.format(name="first", gates="") + PIPELINE.format(name="second", gates="").replace("second/", "first/")
-    arena.write(file, text)
+    second = PIPELINE.format(name="second", gates="").replace("second/", "first/")
+    arena.write(file, PIPELINE.format(name="first", gates="") + second)
     running = arena.start("run", file, failpoints="run.before_stage=stop")
     running.wait_stopped()
     running.signal(signal.SIGTERM)

@@ -128,3 +128,24 @@ class Resilience:
 
     def __post_init__(self) -> None:
         _positive(self, "deadline_seconds", "hedge_after_seconds")
+
+
+def check_resilience(given: object, *, hedges: bool) -> None:
+    """Refuses what a declaration cannot take as `resilience=`.
+
+    Args:
+        hedges: whether it has reads that a second request can help.
+
+    Raises DeclarationError.
+    """
+    if given is None:
+        return
+    if not isinstance(given, Resilience):
+        raise DeclarationError(
+            f"resilience={given!r} is no policy for calls", hint="resilience=rk.Resilience(retry=rk.Retry(attempts=3))"
+        )
+    if given.hedge_after_seconds is not None and not hedges:
+        raise DeclarationError(
+            "hedge_after_seconds: this source or destination has nobody else to ask a second time",
+            hint="leave it out",
+        )

@@ -93,7 +93,7 @@ class _Ahead(threading.Thread, Generic[Item]):
 
 
 class Conveyor:
-    """Stages that run ahead of each other, each in a thread of its own. When the block is left they are closed together.
+    """Stages that run ahead of each other, each in a thread of its own; closed together when the block is left.
 
     What a stage is in the midst of then (a transform that sleeps, a read that hangs) is waited for, but not longer than
     `CLOSE_SECONDS` and what is left of the deadline. A thread that is left behind ends after its item, which nobody

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -91,13 +91,8 @@ def _put_off() -> Iterator[list[int]]:
         return
     former: dict[signal.Signals, Any] = {number: signal.getsignal(number) for number in SIGNALS}
 
-    def restore() -> None:
-        for number, handler in former.items():
-            if handler is not None:  # None: it was not set from Python, and cannot be set again
-                signal.signal(number, handler)
-
     def put_off(number: int, _frame: FrameType | None) -> None:
-        restore()
+        _restore(former)
         came.append(number)
         for handler in former.values():
             if isinstance(handler, Strike):
@@ -110,9 +105,15 @@ def _put_off() -> Iterator[list[int]]:
     try:
         yield came
     finally:
-        restore()
+        _restore(former)
         if came:
             _ring_after(0.0)
+
+
+def _restore(former: Mapping[signal.Signals, Any]) -> None:
+    for number, handler in former.items():
+        if handler is not None:  # None: it was not set from Python, and cannot be set again
+            signal.signal(number, handler)
 
 
 def _ring_after(seconds: float) -> None:

@@ -44,13 +44,13 @@ def run_pipeline(pipeline: Pipeline, workspace: Workspace, observe: Observer = u
     Raises:
         FrameworkError: nothing was published by this call, unless the error says that this is unknown.
     """
-    material = _material(pipeline, pipeline.source)
+    material = _material(pipeline, pipeline.source.at(workspace.site))
     return _Load(pipeline, workspace, observe, material, definition_of(pipeline), RunKind.LOAD).run()
 
 
 def replay_run(pipeline: Pipeline, workspace: Workspace, source: QuarantineSource, observe: Observer) -> RunReport:
     """Runs a run's rejected rows through the pipeline as it is now."""
-    material = _material(pipeline, source)
+    material = _material(pipeline, source.at(workspace.site))
     definition = f"{definition_of(pipeline)}:{source.run}"
     return _Load(pipeline, workspace, observe, material, definition, RunKind.REPLAY).run()
 

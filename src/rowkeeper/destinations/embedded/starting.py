@@ -1,7 +1,7 @@
 """Starting the host: by whoever needs it first, once, and with its own word on why it could not.
 
-Nobody waits for it beyond the deadline; a host that is half started then, or that does not start in `START_SECONDS_MAX`,
-is killed, as it may be at any moment.
+Nobody waits for it beyond the deadline; a host that is half started then, or that does not start within
+`START_SECONDS_MAX`, is killed, as it may be at any moment.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ LEAVE_SECONDS_MAX = 60.0  # a host that is leaving, being idle, closes its table
 def ensure_host(site: Site) -> EnginePlaces:
     """Sees to it that a host is up, and says where.
 
-    Raises DatabaseError, DiskFull or StateError with what the host said if it could not start; DeadlineExceeded if there
-    was no time for it.
+    Raises DatabaseError, DiskFull or StateError with what the host said if it could not start; DeadlineExceeded if
+    there was no time for it.
     """
     places = EnginePlaces.under(site.home)
     if listening(places):
@@ -125,7 +125,7 @@ def _start(places: EnginePlaces, site: Site) -> None:
 
 
 def _asked(order_to: IO[bytes], answer_from: IO[bytes], order: bytes) -> str | None:
-    """Gives the host its order, and returns its answer: one line, empty if it ended without a word; None for silence."""
+    """Gives the host its order; returns its answer, one line, empty if it ended without a word. None is silence."""
     try:
         order_to.write(order)
         order_to.flush()
