@@ -78,7 +78,7 @@ class _UrllibConnection(urllib3.connection.HTTPConnection):
 
 
 class _PoolManager(urllib3.PoolManager):
-    """Every address leads to the host's socket. Nothing is retried: whether a statement took effect is not known."""
+    """Every address leads to the host's socket. Nothing is tried again here: there is one layer that does."""
 
     def __init__(self, places: EnginePlaces) -> None:
         super().__init__(retries=False)
@@ -87,6 +87,13 @@ class _PoolManager(urllib3.PoolManager):
 
     def connection_from_host(self, *_args: Any, **_kwargs: Any) -> urllib3.HTTPConnectionPool:
         return self._pool
+
+    def request(self, *args: Any, **kwargs: Any) -> Any:
+        """The driver sends a read again if it knows that the connection was closed, so it is not told so much."""
+        try:
+            return super().request(*args, **kwargs)
+        except urllib3.exceptions.ProtocolError as error:
+            raise urllib3.exceptions.ProtocolError(str(error)) from None
 
     def clear(self) -> None:
         """Closes the connections. The driver asks for it now and then, and makes new ones."""
