@@ -27,21 +27,30 @@ from rowkeeper.errors import (
     NewerState,
     StateError,
 )
-from rowkeeper.resilience.deadline import seconds_left
+from rowkeeper.ledger.remote import reach
+from rowkeeper.resilience.calls import Calls
+from rowkeeper.resilience.deadline import exceeded, remaining, seconds_left
 from rowkeeper.resilience.failpoints import failpoint
 
 BUSY_SECONDS = 30.0
 HASTY_BUSY_SECONDS = 0.25
 BUSY_SLICE_MS = 50
+QUERY_CANCELED = "57014"  # by `statement_timeout`
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def connect(url: str | None, home: Path) -> Engine:
-    """An engine for the ledger: SQLite in the state folder unless a URL says otherwise."""
+def connect(url: str | None, home: Path, calls: Calls | None = None) -> Engine:
+    """An engine for the ledger: SQLite in the state folder unless a URL says otherwise.
+
+    Args:
+        calls: how another machine is called.
+    """
     if url is not None and not url.startswith("sqlite"):
         with explained("opened"):
             try:
-                return create_engine(url, pool_pre_ping=True)
+                engine = create_engine(url, pool_pre_ping=True)
+                reach(engine, calls or Calls())
+                return engine
             except (ImportError, SQLAlchemyError) as error:
                 raise ConfigurationError(
                     f"the ledger's URL cannot be used: {type(error).__name__}",
@@ -158,6 +167,8 @@ def explained(done: str) -> Iterator[None]:
 
 
 def _explain(error: DBAPIError, done: str) -> FrameworkError:
+    if getattr(error.orig, "sqlstate", None) == QUERY_CANCELED and remaining() is not None:
+        return exceeded()
     text = str(error.orig).lower()
     context = {"driver_error": type(error.orig).__name__}
     if "full" in text or "no space" in text:

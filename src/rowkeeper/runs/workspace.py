@@ -51,7 +51,8 @@ class Workspace:
         threads = settings.threads or machine.processors()
         pa.set_cpu_count(threads)
         machine.be_nice(settings.nice)
-        with journal_kept(settings, folder), Ledger.open(settings.ledger_url, folder.path) as ledger:
+        way = Calls(listeners=[log_breaker], observers=[log_try])
+        with journal_kept(settings, folder), Ledger.open(settings.ledger_url, folder.path, calls=way) as ledger:
             calls = Calls(store=ledger.breakers, listeners=[log_breaker], observers=[log_try])
             site = Site(
                 home=folder.path,
