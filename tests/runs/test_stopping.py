@@ -55,20 +55,17 @@ def slow(rows: pa.Table) -> pa.Table:
     contract=Row,
     transform=slow,
     destination=rk.destinations.clickhouse("{name}", order_by=["id"]),
-    gates=[{gates}],
+    gates=[rk.complete("text")],
 )
 """
-ENDLESS = """rk.sql(
-    "endless", "SELECT id FROM {staged} CROSS JOIN numbers(1000000000000) WHERE cityHash64(id, number) % 7 = 9"
-)"""
 
 
-def prepare(arena: Arena, name: str, gates: str = "") -> str:
+def prepare(arena: Arena, name: str) -> str:
     """Two files of 60 rows, which are staged one after the other."""
     for first in (0, 60):
         lines = "".join(f"{number},x\n" for number in range(first, first + 60))
         arena.write(f"{name}/{first}.csv", "id,text\n" + lines)
-    arena.write(f"{name}.py", PIPELINE.format(name=name, gates=gates))
+    arena.write(f"{name}.py", PIPELINE.format(name=name))
     return f"{name}.py"
 
 
@@ -170,18 +167,19 @@ def wait_until_it_waits_for_the_engine(running: Running) -> None:
         time.sleep(0.01)
 
 
-ENGINE_POINTS = {
-    "run.before_stage": "an insert",
-    "run.after_duplicates": "the seal",
-    "publish.before_exchange": "the publish",
-}
-
-
-@pytest.mark.parametrize("point", ENGINE_POINTS)
+@pytest.mark.parametrize(
+    "point",
+    [
+        pytest.param("run.before_stage=stop", id="an insert"),
+        pytest.param("run.after_partition=stop@2", id="the gates"),
+        pytest.param("run.after_duplicates=stop", id="the seal"),
+        pytest.param("publish.before_exchange=stop", id="the publish"),
+    ],
+)
 def test_an_engine_that_does_not_answer(own_arena: Arena, point: str):
     """Stopped in the midst of a statement, the engine holds nobody up; awake again, it harms nobody."""
     file = prepare(own_arena, "engine")
-    running = own_arena.start("run", file, failpoints=f"{point}=stop")
+    running = own_arena.start("run", file, failpoints=point)
     running.wait_stopped()
     host = own_arena.host_pid()
     assert host is not None
@@ -197,25 +195,6 @@ def test_an_engine_that_does_not_answer(own_arena: Arena, point: str):
     if own_arena.ok("runs")["runs"][0]["status"] != "published":
         goes_on(own_arena, file)
     assert own_arena.rows("engine") == [[number, "x"] for number in range(ROWS)]
-
-
-def test_a_gate_under_way(arena: Arena):
-    """A question to the staged rows that takes for ever is broken off; without it, the run goes on."""
-    file = prepare(arena, "gated", ENDLESS)
-    running = arena.start("run", file)
-    wait_for_statement(arena, "1000000000000")
-    outcome, seconds = stop(running, signal.SIGINT)
-    is_stopped_well(outcome, seconds)
-    arena.write(file, PIPELINE.format(name="gated", gates=""))
-    goes_on(arena, file)
-
-
-def wait_for_statement(arena: Arena, words: str) -> None:
-    """Until the engine is at a statement with these words (and at the one that asks)."""
-    sql = f"SELECT count() FROM system.processes WHERE query LIKE '%{words}%' AND query NOT LIKE '%EXPLAIN%'"
-    until = time.monotonic() + 60
-    while arena.ok("query", sql)["rows"] != [[2]]:
-        assert time.monotonic() < until, "it never came"
 
 
 def test_a_ledger_that_somebody_has_locked(own_arena: Arena):
@@ -234,8 +213,8 @@ def test_a_ledger_that_somebody_has_locked(own_arena: Arena):
 def test_a_file_whose_first_pipeline_is_stopped(arena: Arena):
     """The second pipeline of the file is not begun."""
     file = prepare(arena, "first")
-    second = PIPELINE.format(name="second", gates="").replace("second/", "first/")
-    arena.write(file, PIPELINE.format(name="first", gates="") + second)
+    second = PIPELINE.format(name="second").replace("second/", "first/")
+    arena.write(file, PIPELINE.format(name="first") + second)
     running = arena.start("run", file, failpoints="run.before_stage=stop")
     running.wait_stopped()
     running.signal(signal.SIGTERM)

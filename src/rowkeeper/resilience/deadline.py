@@ -128,4 +128,4 @@ def carried(function: Callable[P, T]) -> Callable[P, T]:
 
 def exceeded() -> DeadlineExceeded:
     """The error that says so."""
-    return DeadlineExceeded("the deadline has passed", hint="allow more time, or see what was slow: rowkeeper doctor")
+    return DeadlineExceeded("the deadline has passed", hint="run again: what was staged is kept; or allow more time")

@@ -1,4 +1,4 @@
-"""What can be set about how calls survive, per source and destination; the defaults are right for most.
+"""What can be set about how calls survive, per source and destination; the defaults are right for most servers.
 
 rk.Resilience(retry=rk.Retry(attempts=3), deadline_seconds=30)
 """
@@ -112,12 +112,15 @@ class CircuitBreaker:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Resilience:
-    """How the calls of one source or destination survive.
+    """How the calls of one source or destination survive: each batch that is read, each statement.
 
     Attributes:
+        retry: when and how often it is tried again.
+        budget: how many retries its host can be burdened with.
         breaker: None never opens.
         deadline_seconds: for a call with all its tries and waits; less if the caller has less left. None: no limit.
         hedge_after_seconds: a read that takes longer is asked a second time, and the first answer counts; None: never.
+            For connectors that have somebody else to ask: files and the embedded engine refuse it.
     """
 
     retry: Retry = Retry()
