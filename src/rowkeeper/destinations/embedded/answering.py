@@ -168,7 +168,8 @@ def _asked(connection: Any, query: str, values: dict[str, str]) -> str:
 def _seconds(chosen: dict[str, str | int | float]) -> float:
     """How long a client wants to wait at most; for ever unless it says so."""
     try:
-        return float(chosen.get("max_execution_time", 0)) or math.inf
+        asked = float(chosen.get("max_execution_time", 0))
+        return asked if asked > 0 else math.inf
     except ValueError as error:
         raise EngineError(CODE_BAD_ARGUMENT, "Code: 36. DB::Exception: max_execution_time is no number") from error
 

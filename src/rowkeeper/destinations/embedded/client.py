@@ -127,15 +127,21 @@ def told_in_our_words() -> Iterator[None]:
     """Raises what the driver said in our words, also where it was said at the last of several tries."""
     try:
         yield
-    except (CircuitOpenError, DeadlineExceeded):
-        raise
     except RetryError as error:
-        cause = error.__cause__
+        cause = _behind(error)
         if isinstance(cause, REFUSALS):
             raise explain(cause) from cause
-        raise cause if isinstance(cause, FrameworkError) else error  # noqa: B904 - it has its own cause
+        raise cause  # noqa: B904 - it has its own cause
     except REFUSALS as error:
         raise explain(error) from error
+
+
+def _behind(error: BaseException) -> BaseException:
+    """What the tries, and the looks, ended in; the error itself where it says more than that."""
+    at = error
+    while isinstance(at, RetryError) and not isinstance(at, (CircuitOpenError, DeadlineExceeded)) and at.__cause__:
+        at = at.__cause__
+    return at
 
 
 def connected(site: Site, *, writes: bool) -> Client:

@@ -19,7 +19,7 @@ from typing import IO
 
 from rowkeeper.destinations.embedded.locking import locked_within
 from rowkeeper.destinations.embedded.places import EnginePlaces
-from rowkeeper.errors import DiskFull, EngineDown, FrameworkError, StateError
+from rowkeeper.errors import DeadlineExceeded, DiskFull, EngineDown, FrameworkError, StateError
 from rowkeeper.protocols import Site
 from rowkeeper.resilience.deadline import seconds_left
 from rowkeeper.security.keyfile import derive
@@ -68,7 +68,7 @@ def connect(places: EnginePlaces, timeout_seconds: float | None) -> socket.socke
     try:
         client.settimeout(seconds_left(timeout_seconds))
         client.connect(f"/proc/self/fd/{folder}/{places.socket.name}")
-    except OSError:
+    except (OSError, DeadlineExceeded):
         client.close()
         raise
     finally:
