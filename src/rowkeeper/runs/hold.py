@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 
-from rowkeeper.errors import FrameworkError
+from rowkeeper.errors import DeadlineExceeded, FrameworkError, LeaseError
 from rowkeeper.ledger import Lease, Ledger
 from rowkeeper.logs import failure, logger
 from rowkeeper.protocols import Destination, DestinationSession
@@ -94,7 +94,8 @@ def _leased(ledger: Ledger, target: str, ttl_seconds: float) -> Iterator[Lease]:
                 ledger.renew_lease(lease, ttl_seconds)
             except FrameworkError as error:
                 log.warning("lease not renewed", target=target, token=lease.token, **failure(error))
-                return
+                if isinstance(error, (LeaseError, DeadlineExceeded)):
+                    return  # it is another's, or of no use any more; a ledger that is busy will not be for ever
 
     context = contextvars.copy_context()
     renewer = threading.Thread(target=context.run, args=(renew,), name="rowkeeper-lease", daemon=True)
