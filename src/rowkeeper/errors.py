@@ -466,7 +466,10 @@ class DeadlineExceeded(RetryError):  # noqa: N818 - the field's own word
 
     code = "RK-4003"
     retryable = True
-    advice = "Allow more time (deadline_seconds, rk.deadline), or see to what was slow. What was staged is kept."
+    advice = (
+        "Run again: it goes on where it stopped. Allow more time (deadline=, --deadline, deadline_seconds), or see to "
+        "what was slow."
+    )
 
 
 class AmbiguousError(RetryError):

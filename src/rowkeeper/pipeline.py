@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import inspect
+import math
 import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -55,6 +57,8 @@ class Pipeline:
             would take away the rows of what failed.
         schedule: when `rowkeeper worker` runs it: `every 15m` (s, m, h, d), or cron text in UTC (`30 6 * * 1-5`) or in
             a time zone of its own (`30 6 * * * Europe/Oslo`). One that came due while no worker was up is run once.
+        deadline: how long one run may take: seconds, or a `timedelta`. When it is over the run is interrupted, whatever
+            it is at; the next run goes on where it stopped.
 
     Raises:
         ConfigurationError: the declaration cannot work; no row has been touched.
@@ -71,6 +75,7 @@ class Pipeline:
     rules: Sequence[BusinessRule] = ()
     on_error: Literal["stop", "continue"] = "stop"
     schedule: str | None = None
+    deadline: float | timedelta | None = None
     file: Path | None = dataclasses.field(default=None, compare=False, repr=False)  # where it was declared
 
     def __post_init__(self) -> None:
@@ -107,6 +112,16 @@ class Pipeline:
             )
         if self.schedule is not None:
             Schedule.parse(self.schedule)
+        if self.deadline is not None and not _is_time(self.deadline):
+            raise DeclarationError(
+                f"pipeline {self.name}: deadline={self.deadline!r} is no time that a run may take",
+                hint="seconds, more than 0, or a timedelta: deadline=600, deadline=timedelta(minutes=10)",
+            )
+
+    @property
+    def deadline_seconds(self) -> float | None:
+        """How long one run may take; None is as long as it needs."""
+        return self.deadline.total_seconds() if isinstance(self.deadline, timedelta) else self.deadline
 
     @cached_property
     def classified(self) -> frozenset[str]:
@@ -117,6 +132,12 @@ class Pipeline:
     def checker(self) -> Contract:
         """The contract, ready to check batches. Raises ContractError or DeclarationError if it cannot be."""
         return Contract(self.contract, drift=self.drift, rules=self.rules)
+
+
+def _is_time(given: object) -> bool:
+    if isinstance(given, timedelta):
+        return given > timedelta(0)
+    return isinstance(given, (int, float)) and not isinstance(given, bool) and 0 < given < math.inf
 
 
 def load_file(path: Path) -> dict[str, Pipeline]:

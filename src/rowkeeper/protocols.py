@@ -17,6 +17,7 @@ import pyarrow as pa
 from rowkeeper.batch import BATCH_BYTES, Batch, Fingerprint, InputMode, Partition, Verdict
 from rowkeeper.errors import FrameworkError
 from rowkeeper.measures import Rehearsal, StagedTable
+from rowkeeper.resilience.calls import Calls
 
 
 class Guarantee(enum.StrEnum):
@@ -73,6 +74,10 @@ class Source(Protocol):
 
     def describe(self) -> Mapping[str, Any]:
         """What defines this source, as JSON values without secrets; part of the run's definition."""
+        ...
+
+    def at(self, site: Site) -> Source:
+        """The same source at work: what it needs of other machines it asks through `site.calls`."""
         ...
 
     def plan(self, loaded: Mapping[str, Partition], *, whole: bool) -> Plan:
@@ -148,7 +153,7 @@ DuplicatePolicy = Literal["skip", "quarantine", "replace"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Site:
-    """Where a destination does its work: the state folder and what was set for it.
+    """Where sources and destinations do their work: the state folder, what was set for it, and the way out of it.
 
     Attributes:
         home: the state folder, absolute; exists, mode 0700.
@@ -157,6 +162,8 @@ class Site:
         engine_idle_seconds, engine_memory_bytes_max, engine_total_bytes_max, engine_threads, engine_nice: of the
             embedded engine's host, if it has to be started.
         query_seconds_max: how long one statement that somebody typed may take.
+        calls: how other machines, and the engine's host, are called, and no other way: breakers and retry budgets of
+            this process, shared with others through the ledger.
     """
 
     home: Path
@@ -168,6 +175,7 @@ class Site:
     engine_threads: int = 2  # of one statement
     engine_nice: int = 0
     query_seconds_max: float = 300.0
+    calls: Calls = dataclasses.field(default_factory=Calls, repr=False, compare=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rowkeeper.destinations.embedded.client import engine_client
+from rowkeeper.destinations.embedded.connection import EngineConnection
 from rowkeeper.destinations.embedded.places import EnginePlaces
 from rowkeeper.destinations.embedded.starting import peer_pid
 from rowkeeper.destinations.mergetree.statements import Statements
@@ -26,7 +26,7 @@ SLACK_SECONDS = 0.25
 @pytest.fixture(scope="module")
 def statements(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Statements]:
     site = Site(home=tmp_path_factory.mktemp("home"), key=os.urandom(32), ledger_id="", engine_idle_seconds=20)
-    made = Statements(engine_client(site, writes=True), "t")
+    made = Statements(EngineConnection(site, writes=True), "t")
     made.ask("SELECT 1")
     yield made
     made.close()

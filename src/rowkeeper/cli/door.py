@@ -7,15 +7,17 @@ Standard output holds the answer (one JSON document with `--json`), standard err
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import sys
+import threading
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from pydantic import ValidationError as PydanticValidationError
@@ -34,10 +36,11 @@ from rowkeeper.errors import (
 from rowkeeper.logs import about, logger
 from rowkeeper.logs.failure import document, traced
 from rowkeeper.logs.foreign import hear_libraries
-from rowkeeper.logs.native import own_stderr
+from rowkeeper.logs.native import own_stderr, told_by
 from rowkeeper.logs.secrets import learn_environment, scrubbed
 from rowkeeper.nearest import did_you_mean, nearest
 from rowkeeper.runs.interrupt import SIGNALS, Strike
+from rowkeeper.runs.last_resort import LastResort
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.settings import Settings
 
@@ -162,7 +165,7 @@ class Door(click.Group):
             if not is_fault(error):
                 raise
             status = self._failed(UnknownError.of(error), error)  # nobody but a developer wants the traceback
-        sys.exit(status if isinstance(status, int) else DONE)
+        _leave(status if isinstance(status, int) else DONE)
 
     @staticmethod
     def _failed(error: FrameworkError, raised: BaseException) -> int:
@@ -179,6 +182,30 @@ def _listen() -> None:
     for number in SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, strike)
+    LastResort(_leave_at_once).stand_by()
+
+
+def _leave_at_once(words: str) -> None:
+    """Ends the process from another thread than its main one, which may hold any lock: nothing but descriptors."""
+    if "--json" in sys.argv[1:]:
+        told = document(RunInterrupted(words.partition("; ")[0], hint=words.partition("; ")[2]))
+        os.write(1, json.dumps({"status": "failed", "error": told}).encode() + b"\n")
+    os.write(told_by(), words.encode() + b"\n")
+    os._exit(FAILED)
+
+
+def _leave(status: int) -> NoReturn:
+    """Ends the process with this status.
+
+    A thread of ours that was left behind may be anywhere in native code, and Python would take down the ground below it
+    (or wait for it): then the process ends without that.
+    """
+    if any(thread.name.startswith("rowkeeper-") for thread in threading.enumerate()):
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def json_option(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -11,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from rowkeeper.errors import (
     ConfigurationError,
@@ -22,19 +24,30 @@ from rowkeeper.errors import (
     LedgerBusy,
     StateError,
 )
+from rowkeeper.ledger.remote import reach
+from rowkeeper.resilience.calls import Calls
+from rowkeeper.resilience.deadline import exceeded, remaining, seconds_left
 from rowkeeper.resilience.failpoints import failpoint
 
-BUSY_SECONDS = 30
+BUSY_SECONDS = 30.0
 HASTY_BUSY_SECONDS = 0.25
+BUSY_SLICE_MS = 50
+QUERY_CANCELED = "57014"  # by `statement_timeout`
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def connect(url: str | None, home: Path) -> Engine:
-    """An engine for the ledger: SQLite in the state folder unless a URL says otherwise."""
+def connect(url: str | None, home: Path, calls: Calls | None = None) -> Engine:
+    """An engine for the ledger: SQLite in the state folder unless a URL says otherwise.
+
+    Args:
+        calls: how another machine is called.
+    """
     if url is not None and not url.startswith("sqlite"):
         with explained("opened"):
             try:
-                return create_engine(url, pool_pre_ping=True)
+                engine = create_engine(url, pool_pre_ping=True)
+                reach(engine, calls or Calls())
+                return engine
             except (ImportError, SQLAlchemyError) as error:
                 raise ConfigurationError(
                     f"the ledger's URL cannot be used: {type(error).__name__}",
@@ -45,7 +58,7 @@ def connect(url: str | None, home: Path) -> Engine:
         url or f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}
     )
     event.listen(engine, "connect", _tune)
-    event.listen(engine, "begin", _begin_immediate)
+    event.listen(engine, "begin", functools.partial(_begin, BUSY_SECONDS))
     if url is None:
         _make_private(path)
     return engine
@@ -57,7 +70,7 @@ def hasty(engine: Engine) -> Engine:
         return create_engine(engine.url, pool_size=1, pool_timeout=HASTY_BUSY_SECONDS)
     made = create_engine(engine.url, connect_args={"timeout": HASTY_BUSY_SECONDS, "check_same_thread": False})
     event.listen(made, "connect", _tune_hasty)
-    event.listen(made, "begin", _begin_immediate)
+    event.listen(made, "begin", functools.partial(_begin, HASTY_BUSY_SECONDS))
     return made
 
 
@@ -89,9 +102,32 @@ def _tune_hasty(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA synchronous = NORMAL").close()
 
 
-def _begin_immediate(connection: Connection) -> None:
-    """Takes the write lock at the start: a transaction that reads and then writes cannot fail in the middle."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.info.get("writes") else "BEGIN")
+def _begin(busy_seconds: float, connection: Connection) -> None:
+    """Takes the write lock at the start: a transaction that reads and then writes cannot fail in the middle.
+
+    Only here anybody waits for another process, and a little at a time: SQLite waits in native code, where neither a
+    signal nor a deadline reaches it.
+    """
+    seconds_left()
+    if not connection.info.get("writes"):
+        connection.exec_driver_sql("BEGIN")
+        return
+    until = time.monotonic() + busy_seconds
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_SLICE_MS}")
+    while True:
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        except OperationalError as error:
+            if not _is_locked(error) or time.monotonic() >= until:
+                raise
+            seconds_left()
+        else:
+            break
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(busy_seconds * 1000)}")
+
+
+def _is_locked(error: DBAPIError) -> bool:
+    return "locked" in str(error.orig).lower()
 
 
 @contextmanager
@@ -128,6 +164,8 @@ def explained(done: str) -> Iterator[None]:
 
 
 def _explain(error: DBAPIError, done: str) -> FrameworkError:
+    if getattr(error.orig, "sqlstate", None) == QUERY_CANCELED and remaining() is not None:
+        return exceeded()
     text = str(error.orig).lower()
     context = {"driver_error": type(error.orig).__name__}
     if "full" in text or "no space" in text:
@@ -142,9 +180,9 @@ def _explain(error: DBAPIError, done: str) -> FrameworkError:
         )
     if "malformed" in text or "not a database" in text:
         return IntegrityError("the ledger is damaged", hint="restore it from a backup", context=context)
-    if "locked" in text:
+    if _is_locked(error):
         return LedgerBusy(
-            f"the ledger was locked by another process for {BUSY_SECONDS} s", hint="try again", context=context
+            f"the ledger was locked by another process for {BUSY_SECONDS:.0f} s", hint="try again", context=context
         )
     return DatabaseError(
         f"the ledger could not be {done}: {type(error.orig).__name__}",

@@ -20,6 +20,7 @@ from rowkeeper.ledger.records import HeldLease, Lease
 from rowkeeper.ledger.schedules import LedgerSchedules
 from rowkeeper.ledger.schema import ledger as ledger_table
 from rowkeeper.ledger.writing import Scribe
+from rowkeeper.resilience.calls import Calls
 
 
 def utc_now() -> datetime:
@@ -45,17 +46,18 @@ class Ledger(Reader, Scribe):
 
     @classmethod
     @contextmanager
-    def open(cls, url: str | None, home: Path, clock: Clock = utc_now) -> Iterator[Self]:
+    def open(cls, url: str | None, home: Path, clock: Clock = utc_now, calls: Calls | None = None) -> Iterator[Self]:
         """Opens the ledger, making or migrating it first.
 
         Args:
             url: a SQLAlchemy URL; None is SQLite in the state folder.
+            calls: how a ledger on another machine is reached; it cannot share its breaker through itself.
 
         Raises:
             StateError: it cannot be written, or was made by a newer version.
             DatabaseError: the database refused.
         """
-        engine = connect(url, home)
+        engine = connect(url, home, calls)
         try:
             migrate(engine)
             ledger = cls(engine, clock)

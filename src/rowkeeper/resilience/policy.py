@@ -1,4 +1,4 @@
-"""What can be set about how calls survive, per source and destination; the defaults are right for most.
+"""What can be set about how calls survive, per source and destination; the defaults are right for most servers.
 
 rk.Resilience(retry=rk.Retry(attempts=3), deadline_seconds=30)
 """
@@ -117,12 +117,15 @@ class CircuitBreaker:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Resilience:
-    """How the calls of one source or destination survive.
+    """How the calls of one source or destination survive: each batch that is read, each statement.
 
     Attributes:
+        retry: when and how often it is tried again.
+        budget: how many retries its host can be burdened with.
         breaker: None never opens.
         deadline_seconds: for a call with all its tries and waits; less if the caller has less left. None: no limit.
         hedge_after_seconds: a read that takes longer is asked a second time, and the first answer counts; None: never.
+            For connectors that have somebody else to ask: files and the embedded engine refuse it.
     """
 
     retry: Retry = Retry()
@@ -141,3 +144,24 @@ class Resilience:
         if self.breaker is None or self.breaker.slow_seconds is not None or most is None:
             return self.breaker
         return dataclasses.replace(self.breaker, slow_seconds=SLOW_SHARE * most)
+
+
+def check_resilience(given: object, *, hedges: bool) -> None:
+    """Refuses what a declaration cannot take as `resilience=`.
+
+    Args:
+        hedges: whether it has reads that a second request can help.
+
+    Raises DeclarationError.
+    """
+    if given is None:
+        return
+    if not isinstance(given, Resilience):
+        raise DeclarationError(
+            f"resilience={given!r} is no policy for calls", hint="resilience=rk.Resilience(retry=rk.Retry(attempts=3))"
+        )
+    if given.hedge_after_seconds is not None and not hedges:
+        raise DeclarationError(
+            "hedge_after_seconds: this source or destination has nobody else to ask a second time",
+            hint="leave it out",
+        )

@@ -12,9 +12,10 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
-from rowkeeper.errors import DatabaseError, IntegrityError
+from rowkeeper.errors import DatabaseError, DeadlineExceeded, IntegrityError
 from rowkeeper.resilience.breaker import Breaker, Name, State, Transition
 from rowkeeper.resilience.clock import Clock
+from rowkeeper.resilience.deadline import cleaning_up
 
 READ_EVERY_SECONDS = 1.0
 PAUSE_SECONDS = 30.0
@@ -93,9 +94,10 @@ class Sharing:
             return
         changed: list[SharedState] = []
         try:
-            self._write(self._store)
-            changed = self._read(self._store)
-        except (DatabaseError, IntegrityError):
+            with cleaning_up():  # what was learnt in the last moment is news as well
+                self._write(self._store)
+                changed = self._read(self._store)
+        except (DatabaseError, IntegrityError, DeadlineExceeded):
             self._paused_until = self._clock.monotonic() + PAUSE_SECONDS
         finally:
             breakers = list(self._breakers)

@@ -1,26 +1,35 @@
-"""Reading, checking and staging overlap: an iterator that is run ahead in a thread, with a bounded queue.
+"""Reading, checking and staging overlap: iterators that are run ahead in threads, with bounded queues between them.
 
 What takes longest, and treats each item by itself, is done for several of them side by side.
 
-Where memory is short nothing waits in it: one stage goes on when the next has taken what it made.
+Where memory is short nothing waits in a queue: one stage goes on when the next has taken what it made.
 """
 
 from __future__ import annotations
 
 import contextvars
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
 from queue import SimpleQueue
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
+
+from rowkeeper.logs import logger
+from rowkeeper.resilience.deadline import remaining, seconds_left
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
+# A thread cannot be stopped from outside: one that is in the midst of something is waited for so long, and left behind.
 CLOSE_SECONDS = 3.0
+# What is kept back of the time that is left: for whoever closes, to say in the ledger that the run was stopped.
+NOTE_SECONDS = 0.5
+
+log = logger("run")
 
 
 class _Ahead(threading.Thread, Generic[Item]):
@@ -46,6 +55,7 @@ class _Ahead(threading.Thread, Generic[Item]):
             for item in self._items:
                 if not self._put(item):
                     break
+                seconds_left()
         except BaseException as error:  # noqa: BLE001 - handed over whole to the thread that consumes
             self._error = error
         finally:
@@ -71,41 +81,72 @@ class _Ahead(threading.Thread, Generic[Item]):
     def __iter__(self) -> Iterator[Item]:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._ended)
-                if not self._waiting:
+                while not self._changed.wait_for(lambda: self._waiting or self._ended or self._closed, seconds_left()):
+                    pass  # the time is over, and `seconds_left` says so
+                if self._closed or not self._waiting:
                     break
                 item = self._waiting.popleft()
                 self._changed.notify_all()
             yield item
-        if self._error is not None:
+        if self._error is not None and not self._closed:
             raise self._error
 
     def close(self) -> None:
-        """Lets the thread end after the item it is at, and waits for that."""
+        """Lets the thread end after the item it is at, and whoever waits for an item of it."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self.join()
+
+
+class Conveyor:
+    """Stages that run ahead of each other, each in a thread of its own; closed together when the block is left.
+
+    What a stage is in the midst of then (a transform that sleeps, a read that hangs) is waited for, but not longer than
+    `CLOSE_SECONDS` and what is left of the deadline. A thread that is left behind ends after its item, which nobody
+    takes; it has to do with the source and the contract only, not with the destination nor the ledger.
+    """
+
+    def __init__(self) -> None:
+        self._stages: list[_Ahead[object]] = []
+
+    def ahead(
+        self, items: Iterable[Item], depth: int, name: str, is_tight: Callable[[], bool] = lambda: False
+    ) -> Iterator[Item]:
+        """Runs `items` in a thread of this name, at most `depth` items ahead of whoever consumes them.
+
+        What the iterable raises is raised by the iterator, after the items that came before it; the iterator raises
+        DeadlineExceeded when the time is over, whatever the thread is at.
+
+        Args:
+            is_tight: whether memory is short, so that no more than one may wait.
+        """
+        stage = _Ahead(items, depth, name, is_tight)
+        self._stages.append(stage)  # type: ignore[arg-type]
+        stage.start()
+        return iter(stage)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """All are told before any is waited for: one may be waiting for what another makes."""
+        for stage in self._stages:
+            stage.close()
+        left = remaining()
+        until = time.monotonic() + (CLOSE_SECONDS if left is None else min(CLOSE_SECONDS, max(left - NOTE_SECONDS, 0)))
+        for stage in self._stages:
+            stage.join(max(0.0, until - time.monotonic()))
+            if stage.is_alive():
+                log.warning("thread left behind", operation=stage.name)
 
 
 @contextmanager
 def ahead(
     items: Iterable[Item], depth: int, name: str, is_tight: Callable[[], bool] = lambda: False
 ) -> Iterator[Iterator[Item]]:
-    """Runs `items` in a thread of this name, at most `depth` items ahead of whoever consumes them.
-
-    Args:
-        is_tight: whether memory is short, so that no more than one may wait.
-
-    What the iterable raises is raised by the iterator, after the items that came before it. When the block is
-    left, for whatever reason, the thread has ended and a generator behind it is closed.
-    """
-    thread = _Ahead(items, depth, name, is_tight)
-    thread.start()
-    try:
-        yield iter(thread)
-    finally:
-        thread.close()
+    """A conveyor of one stage; see there."""
+    with Conveyor() as conveyor:
+        yield conveyor.ahead(items, depth, name, is_tight)
 
 
 def side_by_side(items: Iterable[Item], work: Callable[[Item], Made], workers: int, name: str) -> Iterator[Made]:
@@ -123,7 +164,7 @@ def side_by_side(items: Iterable[Item], work: Callable[[Item], Made], workers: i
         for item in items:
             made: Future[Made] = Future()
             waiting.append(made)
-            jobs.put(partial(contextvars.copy_context().run, _fulfil, made, work, item))
+            jobs.put(partial(contextvars.copy_context().run, _settle, made, work, item))
             if len(waiting) > workers:
                 yield waiting.popleft().result()
         while waiting:
@@ -142,7 +183,7 @@ def _serve(jobs: SimpleQueue[Callable[[], None] | None]) -> None:
         job()
 
 
-def _fulfil(made: Future[Made], work: Callable[[Item], Made], item: Item) -> None:
+def _settle(made: Future[Made], work: Callable[[Item], Made], item: Item) -> None:
     if made.set_running_or_notify_cancel():
         try:
             made.set_result(work(item))

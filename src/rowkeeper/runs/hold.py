@@ -11,15 +11,17 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 
-from rowkeeper.errors import FrameworkError, LeaseLost
+from rowkeeper.errors import DeadlineExceeded, FrameworkError, LeaseLost
 from rowkeeper.ledger import Lease, Ledger
 from rowkeeper.logs import failure, logger
 from rowkeeper.protocols import Destination, DestinationSession
+from rowkeeper.resilience.deadline import cleaning_up, remaining
 from rowkeeper.runs.report import Observer, Progress, unobserved
 from rowkeeper.runs.workspace import Workspace
 
 RENEWALS = 3  # in the time of a lease
 RENEWALS_AFTER_FAILURE = 15
+RENEWER_SECONDS_MAX = 5.0  # it may be in the midst of asking the ledger
 
 log = logger("lease")
 steps = logger("run")
@@ -97,6 +99,9 @@ def leased(ledger: Ledger, target: str, ttl_seconds: float) -> Iterator[Lease]:
             except LeaseLost as error:
                 log.warning("lease lost", target=target, token=lease.token, **failure(error))
                 return
+            except DeadlineExceeded as error:  # of no use any more
+                log.warning("lease not renewed", target=target, token=lease.token, **failure(error))
+                return
             except (FrameworkError, OSError) as error:  # the ledger is busy, or its disk is full: that may pass
                 log.warning("lease not renewed", target=target, token=lease.token, **failure(error))
                 pause_seconds = ttl_seconds / RENEWALS_AFTER_FAILURE
@@ -108,5 +113,15 @@ def leased(ledger: Ledger, target: str, ttl_seconds: float) -> Iterator[Lease]:
         yield lease
     finally:
         done.set()
-        renewer.join()
+        with cleaning_up():
+            left = remaining()
+            renewer.join(RENEWER_SECONDS_MAX if left is None else min(RENEWER_SECONDS_MAX, max(left, 0)))
+            _give_back(ledger, lease)
+
+
+def _give_back(ledger: Ledger, lease: Lease) -> None:
+    """What could not be given back ends by itself, at once where this process ends: no reason to fail what is done."""
+    try:
         ledger.release_lease(lease)
+    except FrameworkError as error:
+        log.warning("lease not given back", target=lease.name, token=lease.token, **failure(error))

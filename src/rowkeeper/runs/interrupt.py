@@ -1,37 +1,47 @@
-"""Ctrl-C or SIGTERM at any moment: a batch is finished first, and a publish is too short to be stopped.
+"""Ctrl-C or SIGTERM at any moment: a batch or a publish is finished first, if that takes no longer than it may.
 
-A second signal ends the command at once. Signals come to the main thread only; elsewhere nothing is put off.
+    0 s      the first signal; nothing new is begun, and from now on whoever waits knows how long it may
+    8 s      what was to be finished first is given up
+    9 s      nobody has time any more; what is left is to close the run in the ledger, and to leave
+    9.5 s    the process ends, wherever its threads are (`last_resort.py`)
+
+Signals come to the main thread only; elsewhere nothing is put off. Each of these ends leaves a run that goes on, as
+SIGKILL at any moment does.
 """
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from rowkeeper.logs.native import told_by
+from rowkeeper.resilience.deadline import process_ends_in
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-BATCH_SECONDS_MAX = 8.0  # systemd and people begin to doubt after ten
+FINISH_SECONDS_MAX = 8.0
+STOP_SECONDS_MAX = 9.0
+END_SECONDS_MAX = 9.5  # systemd, the worker and people begin to doubt after ten
 
 
 class Strike:
-    """A command's handler: the first signal is a KeyboardInterrupt, the second ends the process on the spot."""
+    """A command's handler: the first signal is a KeyboardInterrupt. The second is for the last resort to see to."""
 
     def __init__(self) -> None:
-        self.came = False
+        self._came = False
 
     def __call__(self, _number: int, _frame: FrameType | None) -> None:
         """Implements a signal handler. Raises KeyboardInterrupt."""
-        if self.came:
-            os.write(told_by(), b"stopped at once; give the command again: it goes on or starts over\n")
-            os._exit(1)
-        self.came = True
-        raise KeyboardInterrupt
+        if not self._came:
+            self.came()
+            raise KeyboardInterrupt
+
+    def came(self) -> None:
+        """Notes the first signal: from now on the time of all threads is bounded."""
+        self._came = True
+        process_ends_in(STOP_SECONDS_MAX)
 
 
 @contextmanager
@@ -52,58 +62,58 @@ def ended_quietly() -> Iterator[None]:
 def uninterrupted() -> Iterator[None]:
     """Puts off the first signal until the block is left, where it is too late to matter.
 
-    The steps from prepare to record take a fraction of a second. Stopping in the middle of them would be safe (the
-    next command finishes or undoes them) but would leave the person who stopped not knowing which.
+    The steps from prepare to record take a fraction of a second. Stopping in the middle of them is safe (the next
+    command finishes or undoes them) but leaves the person who stopped not knowing which. So it is done only where they
+    hang: KeyboardInterrupt comes after `FINISH_SECONDS_MAX`.
     """
-    with _put_off(lambda: None):
+    with _put_off():
         yield
 
 
 @contextmanager
 def finished_first() -> Iterator[None]:
-    """Puts off the first signal until the block is left, for `BATCH_SECONDS_MAX` at most.
+    """Puts off the first signal until the block is left, for `FINISH_SECONDS_MAX` at most.
 
     Raises KeyboardInterrupt then.
     """
-    came: list[bool] = []
-
-    def come() -> None:
-        came.append(True)
-        _ring_after(BATCH_SECONDS_MAX)
-
-    with _put_off(come):
+    with _put_off() as came:
         yield
     if came:
-        _ring_after(0.0)
         raise KeyboardInterrupt
 
 
 @contextmanager
-def _put_off(come: Callable[[], None]) -> Iterator[None]:
+def _put_off() -> Iterator[list[int]]:
+    """Yields the list to which a signal is added that comes in the block; the time of the block is bounded then."""
+    came: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield came
         return
     former: dict[signal.Signals, Any] = {number: signal.getsignal(number) for number in SIGNALS}
 
-    def restore() -> None:
-        for number, handler in former.items():
-            if handler is not None:  # None: it was not set from Python, and cannot be set again
-                signal.signal(number, handler)
-
-    def put_off(_number: int, _frame: FrameType | None) -> None:
-        restore()
+    def put_off(number: int, _frame: FrameType | None) -> None:
+        _restore(former)
+        came.append(number)
         for handler in former.values():
             if isinstance(handler, Strike):
-                handler.came = True
-        come()
+                handler.came()
+        _ring_after(FINISH_SECONDS_MAX)
 
     for number, handler in former.items():
         if handler is not None and handler != signal.SIG_DFL:
             signal.signal(number, put_off)
     try:
-        yield
+        yield came
     finally:
-        restore()
+        _restore(former)
+        if came:
+            _ring_after(0.0)
+
+
+def _restore(former: Mapping[signal.Signals, Any]) -> None:
+    for number, handler in former.items():
+        if handler is not None:  # None: it was not set from Python, and cannot be set again
+            signal.signal(number, handler)
 
 
 def _ring_after(seconds: float) -> None:

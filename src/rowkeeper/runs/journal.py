@@ -12,6 +12,7 @@ from rowkeeper.logs import Journal, RotatingFile, failure, file_outlet, keep, lo
 from rowkeeper.logs.secrets import learn, learn_environment, learn_url
 from rowkeeper.resilience.breaker import State, Transition
 from rowkeeper.resilience.course import Attempt
+from rowkeeper.resilience.outcomes import Outcome
 from rowkeeper.security.statefolder import StateFolder
 from rowkeeper.settings import Settings
 
@@ -61,6 +62,8 @@ def log_try(attempt: Attempt) -> None:
     }
     if attempt.outcome is None:
         calls.debug("call answered", **facts)
+    elif attempt.outcome is Outcome.PERMANENT:  # nothing is done about it here: who asked decides what it means
+        calls.info("call refused", outcome=attempt.outcome.value, error=attempt.error, **facts)
     else:
         calls.warning("call failed", outcome=attempt.outcome.value, error=attempt.error, **facts)
 

@@ -11,6 +11,7 @@ from typing import Any
 from rowkeeper.batch import Partition
 from rowkeeper.errors import (
     DatabaseError,
+    DeadlineExceeded,
     FrameworkError,
     RetryError,
     RunInterrupted,
@@ -24,6 +25,7 @@ from rowkeeper.logs.failure import document
 from rowkeeper.pipeline import Pipeline
 from rowkeeper.protocols import Plan, Source
 from rowkeeper.quality import Gate, rehearse
+from rowkeeper.resilience.deadline import cleaning_up, deadline, process_is_ending
 from rowkeeper.resilience.degrading import collecting
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.runs.definition import definition_of
@@ -51,13 +53,13 @@ def run_pipeline(pipeline: Pipeline, workspace: Workspace, observe: Observer = u
     Raises:
         FrameworkError: nothing was published by this call, unless the error says that this is unknown.
     """
-    material = _material(pipeline, pipeline.source)
+    material = _material(pipeline, pipeline.source.at(workspace.site))
     return _Load(pipeline, workspace, observe, material, definition_of(pipeline), RunKind.LOAD).run()
 
 
 def replay_run(pipeline: Pipeline, workspace: Workspace, source: QuarantineSource, observe: Observer) -> RunReport:
     """Runs a run's rejected rows through the pipeline as it is now."""
-    material = _material(pipeline, source)
+    material = _material(pipeline, source.at(workspace.site))
     definition = f"{definition_of(pipeline)}:{source.run}"
     return _Load(pipeline, workspace, observe, material, definition, RunKind.REPLAY).run()
 
@@ -91,7 +93,7 @@ class _Load:
     def run(self) -> RunReport:
         self.observe(Progress(self.pipeline.name, "open"))
         names = {"pipeline": self.pipeline.name, "target": self.pipeline.destination.target}
-        with about(**names), collecting() as self.degraded:
+        with about(**names), deadline(self.pipeline.deadline_seconds), collecting() as self.degraded:
             schema = self.material.contract.schema
             with hold(self.workspace, self.pipeline.destination, schema, self.observe) as held:
                 return self._run(held)
@@ -136,6 +138,8 @@ class _Load:
         except KeyboardInterrupt as interrupt:
             raise self._interrupted(held, run) from interrupt
         except FrameworkError as error:
+            if isinstance(error, DeadlineExceeded) and process_is_ending():
+                raise self._interrupted(held, run) from error
             log.error("run failed", **failure(error))
             settled = self._after_error(held, run, error)
             if settled is None:
@@ -280,9 +284,23 @@ class _Load:
             f"run {run.run} of {self.pipeline.name} was stopped; nothing was published",
             hint="run it again: it goes on where it stopped",
         )
+        if self._may_be_published(held, run):
+            error = RunInterrupted(
+                f"run {run.run} of {self.pipeline.name} was stopped; whether it was published is not known yet",
+                hint="run it again: the destination is asked, and it goes on where it stopped",
+            )
         log.warning("run stopped", **failure(error))
         self._close_in_ledger(held, run, error)
         return error
+
+    @staticmethod
+    def _may_be_published(held: Hold, run: RunRecord) -> bool:
+        """Whether only the destination can tell; also where not even the ledger can be asked."""
+        try:
+            with cleaning_up():
+                return held.ledger.run(run.run).status in (RunStatus.PREPARED, RunStatus.PUBLISHED)
+        except FrameworkError:
+            return True
 
     def _after_error(self, held: Hold, run: RunRecord, error: FrameworkError) -> RunReport | None:
         """Closes a failed run in the ledger; or finds that it was published after all.
@@ -291,7 +309,8 @@ class _Load:
         pipeline drops it.
         """
         try:
-            status = held.ledger.run(run.run).status
+            with cleaning_up():
+                status = held.ledger.run(run.run).status
             if status is RunStatus.PREPARED:
                 notes = [finding.note for finding in reconcile(held)]
                 record = held.ledger.run(run.run)
@@ -307,9 +326,10 @@ class _Load:
 
     def _close_in_ledger(self, held: Hold, run: RunRecord, error: FrameworkError) -> None:
         try:
-            if held.ledger.run(run.run).status is RunStatus.STAGING:
-                close = held.ledger.interrupt_run if error.retryable else held.ledger.fail_run
-                close(held.lease, run.run, document(error))
+            with cleaning_up():
+                if held.ledger.run(run.run).status is RunStatus.STAGING:
+                    close = held.ledger.interrupt_run if error.retryable else held.ledger.fail_run
+                    close(held.lease, run.run, document(error))
         except FrameworkError:
             return  # the first error is the one to tell; the run is settled by the next command
 

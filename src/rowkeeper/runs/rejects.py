@@ -16,14 +16,14 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 
 from rowkeeper.batch import BATCH_BYTES, ROW_ID, Batch, InputMode, Malformed, Partition, Verdict, row_ids, row_number
 from rowkeeper.errors import BooksDiffer, SourceError
 from rowkeeper.ledger import BatchRecord
-from rowkeeper.protocols import Columns, DuplicateRow, Guarantee, Plan
+from rowkeeper.protocols import Columns, DuplicateRow, Guarantee, Plan, Site
 from rowkeeper.security.sealing import Seal
 
 PLACE, ERRORS, TEXT = "_rk_place", "_rk_errors", "_rk_text"
@@ -155,6 +155,11 @@ class QuarantineSource:
     def describe(self) -> Mapping[str, Any]:
         """The run whose quarantine it is."""
         return {"kind": "quarantine", "run": self.run}
+
+    def at(self, site: Site) -> Self:
+        """Itself: its files are in the state folder, and nobody has to be asked for them."""
+        del site
+        return self
 
     def plan(self, loaded: Mapping[str, Partition], *, whole: bool) -> Plan:
         """Every file that was not replayed yet."""

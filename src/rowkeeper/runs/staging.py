@@ -20,7 +20,7 @@ from rowkeeper.logs.native import withheld
 from rowkeeper.pipeline import Transform
 from rowkeeper.protocols import Columns, Contract, Source, StagedRows
 from rowkeeper.resilience.failpoints import failpoint
-from rowkeeper.runs.conveyor import ahead, side_by_side
+from rowkeeper.runs.conveyor import Conveyor, side_by_side
 from rowkeeper.runs.hold import Hold
 from rowkeeper.runs.interrupt import finished_first
 from rowkeeper.runs.rejects import Rejects, rejects_of, seal_rejects
@@ -125,10 +125,9 @@ class Stager:
         """
         depth, tight = self._sizes.queue_batches, self._gauge.tight
         rows, size = self._held.workspace.settings.insert_rows, self._sizes.insert_bytes
-        with (
-            ahead(self._read(), depth, "rowkeeper-read", tight) as read,
-            ahead(self._check(read), depth, "rowkeeper-check", tight) as checked,
-        ):
+        with Conveyor() as conveyor:
+            read = conveyor.ahead(self._read(), depth, "rowkeeper-read", tight)
+            checked = conveyor.ahead(self._check(read), depth, "rowkeeper-check", tight)
             for items in _together(checked, rows, size):
                 with finished_first():
                     self._stage([item for item in items if isinstance(item, _Checked)])

@@ -26,10 +26,10 @@ class Workspace:
 
     Attributes:
         sizes: how much memory each part of a run may take.
-        site: what a destination is told of it.
+        site: what sources and destinations are told of it.
         quarantine: seals and opens the files of rejected rows.
         samples: seals and opens what quality gates and profiles show of staged rows.
-        calls: breakers and retry budgets for whoever calls other machines, shared with other processes.
+        calls: breakers and retry budgets for whoever calls other machines, shared with other processes; in `site` too.
     """
 
     settings: Settings
@@ -51,7 +51,9 @@ class Workspace:
         threads = settings.threads or machine.processors()
         pa.set_cpu_count(threads)
         machine.be_nice(settings.nice)
-        with journal_kept(settings, folder), Ledger.open(settings.ledger_url, folder.path) as ledger:
+        way = Calls(listeners=[log_breaker], observers=[log_try])
+        with journal_kept(settings, folder), Ledger.open(settings.ledger_url, folder.path, calls=way) as ledger:
+            calls = Calls(store=ledger.breakers, listeners=[log_breaker], observers=[log_try])
             site = Site(
                 home=folder.path,
                 key=folder.key,
@@ -62,8 +64,8 @@ class Workspace:
                 engine_threads=threads,
                 engine_nice=settings.nice,
                 query_seconds_max=settings.query_seconds_max,
+                calls=calls,
             )
             seal = Seal(folder.key, "quarantine", folder.path / "quarantine")
             samples = Seal(folder.key, "samples", folder.path / "samples")
-            calls = Calls(store=ledger.breakers, listeners=[log_breaker], observers=[log_try])
             yield cls(settings, folder, ledger, sizes, site, seal, samples, calls)

@@ -23,9 +23,10 @@ from rowkeeper.cli.door import (
     worst,
 )
 from rowkeeper.cli.progress import shown
-from rowkeeper.errors import FrameworkError
+from rowkeeper.errors import FrameworkError, RunInterrupted
 from rowkeeper.logs.failure import document
 from rowkeeper.pipeline import Pipeline
+from rowkeeper.resilience.deadline import deadline, process_is_ending
 from rowkeeper.runs.loading import run_pipeline
 from rowkeeper.runs.reconciling import recover as recover_runs
 from rowkeeper.runs.workspace import Workspace
@@ -33,13 +34,25 @@ from rowkeeper.runs.workspace import Workspace
 
 @click.command()
 @click.argument("file", metavar="FILE[:NAME]")
+@click.option(
+    "--deadline",
+    "seconds",
+    type=click.FloatRange(min=0, max=1e9, min_open=True),
+    metavar="SECONDS",
+    help="Interrupt what is not done after so long; the next run goes on.",
+)
 @json_option
-def run(file: str, as_json: bool) -> int:
+def run(file: str, seconds: float | None, as_json: bool) -> int:
     """Run the pipelines of a file, or the one of this name.
 
     Exit status: 0 done; 1 it failed and published nothing; 2 wrong usage or configuration; 3 published without
     partitions that failed. Of several pipelines: 1 if any ended so, else 2, else 3.
     """
+    with deadline(seconds):
+        return _run(file, as_json)
+
+
+def _run(file: str, as_json: bool) -> int:
     pipelines = pipelines_of(file)
     with workspace() as space:
         ended = [_run_one(pipeline, space, as_json) for pipeline in pipelines]
@@ -52,6 +65,8 @@ def run(file: str, as_json: bool) -> int:
 def _run_one(pipeline: Pipeline, space: Workspace, as_json: bool) -> tuple[dict[str, Any], int]:
     """Runs one pipeline; a failure is told and does not keep the file's other pipelines from running."""
     try:
+        if process_is_ending():
+            raise RunInterrupted(f"{pipeline.name} was not begun: the command was stopped", hint="give it again")
         with shown(err) as observe:  # the live line is gone before anything else is printed
             report = run_pipeline(pipeline, space, observe)
     except FrameworkError as error:

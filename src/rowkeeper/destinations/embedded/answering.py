@@ -11,6 +11,7 @@ import base64
 import dataclasses
 import functools
 import hmac
+import math
 import re
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -130,7 +131,7 @@ class Engine:
         chosen["max_memory_usage"] = self._limits.memory_bytes_max
         chosen.update(dict.fromkeys(SPILLING, 0))
         if not writes:
-            chosen["max_execution_time"] = self._limits.query_seconds_max
+            chosen["max_execution_time"] = min(_seconds(chosen), self._limits.query_seconds_max)
             chosen["allow_experimental_eval_table_function"] = 0  # it runs SQL that nobody has looked at
         return "SET " + ", ".join(f"{name} = {_literal(value)}" for name, value in chosen.items())
 
@@ -162,6 +163,15 @@ class Engine:
 
 def _asked(connection: Any, query: str, values: dict[str, str]) -> str:
     return bytes(connection.query(query, "TSVRaw", params=values).bytes()).decode()
+
+
+def _seconds(chosen: dict[str, str | int | float]) -> float:
+    """How long a client wants to wait at most; for ever unless it says so."""
+    try:
+        asked = float(chosen.get("max_execution_time", 0))
+        return asked if asked > 0 else math.inf
+    except ValueError as error:
+        raise EngineError(CODE_BAD_ARGUMENT, "Code: 36. DB::Exception: max_execution_time is no number") from error
 
 
 def _literal(value: str | float) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import clickhouse_connect
@@ -13,24 +15,33 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from rowkeeper.destinations.embedded.places import EnginePlaces
 from rowkeeper.destinations.embedded.starting import connect, ensure_host
-from rowkeeper.errors import DatabaseError, DiskFull, EngineDied, EngineMemory, FrameworkError, RetryError
+from rowkeeper.errors import (
+    CircuitOpenError,
+    DatabaseError,
+    DeadlineExceeded,
+    DiskFull,
+    EngineDied,
+    EngineMemory,
+    FrameworkError,
+    RetryError,
+)
 from rowkeeper.protocols import Site
-from rowkeeper.resilience.calls import Calls
 from rowkeeper.resilience.classifying import Classifier
-from rowkeeper.resilience.deadline import exceeded, remaining
+from rowkeeper.resilience.deadline import exceeded, remaining, sql_seconds_left
 from rowkeeper.resilience.outcomes import Effect, Judgement, Outcome
-from rowkeeper.resilience.policy import Resilience, Retry
+from rowkeeper.resilience.policy import CircuitBreaker, Resilience, Retry
 from rowkeeper.resilience.sockets import bounded
 
 # What fails is raised, and told in our words. Without a handler the driver's warnings would go, with tracebacks, to
 # standard error.
 logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
-# A host that leaves, being idle, between our look and our first word; the next one has another secret. It is our own:
-# nothing is gained by leaving it alone, and the caller's deadline is the only one.
-CONNECTING = Resilience(
+HOST = "embedded engine"
+# A statement takes as long as it takes, and the caller's deadline is the only one. An engine that dies at every
+# statement is left alone for a while: each start of it costs seconds.
+ENGINE = Resilience(
     retry=Retry(attempts=3, wait_seconds_initial=0.02, wait_seconds_max=0.2, attempt_seconds_max=None),
-    breaker=None,
+    breaker=CircuitBreaker(slow_seconds=24 * 3600.0, slow_rate=1.0),
     deadline_seconds=None,
 )
 REFUSALS = (OSError, urllib3.exceptions.HTTPError, ClickHouseError)
@@ -38,6 +49,8 @@ OUT_OF_SPACE = re.compile(r"No space left|NOT_ENOUGH_SPACE|ENOSPC|Code: 243\b")
 CODE_NOT_ENOUGH_SPACE = 243
 CODE_TIMEOUT_EXCEEDED = 159
 CODE_MEMORY_LIMIT_EXCEEDED = 241
+CODE_AUTHENTICATION = 516
+TIME_LIMIT = "max_execution_time"
 # A statement ends when the engine says so: giving up on one that goes on would look like an engine that died. Only a
 # deadline ends it sooner, at the engine first (`max_execution_time`) and then at the socket.
 ANSWER_SECONDS_MAX = 7 * 24 * 3600
@@ -58,11 +71,14 @@ class _UrllibConnection(urllib3.connection.HTTPConnection):
         self._places = places
 
     def _new_conn(self) -> Any:
-        return bounded(connect(self._places, None))
+        try:
+            return bounded(connect(self._places, None))
+        except OSError as error:
+            raise urllib3.exceptions.NewConnectionError(self, "no host is up") from error
 
 
 class _PoolManager(urllib3.PoolManager):
-    """Every address leads to the host's socket. Nothing is retried: whether a statement took effect is not known."""
+    """Every address leads to the host's socket. Nothing is tried again here: there is one layer that does."""
 
     def __init__(self, places: EnginePlaces) -> None:
         super().__init__(retries=False)
@@ -71,6 +87,13 @@ class _PoolManager(urllib3.PoolManager):
 
     def connection_from_host(self, *_args: Any, **_kwargs: Any) -> urllib3.HTTPConnectionPool:
         return self._pool
+
+    def request(self, *args: Any, **kwargs: Any) -> Any:
+        """The driver sends a read again if it knows that the connection was closed, so it is not told so much."""
+        try:
+            return super().request(*args, **kwargs)
+        except urllib3.exceptions.ProtocolError as error:
+            raise urllib3.exceptions.ProtocolError(str(error)) from None
 
     def clear(self) -> None:
         """Closes the connections. The driver asks for it now and then, and makes new ones."""
@@ -84,7 +107,7 @@ def close(client: Client) -> None:
     client.close_connections()
 
 
-def engine_client(site: Site, *, writes: bool) -> Client:
+def engine_client(site: Site, *, writes: bool, policy: Resilience = ENGINE) -> Client:
     """Connects to the embedded engine, starting its host if none is up.
 
     Args:
@@ -92,21 +115,41 @@ def engine_client(site: Site, *, writes: bool) -> Client:
 
     Raises:
         DatabaseError: the engine cannot be started or reached.
+        RetryError: there is no time for it, or it failed so often that it is left alone.
     """
-    line = Calls().to("embedded engine", "connect", CONNECTING, Classifier((_judge,)))
+    line = site.calls.to(HOST, "connect", policy, Classifier((judge_connecting,)))
+    with told_in_our_words():
+        return line.call(lambda: connected(site, writes=writes), effect=Effect.READ)
+
+
+@contextmanager
+def told_in_our_words() -> Iterator[None]:
+    """Raises what the driver said in our words, also where it was said at the last of several tries."""
     try:
-        return line.call(lambda: _connected(site, writes=writes), effect=Effect.READ)
+        yield
     except RetryError as error:
-        if isinstance(error.__cause__, REFUSALS):
-            raise explain(error.__cause__) from error.__cause__
-        raise
+        cause = _behind(error)
+        if isinstance(cause, REFUSALS):
+            raise explain(cause) from cause
+        raise cause  # noqa: B904 - it has its own cause
+    except REFUSALS as error:
+        raise explain(error) from error
 
 
-def _connected(site: Site, *, writes: bool) -> Client:
+def _behind(error: BaseException) -> BaseException:
+    """What the tries, and the looks, ended in; the error itself where it says more than that."""
+    at = error
+    while isinstance(at, RetryError) and not isinstance(at, (CircuitOpenError, DeadlineExceeded)) and at.__cause__:
+        at = at.__cause__
+    return at
+
+
+def connected(site: Site, *, writes: bool) -> Client:
+    """One try to connect, starting the host if none is up."""
     places = ensure_host(site)
     pool = _PoolManager(places)
     try:
-        return clickhouse_connect.get_client(
+        client = clickhouse_connect.get_client(
             host="localhost",
             username="rowkeeper" if writes else "default",
             password=places.secret.read_text() if writes else "",
@@ -119,11 +162,39 @@ def _connected(site: Site, *, writes: bool) -> Client:
     except REFUSALS:
         pool.clear()
         raise
+    # The host takes a shorter time from a user who only reads as well, which ClickHouse would not.
+    client.valid_transport_settings = client.valid_transport_settings | {TIME_LIMIT}
+    return client
 
 
-def _judge(error: BaseException) -> Judgement | None:
+def time_limit() -> dict[str, Any]:
+    """The setting that ends a statement at the deadline; none without one. Raises DeadlineExceeded if it has passed."""
+    left = sql_seconds_left()
+    return {} if left is None else {TIME_LIMIT: round(left, 3)}
+
+
+def judge_connecting(error: BaseException) -> Judgement | None:
     """What keeps a connection from being made may be gone with the next host; our own errors are final."""
     return Judgement(Outcome.TRANSIENT) if isinstance(error, REFUSALS) else None
+
+
+def judge_speaking(error: BaseException) -> Judgement | None:
+    """Only a host that goes away is met by another try; what the engine refuses once it refuses again.
+
+    A statement that found no host, or one that is not the one that the secret is of, was not begun.
+    """
+    if isinstance(error, DeadlineExceeded):
+        return Judgement(Outcome.AMBIGUOUS)
+    if isinstance(error, urllib3.exceptions.NewConnectionError) or getattr(error, "code", None) == CODE_AUTHENTICATION:
+        return Judgement(Outcome.TRANSIENT)
+    if isinstance(error, ClickHouseError):
+        return Judgement(Outcome.PERMANENT) if is_answer(error) else None
+    return Judgement(Outcome.AMBIGUOUS) if isinstance(error, REFUSALS) else None
+
+
+def is_answer(error: Exception) -> bool:
+    """Whether the engine itself said this."""
+    return getattr(error, "code", None) is not None or "DB::Exception" in str(error)
 
 
 def explain(error: Exception) -> FrameworkError:
@@ -141,7 +212,7 @@ def explain(error: Exception) -> FrameworkError:
             hint="let it have more: ROWKEEPER_MEMORY_MAX; rowkeeper doctor shows the limits",
             context={"clickhouse": "MEMORY_LIMIT_EXCEEDED"},
         )
-    if code is None and "DB::Exception" not in text:  # no answer at all
+    if not is_answer(error):
         return EngineDied(
             "the embedded ClickHouse went away in mid-work",
             hint="run again: what was staged is kept, and the next command finds out what took effect",

@@ -9,7 +9,6 @@ says why not.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
@@ -18,11 +17,13 @@ import socketserver
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from rowkeeper.destinations.embedded import configuration
 from rowkeeper.destinations.embedded.answering import Engine, Handler, Limits
+from rowkeeper.destinations.embedded.locking import locked_within
 from rowkeeper.destinations.embedded.places import EnginePlaces
 from rowkeeper.destinations.embedded.tidying import drop_torn_mutations
 from rowkeeper.machine import be_nice
@@ -97,7 +98,9 @@ def main() -> None:
     order = json.loads(sys.stdin.readline())
     be_nice(int(order["nice"]))  # before chDB starts its threads
     lock = os.open(places.host_lock, os.O_RDWR | os.O_CREAT, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX)  # a host that is leaving gives it up in a moment
+    if not locked_within(lock, float(order["lock_seconds_max"]), _starter_alive(os.getppid())):
+        _tell(json.dumps({"error": "a former host has gone from its socket, and does not end"}))
+        sys.exit(1)
     try:
         engine = _open(places, order)
     except (RuntimeError, OSError) as error:
@@ -111,6 +114,16 @@ def main() -> None:
     _tell("ready")
     _leave_terminal()
     host.serve_forever(poll_interval=WATCH_SECONDS)
+
+
+def _starter_alive(starter: int) -> Callable[[], None]:
+    """For whoever waits for a host that is leaving: it waits for nobody's sake once its starter is gone."""
+
+    def look() -> None:
+        if os.getppid() != starter:
+            sys.exit(1)
+
+    return look
 
 
 def _open(places: EnginePlaces, order: dict[str, Any]) -> Engine:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
-import urllib3
-from clickhouse_connect.driver.exceptions import ClickHouseError
-
-from rowkeeper.destinations.embedded.client import close, engine_client, explain
+from rowkeeper.destinations.embedded.client import time_limit
+from rowkeeper.destinations.embedded.connection import EngineConnection
 from rowkeeper.destinations.embedded.places import EnginePlaces
 from rowkeeper.destinations.embedded.starting import peer_pid
 from rowkeeper.protocols import Site
+
+BROKEN = "SELECT database, table, count() FROM system.detached_parts WHERE reason LIKE 'broken%' GROUP BY 1, 2"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,15 +40,11 @@ def engine_status(site: Site) -> EngineStatus:
 
     Raises DatabaseError if the engine cannot be reached.
     """
-    client = engine_client(site, writes=True)
+    engine = EngineConnection(site, writes=True)
     try:
-        broken = client.query(
-            "SELECT database, table, count() FROM system.detached_parts WHERE reason LIKE 'broken%' GROUP BY 1, 2"
-        )
-        version = str(client.command("SELECT version()"))
-    except (OSError, urllib3.exceptions.HTTPError, ClickHouseError) as error:
-        raise explain(error) from error
+        broken = engine.read(lambda client: client.query(BROKEN, settings=time_limit()))
+        version = str(engine.read(lambda client: client.command("SELECT version()", settings=time_limit())))
     finally:
-        close(client)
+        engine.close()
     faults = tuple(f"{database}.{table}: {count} broken parts" for database, table, count in broken.result_rows)
     return EngineStatus(version, peer_pid(EnginePlaces.under(site.home)), faults)

@@ -11,12 +11,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import urllib3
-from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError
-
-from rowkeeper.destinations.embedded.client import close, engine_client, explain
-from rowkeeper.errors import EngineDied, EngineMemory, QueryError
+from rowkeeper.destinations.embedded.client import time_limit
+from rowkeeper.destinations.embedded.connection import EngineConnection
+from rowkeeper.errors import DatabaseError, EngineDied, EngineMemory, QueryError
 from rowkeeper.protocols import Site
 
 
@@ -36,23 +33,24 @@ class QueryResult:
 class ReadClient:
     """Runs SQL read only."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, engine: EngineConnection) -> None:
+        self._engine = engine
 
     def query(self, sql: str) -> QueryResult:
         """Runs one statement.
 
-        Raises QueryError with ClickHouse's own words: who may type SQL may see the values in it.
+        Raises QueryError with ClickHouse's own words: who may type SQL may see the values in it. DeadlineExceeded if it
+        was not done in time.
         """
         if not sql.strip().rstrip(";"):
             raise QueryError("there is no SQL to run", hint='rowkeeper query "SHOW TABLES" lists what there is')
         try:
-            result = self._client.query(sql, tz_mode="aware")
-        except (OSError, urllib3.exceptions.HTTPError, ClickHouseError) as error:
-            explained = explain(error)
-            if isinstance(explained, (EngineDied, EngineMemory)):
-                raise explained from error
-            raise QueryError(said(error), hint=_hint(str(error))) from error
+            result = self._engine.read(lambda client: client.query(sql, tz_mode="aware", settings=time_limit()))
+        except (EngineDied, EngineMemory):
+            raise
+        except DatabaseError as error:
+            words = error.__cause__ or error
+            raise QueryError(said(words), hint=_hint(str(words))) from words
         columns = tuple((name, kind.name) for name, kind in zip(result.column_names, result.column_types, strict=True))
         return QueryResult(columns, tuple(tuple(_safe(value) for value in row) for row in result.result_rows))
 
@@ -60,11 +58,11 @@ class ReadClient:
 @contextmanager
 def read_client(site: Site) -> Iterator[ReadClient]:
     """A client for typed SQL, closed when the block is left."""
-    client = engine_client(site, writes=False)
+    engine = EngineConnection(site, writes=False)
     try:
-        yield ReadClient(client)
+        yield ReadClient(engine)
     finally:
-        close(client)
+        engine.close()
 
 
 def said(error: BaseException) -> str:

@@ -1,29 +1,40 @@
-"""Starting the host: by whoever needs it first, once, and with its own word on why it could not."""
+"""Starting the host: by whoever needs it first, once, and with its own word on why it could not.
+
+Nobody waits for it beyond the deadline; a host that is half started then, or that does not start within
+`START_SECONDS_MAX`, is killed, as it may be at any moment.
+"""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
+from rowkeeper.destinations.embedded.locking import locked_within
 from rowkeeper.destinations.embedded.places import EnginePlaces
-from rowkeeper.errors import DiskFull, EngineDown, FrameworkError, StateError
+from rowkeeper.errors import DeadlineExceeded, DiskFull, EngineDown, FrameworkError, StateError
 from rowkeeper.protocols import Site
+from rowkeeper.resilience.deadline import seconds_left
 from rowkeeper.security.keyfile import derive
 
 LOG_BYTES_MAX = 1 << 20
+LISTEN_SECONDS_MAX = 5.0
+START_SECONDS_MAX = 300.0  # ClickHouse loads the metadata of all tables; a second is common
+LEAVE_SECONDS_MAX = 60.0  # a host that is leaving, being idle, closes its tables
 
 
 def ensure_host(site: Site) -> EnginePlaces:
     """Sees to it that a host is up, and says where.
 
-    Raises DatabaseError, DiskFull or StateError with what the host said if it could not start.
+    Raises DatabaseError, DiskFull or StateError with what the host said if it could not start; DeadlineExceeded if
+    there was no time for it.
     """
     places = EnginePlaces.under(site.home)
     if listening(places):
@@ -44,7 +55,7 @@ def ensure_host(site: Site) -> EnginePlaces:
 def listening(places: EnginePlaces) -> bool:
     """Whether a host answers; connecting is the only proof."""
     try:
-        connect(places, 5.0).close()
+        connect(places, LISTEN_SECONDS_MAX).close()
     except OSError:
         return False
     return True
@@ -55,13 +66,14 @@ def connect(places: EnginePlaces, timeout_seconds: float | None) -> socket.socke
     folder = os.open(places.folder, os.O_RDONLY | os.O_DIRECTORY)
     client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        client.settimeout(timeout_seconds)
+        client.settimeout(seconds_left(timeout_seconds))
         client.connect(f"/proc/self/fd/{folder}/{places.socket.name}")
-    except OSError:
+    except (OSError, DeadlineExceeded):
         client.close()
         raise
     finally:
         os.close(folder)
+    client.settimeout(timeout_seconds)
     return client
 
 
@@ -70,7 +82,8 @@ def _starting(places: EnginePlaces) -> Iterator[None]:
     """One starter at a time; the others find the host up when it is their turn."""
     lock = os.open(places.start_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not locked_within(lock, START_SECONDS_MAX, seconds_left):
+            raise _no_answer(places, "another process is starting it, and does not come to an end")
         yield
     finally:
         os.close(lock)
@@ -85,6 +98,7 @@ def _start(places: EnginePlaces, site: Site) -> None:
         "threads": site.engine_threads,
         "nice": site.engine_nice,
         "query_seconds_max": site.query_seconds_max,
+        "lock_seconds_max": LEAVE_SECONDS_MAX,
     }
     with _log(places.log) as log:
         host = subprocess.Popen(
@@ -99,13 +113,34 @@ def _start(places: EnginePlaces, site: Site) -> None:
     assert host.stdout is not None
     with host.stdin, host.stdout:
         try:
-            host.stdin.write(json.dumps(order).encode() + b"\n")
-            host.stdin.flush()
-        except BrokenPipeError:
-            pass  # it ended before it read: its answer, or the lack of one, says why
-        answer = host.stdout.readline().decode().strip()
+            answer = _asked(host.stdin, host.stdout, json.dumps(order).encode() + b"\n")
+        except BaseException:
+            _end(host)
+            raise
+    if answer is None:
+        _end(host)
+        raise _no_answer(places, f"it did not come up in {START_SECONDS_MAX:.0f} s")
     if answer != "ready":
         raise _refusal(answer, places)
+
+
+def _asked(order_to: IO[bytes], answer_from: IO[bytes], order: bytes) -> str | None:
+    """Gives the host its order; returns its answer, one line, empty if it ended without a word. None is silence."""
+    try:
+        order_to.write(order)
+        order_to.flush()
+    except BrokenPipeError:
+        pass  # it ended before it read: its answer, or the lack of one, says why
+    if not select.select([answer_from], [], [], seconds_left(START_SECONDS_MAX))[0]:
+        seconds_left()
+        return None
+    return answer_from.readline().decode().strip()  # written in one piece, so all of it is there
+
+
+def _end(host: subprocess.Popen[bytes]) -> None:
+    """Kills a host that nobody waits for any longer, while its number is surely its own."""
+    host.kill()
+    host.wait()
 
 
 @contextmanager
@@ -120,18 +155,22 @@ def _log(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
+def _no_answer(places: EnginePlaces, why: str) -> EngineDown:
+    return EngineDown(
+        f"the embedded ClickHouse did not start: {why}", hint=f"{places.log} may say more; rowkeeper doctor helps"
+    )
+
+
 def _refusal(answer: str, places: EnginePlaces) -> FrameworkError:
     said = json.loads(answer)["error"] if answer else ""
     if "No space left" in said or "NOT_ENOUGH_SPACE" in said:
         return DiskFull("no room left on the disk for the embedded ClickHouse", hint="free some space and run again")
     what = said.splitlines()[0][:300] if said else "it ended without a word"
-    return EngineDown(
-        f"the embedded ClickHouse did not start: {what}", hint=f"{places.log} may say more; rowkeeper doctor helps"
-    )
+    return _no_answer(places, what)
 
 
 def peer_pid(places: EnginePlaces) -> int:
     """The process id of the host that is listening."""
-    with connect(places, 5.0) as client:
+    with connect(places, LISTEN_SECONDS_MAX) as client:
         credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     return int.from_bytes(credentials[:4], sys.byteorder)

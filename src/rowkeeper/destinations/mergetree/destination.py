@@ -9,11 +9,13 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from rowkeeper.destinations.embedded.client import engine_client
+from rowkeeper.destinations.embedded.client import ENGINE
+from rowkeeper.destinations.embedded.connection import EngineConnection
 from rowkeeper.destinations.mergetree.session import TableSession
 from rowkeeper.errors import DeclarationError
 from rowkeeper.nearest import did_you_mean, one_of
 from rowkeeper.protocols import DuplicatePolicy, Guarantee, Site, WriteMode
+from rowkeeper.resilience.policy import Resilience, check_resilience
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 PLAIN_NAME = re.compile(r"[A-Za-z_]\w*")
@@ -36,6 +38,7 @@ class ClickHouseDestination:
     duplicates: DuplicatePolicy | None
     codecs: Mapping[str, str]
     low_cardinality: tuple[str, ...]
+    resilience: Resilience | None = dataclasses.field(default=None, compare=False)
     guarantee = Guarantee.EXACTLY_ONCE
 
     @property
@@ -44,13 +47,13 @@ class ClickHouseDestination:
         return f"clickhouse:embedded/{self.database}.{self.table}"
 
     def describe(self) -> Mapping[str, Any]:
-        """What rebuilds this declaration."""
-        return {"kind": "clickhouse", **dataclasses.asdict(self)}
+        """What rebuilds this declaration, but for how its calls survive, which no run depends on."""
+        return {"kind": "clickhouse", **{name: getattr(self, name) for name in _described(type(self))}}
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any]) -> Self:
         """The inverse of `describe`."""
-        values = {field.name: description[field.name] for field in dataclasses.fields(cls)}
+        values = {name: description[name] for name in _described(cls)}
         lists = {name: tuple(values[name]) for name in ("order_by", "key", "low_cardinality")}
         return cls(**{**values, **lists})
 
@@ -61,7 +64,8 @@ class ClickHouseDestination:
         """
         if schema is not None:
             self._check_columns(schema.names)
-        return TableSession(self, site, schema, engine_client(site, writes=True))
+        engine = EngineConnection(site, writes=True, policy=self.resilience or ENGINE)
+        return TableSession(self, site, schema, engine)
 
     def _check_columns(self, columns: Sequence[str]) -> None:
         named = {
@@ -80,6 +84,10 @@ class ClickHouseDestination:
                     )
 
 
+def _described(declared: type[ClickHouseDestination]) -> list[str]:
+    return [field.name for field in dataclasses.fields(declared) if field.compare]
+
+
 def clickhouse(
     table: str,
     *,
@@ -92,6 +100,7 @@ def clickhouse(
     duplicates: DuplicatePolicy | None = None,
     codecs: Mapping[str, str] | None = None,
     low_cardinality: Sequence[str] = (),
+    resilience: Resilience | None = None,
 ) -> ClickHouseDestination:
     """A table in the embedded ClickHouse, made from the contract if it is not there.
 
@@ -109,6 +118,8 @@ def clickhouse(
             no duplicates.
         codecs: column to compression codec, such as {"placed": "Delta, ZSTD"}.
         low_cardinality: text columns with few distinct values, to be stored as a dictionary.
+        resilience: how statements survive an engine that goes away: `rk.Resilience(...)`. None tries three times within
+            a second, opens the breaker for an engine that fails at every other of ten statements, and sets no time.
 
     Raises:
         ConfigurationError: the arguments do not fit together.
@@ -124,6 +135,7 @@ def clickhouse(
         duplicates=duplicates,
         codecs=dict(codecs or {}),
         low_cardinality=_names("low_cardinality", low_cardinality),
+        resilience=resilience,
     )
     _check(made)
     return made
@@ -136,6 +148,7 @@ def _names(argument: str, value: Sequence[str]) -> tuple[str, ...]:
 
 
 def _check(made: ClickHouseDestination) -> None:
+    check_resilience(made.resilience, hedges=False)
     for name in (made.table, made.database):
         if not NAME.fullmatch(name) or "__rk_" in name:
             raise DeclarationError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from rowkeeper.destinations.embedded.client import engine_client
+from rowkeeper.destinations.embedded.connection import EngineConnection
 from rowkeeper.destinations.mergetree.statements import Statements
 from rowkeeper.destinations.mergetree.types import identifier, literal
 from rowkeeper.protocols import Site
@@ -31,7 +31,7 @@ def table_health(site: Site, target: str) -> TableHealth:
     Raises DatabaseError if the engine cannot be reached.
     """
     database, _, table = target.rpartition("/")[2].partition(".")
-    statements = Statements(engine_client(site, writes=True), target)
+    statements = Statements(EngineConnection(site, writes=True), target)
     here = f"database = {literal(database)} AND table = {literal(table)}"
     try:
         if not statements.number(

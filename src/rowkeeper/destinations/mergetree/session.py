@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from clickhouse_connect.driver.client import Client
 
 from rowkeeper.batch import Fingerprint
+from rowkeeper.destinations.embedded.connection import EngineConnection
 from rowkeeper.destinations.embedded.places import EnginePlaces
 from rowkeeper.destinations.embedded.written import is_written
 from rowkeeper.destinations.mergetree import duplicates, layout, measuring, publishing, sealing, staging, verifying
@@ -35,12 +35,12 @@ class TableSession:
     """
 
     def __init__(
-        self, destination: ClickHouseDestination, site: Site, schema: pa.Schema | None, client: Client
+        self, destination: ClickHouseDestination, site: Site, schema: pa.Schema | None, engine: EngineConnection
     ) -> None:
         self.destination = destination
         self.home: Path = site.home
         self.names = Names(destination.database, destination.table)
-        self.statements = Statements(client, destination.target)
+        self.statements = Statements(engine, destination.target)
         self.schema = schema
         self.run = self.token = 0
         self.inserts = 0  # into the staging area that is open
@@ -152,6 +152,10 @@ class TableSession:
     def stage(self, table: pa.Table) -> None:
         """Stages accepted rows."""
         staging.insert(self, table)
+
+    def take_out(self, condition: str) -> None:
+        """Deletes rows of the staging area."""
+        staging.take_rows_out(self, condition)
 
     def stage_withdraw(self, partition_ordinal: int) -> None:
         """Takes the rows of one partition out again."""

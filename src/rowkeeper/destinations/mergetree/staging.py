@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from rowkeeper.batch import ROW_BITS, ROW_ID
 from rowkeeper.destinations.mergetree import layout
+from rowkeeper.destinations.mergetree.arriving import arrived
 from rowkeeper.destinations.mergetree.bulk import shared_arrow_file
 from rowkeeper.destinations.mergetree.layout import HASH, RUN, columns_of, contract_columns, row_hash
 from rowkeeper.destinations.mergetree.names import Companion, bare
@@ -78,7 +79,8 @@ def insert(table: TableSession, rows: pa.Table) -> None:
         table.statements.do(
             f"INSERT INTO {table.names.staging(table.run, table.token)} ({columns}, {RUN}, {ROW_ID}, {HASH}) "
             f"SELECT {columns}, {table.run}, {ROW_ID}, {hashed} "
-            f"FROM file({literal(path)}, 'Arrow', {literal(structure)})"
+            f"FROM file({literal(path)}, 'Arrow', {literal(structure)})",
+            happened=lambda: arrived(table, rows),
         )
     failpoint("stage.after_insert")
     table.inserts += 1

@@ -6,6 +6,7 @@ fallback.py   FallbackSource: another place where the same files are, or what wa
 store.py      the seam: where files lie, on this machine now
 finding.py    which files and zip members there are
 identity.py   how a file is known again
+persisting.py what is tried again, and read on
 reading.py    one partition, from its first byte to its last batch
 opening.py    through compression, with truncation and damage found out
 text.py       any encoding as UTF-8, checked

@@ -7,6 +7,7 @@ from typing import Literal
 
 from rowkeeper.errors import DeclarationError
 from rowkeeper.nearest import one_of
+from rowkeeper.resilience.policy import Resilience, check_resilience
 from rowkeeper.sources.file.fallback import LAST_GOOD, FallbackSource
 from rowkeeper.sources.file.reading import MODES
 from rowkeeper.sources.file.source import ChangePolicy, FilesSource
@@ -20,6 +21,7 @@ def files(
     delimiter: str = ",",
     on_change: ChangePolicy = "reject",
     fallback: FilesSource | Literal["last_good"] | None = None,
+    resilience: Resilience | None = None,
 ) -> FilesSource | FallbackSource:
     """Local files: CSV, NDJSON or Parquet; plain, `.gz`, `.zst`, or inside a `.zip`.
 
@@ -37,6 +39,9 @@ def files(
         fallback: what to do where the files cannot be read: another source of the same files in another place is read
             instead (a file that is in both is known by its content, and loaded once); `last_good` leaves what was
             loaded last, and the run finds nothing new. Either is told with the run's report.
+        resilience: how reading survives errors of the disk or the mount that may pass (an I/O error, a stale handle, a
+            time-out): `rk.Resilience(...)`. A file that breaks off is opened anew, and read on from the row where it
+            did. None tries three times within some seconds, has no breaker, and sets no time.
 
     Raises:
         DeclarationError: an argument is not possible.
@@ -59,7 +64,10 @@ def files(
         raise DeclarationError(f"encoding={encoding!r} is not known", hint='such as "latin-1"') from error
     if isinstance(null_values, str):
         raise DeclarationError("null_values is one string", hint=f"give a list: null_values=[{null_values!r}]")
-    source = FilesSource(tuple(patterns), format, tuple(null_values), encoding, delimiter, on_change)
+    check_resilience(resilience, hedges=False)
+    source = FilesSource(
+        tuple(patterns), format, tuple(null_values), encoding, delimiter, on_change, resilience=resilience
+    )
     if fallback is None:
         return source
     if fallback != LAST_GOOD and not isinstance(fallback, FilesSource):

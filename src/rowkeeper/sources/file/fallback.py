@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from rowkeeper.batch import BATCH_BYTES, Batch, InputMode, Partition
 from rowkeeper.errors import SourceChanged, SourceError
-from rowkeeper.protocols import Columns, Guarantee, Plan
+from rowkeeper.protocols import Columns, Guarantee, Plan, Site
 from rowkeeper.resilience.degrading import degraded
 from rowkeeper.sources.file.source import FilesSource
 
@@ -44,6 +44,11 @@ class FallbackSource:
         """The same, relative patterns taken from this folder."""
         replica = self.replica if isinstance(self.replica, str) else self.replica.located(base)
         return dataclasses.replace(self, primary=self.primary.located(base), replica=replica)
+
+    def at(self, site: Site) -> Self:
+        """The same, both places with breakers and budgets that others share."""
+        replica = self.replica if isinstance(self.replica, str) else self.replica.at(site)
+        return dataclasses.replace(self, primary=self.primary.at(site), replica=replica)
 
     def describe(self) -> Mapping[str, Any]:
         """What decides which rows come out."""

@@ -13,9 +13,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from rowkeeper.errors import SourceChanged, SourceError
+from rowkeeper.resilience.deadline import seconds_left
 from rowkeeper.sources.file.store import Stamp, Store
 
 RACY_NANOSECONDS = 2_000_000_000
+HASHED_BYTES = 1 << 20  # between two looks at the clock
 
 
 def same(stamp: Stamp, former: Mapping[str, Any]) -> bool:
@@ -32,17 +34,20 @@ def untouched(stamp: Stamp, former: Mapping[str, Any]) -> bool:
 def hashed(store: Store, location: str, stamp: Stamp) -> tuple[str, int]:
     """The identity of a file's content, and when it was taken.
 
-    Raises SourceError if the file changes meanwhile, or cannot be read.
+    Raises SourceError if the file changes meanwhile, or cannot be read; DeadlineExceeded if the time is over.
     """
     started = time.time_ns()
     try:
         with store.open(location) as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+            digest = hashlib.sha256()
+            while part := file.read(HASHED_BYTES):
+                digest.update(part)
+                seconds_left()
     except OSError as error:
         raise SourceError(f"{location} cannot be read: {error.strerror}", hint="see to the disk") from error
     if store.stamp(location) != stamp:
         raise changed(location)
-    return f"size:{stamp['size']};sha256:{digest}", started
+    return f"size:{stamp['size']};sha256:{digest.hexdigest()}", started
 
 
 def changed(location: str) -> SourceError:

