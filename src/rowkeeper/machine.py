@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import getpass
 import math
 import os
 import tomllib
@@ -81,6 +82,14 @@ def be_nice(nice: int) -> None:
 def resident_bytes() -> int:
     """The memory of this process that is in RAM now."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def user_name() -> str:
+    """The user of the operating system; nobody has signed in to anything else yet."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
 
 
 def _folders(root: Path, controller: str) -> Iterator[Path]:

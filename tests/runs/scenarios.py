@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -118,12 +119,27 @@ def _mended(arena: Arena, name: str) -> None:
     arena.write(f"{name}.py", text.replace("Annotated[float, Field(ge=0)]", "float"))
 
 
+def _rows_mended(arena: Arena, name: str) -> None:
+    """Of the rejected rows the first is still bad and the last is left out; the others are mended."""
+    _second(arena, name)
+    arena.ok("run", f"{name}.py")
+    arena.ok("quarantine", "export", last_run(arena, name), "--to", f"{name}.rejected")
+    lines = [json.loads(line) for line in (arena.folder / f"{name}.rejected").read_text().splitlines()]
+    for line in lines[1:]:
+        line["row"]["fare"] = "5"
+    arena.write(f"{name}.mended", "".join(json.dumps(line) + "\n" for line in lines[:-1]))
+
+
 def _rollback(arena: Arena, name: str) -> tuple[str, ...]:
     return ("rollback", last_run(arena, name))
 
 
 def _replay(arena: Arena, name: str) -> tuple[str, ...]:
     return ("quarantine", "replay", last_run(arena, name))
+
+
+def _replay_mended(arena: Arena, name: str) -> tuple[str, ...]:
+    return ("quarantine", "replay", last_run(arena, name), "--from", f"{name}.mended")
 
 
 def _held(arena: Arena, name: str) -> None:
@@ -156,6 +172,7 @@ SCENARIOS = [
     Scenario("in_part", "", _damaged, on_error="continue", status=3, again=1, every=2),
     Scenario("rollback", "", _loaded_twice, _rollback),
     Scenario("replay", "", _mended, _replay),
+    Scenario("replay_mended", "", _rows_mended, _replay_mended, every=2),
     Scenario("changed_file", "", _changed),
     Scenario("merge", 'write="merge", key=["id"]', _second, every=2),
     Scenario("replace", 'write="replace"', _second, every=3),

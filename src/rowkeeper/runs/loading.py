@@ -21,14 +21,15 @@ from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.runs.definition import definition_of
 from rowkeeper.runs.gating import judge_run
 from rowkeeper.runs.hold import Hold, hold
+from rowkeeper.runs.mended import MendedSource
 from rowkeeper.runs.publishing import finish_load
 from rowkeeper.runs.reconciling import check_commit, discard_run, reconcile, take_over
-from rowkeeper.runs.rejects import QuarantineSource
+from rowkeeper.runs.rejects import REPLAYED
+from rowkeeper.runs.replayed import QuarantineSource, replays_of
 from rowkeeper.runs.report import Observer, Progress, RunReport, unobserved
 from rowkeeper.runs.staging import Material, Stager
 from rowkeeper.runs.workspace import Workspace
 
-REPLAYED = "quarantine:"
 Addresses = Sequence[tuple[int, int]]
 """(run, partition ordinal) of rows."""
 
@@ -47,7 +48,9 @@ def run_pipeline(pipeline: Pipeline, workspace: Workspace, observe: Observer = u
     return _Load(pipeline, workspace, observe, material, definition_of(pipeline), RunKind.LOAD).run()
 
 
-def replay_run(pipeline: Pipeline, workspace: Workspace, source: QuarantineSource, observe: Observer) -> RunReport:
+def replay_run(
+    pipeline: Pipeline, workspace: Workspace, source: QuarantineSource | MendedSource, observe: Observer
+) -> RunReport:
     """Runs a run's rejected rows through the pipeline as it is now."""
     material = _material(pipeline, source)
     definition = f"{definition_of(pipeline)}:{source.run}"
@@ -197,10 +200,9 @@ class _Load:
         found: dict[str, Addresses] = {}
         for partition in plan.reload:
             former = loaded[partition.key]
-            replayed = f"{REPLAYED}{former.run}:{former.run}/{former.ordinal}-"
             found[partition.key] = [
                 (former.run, former.ordinal),
-                *((each.run, each.ordinal) for key, each in everything.items() if key.startswith(replayed)),
+                *replays_of(everything, former.run, former.ordinal),
             ]
         return found
 
