@@ -32,6 +32,31 @@ class MemoryGroup:
     used_bytes: int
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class MachineMemory:
+    """The memory of the whole machine, whoever uses it.
+
+    Attributes:
+        available_bytes: what could be had without swapping.
+        stalled_percent: of the last ten seconds, how long all processes waited for memory at once; 0 where the kernel
+            does not say.
+    """
+
+    total_bytes: int
+    available_bytes: int
+    stalled_percent: float
+
+
+def machine_memory(root: Path = ROOT) -> MachineMemory:
+    """As the kernel tells it: in a container, of the machine around it."""
+    found = dict(line.split(":", 1) for line in _text(root / "proc/meminfo").splitlines() if ":" in line)
+    total, available = (int(found.get(name, "0 kB").split()[0]) << 10 for name in ("MemTotal", "MemAvailable"))
+    lines = _text(root / "proc/pressure/memory").splitlines()
+    full = next((line for line in lines if line.startswith("full ")), "full avg10=0")
+    stalled = next((word.partition("=")[2] for word in full.split() if word.startswith("avg10=")), "0")
+    return MachineMemory(total, available if "MemAvailable" in found else total, float(stalled))
+
+
 def memory_bytes(root: Path = ROOT) -> int:
     """What a run may take where nobody says otherwise: the control group's limit, or half the machine."""
     group = memory_group(root)

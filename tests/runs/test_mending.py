@@ -277,7 +277,7 @@ def test_a_file_that_does_not_fit_is_refused_before_anything_is_read(
     text = made if isinstance(made, str) else "".join(json.dumps(line) + "\n" for line in made)
     arena.write("refused.unfit", text)
     refused = arena.run("quarantine", "replay", str(run), "--from", "refused.unfit")
-    assert (refused.status, unfit[2] in refused.stderr, "RK-2003" in refused.stderr) == (1, True, True), refused
+    assert (refused.status, unfit[2] in refused.stderr, "RK-2004" in refused.stderr) == (1, True, True), refused
     assert "Bern" not in refused.stderr
     assert "Traceback" not in refused.stderr
     assert arena.ok("runs", "--pipeline", "refused") == before
@@ -333,7 +333,7 @@ def test_typed_values_come_back_as_they_were(column: pa.Array[Any]):
 
 
 def test_a_value_without_a_json_form_is_not_given_out_as_another():
-    """Bytes that are no text in a column of text; a day before the year 1. The others of their columns are given out."""
+    """Bytes that are no text in a column of text, a day before the year 1. The others of their columns are given."""
     assert to_json(pa.array([b"a", b"\xff"]).view(pa.string())) == ["a", NO_JSON]
     assert to_json(pa.array([0, -(10**6)], pa.int32()).cast(pa.date32())) == ["1970-01-01", NO_JSON]
 

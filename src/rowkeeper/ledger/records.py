@@ -57,6 +57,7 @@ class HeldLease:
     name: str
     host: str
     pid: int
+    acquired_at: datetime
     expires_at: datetime
     is_dead: bool
 

@@ -13,7 +13,7 @@ FIELDS = {
     # every line
     "time": "when, UTC",
     "level": "debug, info, warning or error",
-    "area": "what the line is about: command, run, lease, recovery, call or library",
+    "area": "what the line is about: command, run, lease, recovery, worker, call or library",
     "event": "what happened, in fixed words",
     "session": "8 hex digits, the same on all lines of one opened workspace",
     "pid": "the process",
@@ -24,7 +24,7 @@ FIELDS = {
     "target": "its destination",
     "partition": "key of the partition",
     "batch": "number of the batch's first row in its partition",
-    "step": "open, plan, load, gate, seal, publish or record",
+    "step": "open, plan, wait, load, gate, seal, publish or record",
     "host": "the other machine",
     "operation": "what was asked of it",
     "attempt": "number of the try, from 1",

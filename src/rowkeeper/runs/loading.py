@@ -27,6 +27,7 @@ from rowkeeper.runs.reconciling import check_commit, discard_run, reconcile, tak
 from rowkeeper.runs.rejects import REPLAYED
 from rowkeeper.runs.replayed import QuarantineSource, replays_of
 from rowkeeper.runs.report import Observer, Progress, RunReport, unobserved
+from rowkeeper.runs.sharing import wait_for_memory
 from rowkeeper.runs.staging import Material, Stager
 from rowkeeper.runs.workspace import Workspace
 
@@ -139,6 +140,9 @@ class _Load:
     def _load(
         self, held: Hold, run: RunRecord, columns: Sequence[tuple[str, str]], replaced: Mapping[str, Addresses]
     ) -> RunRecord:
+        waited = wait_for_memory(held, run.pipeline)
+        if waited:
+            self.notes.append(f"waited {waited:,.0f} s for memory, which other runs had")
         stager = Stager(held, run, self.material, held.ledger.partitions(run.run), replaced)
         stager.stage_all()
         partitions = held.ledger.partitions(run.run)
