@@ -379,7 +379,7 @@ class EngineMemory(DatabaseError):  # noqa: N818 - reads as what happened
 
     code = "RK-3004"
     advice = (
-        "Give it more: ROWKEEPER_MEMORY_MAX is for command and engine together, and half the machine by default. "
+        "Give it more: ROWKEEPER_MEMORY_MAX is for all runs and the engine, and half the machine by default. "
         "Nothing is swapped to files instead: they would not be encrypted. An engine that is up keeps the limit it was "
         "started with, until it has been idle for ROWKEEPER_ENGINE_IDLE_SECONDS."
     )

@@ -89,6 +89,12 @@ def load(arena: Arena, name: str, kind: str = "csv", options: str = "", more: st
     return int(report["run"])
 
 
+def load_more(arena: Arena, name: str) -> int:
+    """Loads the file again, with a bad row more."""
+    arena.write(f"{name}/a.csv", csv([*ROWS, (6, "Bern", "-6.00")]))
+    return int(arena.ok("run", f"{name}.py")["run"])
+
+
 def exported(arena: Arena, run: int, to: str) -> list[dict[str, Any]]:
     arena.ok("quarantine", "export", str(run), "--to", to)
     return [json.loads(line) for line in (arena.folder / to).read_text().splitlines()]
@@ -176,8 +182,12 @@ def test_rows_of_replays_of_replays_go_when_their_file_is_loaded_anew(arena: Are
     second = mended(arena, "anew.second", exported(arena, again["run"], "anew.again"), fare="1")
     assert account(arena.ok("quarantine", "replay", str(again["run"]), "--from", second)) == (3, 3, 0, 0, 0)
     assert ids(arena, "anew") == [1, 2, 3, 4, 5]
+    third = mended(arena, "anew.third", exported(arena, run := load_more(arena, "anew"), "anew.more"), fare="2")
     arena.write("anew/a.csv", csv([(9, "Bern", "9.00")]))
     arena.ok("run", "anew.py")
+    assert ids(arena, "anew") == [9]
+    refused = arena.run("quarantine", "replay", str(run), "--from", third)
+    assert (refused.status, "loaded anew" in refused.stderr) == (1, True), refused
     assert ids(arena, "anew") == [9]
     assert arena.ok("verify", "anew.py")["sound"]
 
@@ -254,7 +264,7 @@ Lines = list[dict[str, Any]]
 UNFIT: list[tuple[str, Callable[[Lines], Any], str]] = [
     ("a row of another run", lambda lines: [{**lines[1], "_rk_row": 77}], "not in the quarantine of run"),
     ("a row that was replayed", lambda lines: [lines[1], lines[0]], "replayed before (line 2)"),
-    ("the same row twice", lambda lines: [lines[1], lines[2], lines[1]], "lines 1 and 3"),
+    ("the same row twice", lambda lines: [lines[1], lines[2], lines[1]], "lines 1, 3"),
     ("no address", lambda lines: [{"row": lines[1]["row"]}], "line 1 of"),
     ("a negative address", lambda lines: [{**lines[1], "_rk_row": -1}], "no address"),
     ("an unknown column", lambda lines: [{**lines[1], "row": {**lines[1]["row"], "fair": "1"}}], "did you mean fare?"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -166,6 +166,24 @@ class Reader:
         with reading(self._engine) as connection:
             parts = [_partition_of(row) for row in connection.execute(query)]
         return {part.partition.key: LoadedPartition(part.partition, part.run, part.ordinal) for part in parts}
+
+    def replaced(self, run: RunRecord) -> Collection[int]:
+        """The ordinals of a published run's partitions whose rows later runs took the place of."""
+        own = runs.alias("own")
+        order = select(own.c.publish_order).where(own.c.run == run.run).scalar_subquery()
+        later = select(runs.c.drop_rows, runs.c.replaces_all).where(
+            runs.c.target == run.target,
+            runs.c.status == RunStatus.PUBLISHED.value,
+            runs.c.publish_order > order,
+        )
+        ordinals = select(run_partitions.c.ordinal).where(run_partitions.c.run == run.run)
+        found: set[int] = set()
+        with reading(self._engine) as connection:
+            for drop_rows, replaces_all in connection.execute(later):
+                found |= {ordinal for number, ordinal in drop_rows if number == run.run}
+                if replaces_all:
+                    found |= set(connection.execute(ordinals).scalars())
+        return found
 
     def balance(self, target: str) -> dict[int, Fingerprint]:
         """What the books say the destination holds, by the run that brought it; runs with nothing left are absent."""

@@ -13,6 +13,7 @@ import json
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,6 +34,7 @@ from rowkeeper.security.sealing import Seal
 DIGEST_BYTES = 16
 CHECKED_ROWS = 8_192
 LINES_TOLD = 3
+NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 EXPORT = "rowkeeper quarantine export RUN --to FILE writes such a file"
 
 
@@ -45,7 +47,7 @@ class _Line(msgspec.Struct):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Index:
-    """Where each row of the file is, by position among its rows: 40 bytes for each, whatever its length.
+    """Where each row of the file is, by position among its rows; nothing of what is in them.
 
     Attributes:
         starts, lengths: of the line, in bytes.
@@ -69,7 +71,7 @@ class _Index:
             file.seek(self.starts[position])
             try:
                 row = _row_of(file.read(self.lengths[position]))
-            except (msgspec.MsgspecError, UnicodeDecodeError):
+            except NOT_JSON:
                 row = b""
             if _digest(row) != self.digest(position):
                 raise SourceChanged(f"{self.path} changed while it was read", hint="let its writer finish, run again")
@@ -162,13 +164,15 @@ class MendedSource:
     # ------------------------------------------------------------------ which rows they are
 
     def _matched(self, records: Sequence[BatchRecord]) -> Iterator[_Part]:
-        """The rows by quarantine file. Raises MendedUnfit if one is in none of them."""
+        """The rows by quarantine file. Raises MendedUnfit if one is in none of them, or is there twice."""
         addresses = _as_arrow(self._index.addresses)
         found = bytearray(len(addresses))
         for record in records:
             table = open_rejects(self._seal, str(record.quarantine_file)).select([ROW_ID])
-            numbers = pc.index_in(addresses, value_set=table[ROW_ID].combine_chunks())
-            pairs = sorted((n, position) for position, n in enumerate(numbers.to_pylist()) if n is not None)
+            numbers: Any = pc.index_in(addresses, value_set=table[ROW_ID].combine_chunks())
+            positions: Any = pc.indices_nonzero(numbers.is_valid())
+            pairs = sorted(zip(numbers.drop_null().to_pylist(), positions.to_pylist(), strict=True))
+            self._refuse_twice(pairs)
             for _, position in pairs:
                 found[position] = 1
             if pairs:
@@ -178,8 +182,17 @@ class MendedSource:
             raise MendedUnfit(
                 f"{_rows(len(strange))} of {self._path} are not in the quarantine of run {self.run} "
                 f"({self._lines(strange)})",
-                hint=f"{ROW_ID} must stay as it was exported; {EXPORT}",
+                hint=f"{ROW_ID} must be as it was exported; what a file rejected that was loaded anew since, is in the "
+                "quarantine of that run",
             )
+
+    def _refuse_twice(self, pairs: Sequence[tuple[int, int]]) -> None:
+        for (number, position), (next_number, next_position) in pairwise(pairs):
+            if number == next_number:
+                raise MendedUnfit(
+                    f"{self._lines([position, next_position])} of {self._path} are the same row",
+                    hint="leave one of them: each row is replayed once",
+                )
 
     def _partition(self, part: _Part) -> Partition:
         content = hashlib.sha256()
@@ -254,10 +267,13 @@ class MendedSource:
 
     def _object(self, row: bytes, position: int) -> dict[str, Any]:
         """The row's columns. Cells of text sources may be written as numbers: they are taken as they are written."""
-        if self.mode is InputMode.STRINGS:
-            made = json.loads(row, parse_int=str, parse_float=str, parse_constant=str)
-        else:
-            made = json.loads(row, parse_float=Decimal)
+        try:
+            if self.mode is InputMode.STRINGS:
+                made = json.loads(row, parse_int=str, parse_float=str, parse_constant=str)
+            else:
+                made = json.loads(row, parse_float=Decimal)
+        except (ValueError, RecursionError):  # digits beyond what Python takes, or too many floors
+            made = None
         if not isinstance(made, dict) or not made:
             raise self._unfit(position, "has a row that is no object with a value for each column", EXPORT)
         return made
@@ -308,33 +324,26 @@ def _first_refused(values: list[Any], kind: pa.DataType | None) -> int:
 def _indexed(path: Path) -> _Index:
     """Reads the file once. Raises SourceMissing, or MendedUnfit at the first line that is no mended row."""
     index = _Index(path, array("q"), array("q"), array("q"), array("Q"), bytearray())
-    seen: dict[int, int] = {}
     start = 0
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
-                    address = _taken(index, line, number, start)
-                    if address in seen:
-                        raise MendedUnfit(
-                            f"lines {seen[address]} and {number} of {path} are the same row",
-                            hint="leave one of them: each row is replayed once",
-                        )
-                    seen[address] = number
+                    _take(index, line, number, start)
                 start += len(line)
     except OSError as error:
         raise SourceMissing(f"{path} cannot be read: {error.strerror}", hint=EXPORT) from error
-    if not seen:
+    if not index.numbers:
         raise MendedUnfit(f"{path} has no row", hint=EXPORT)
     return index
 
 
-def _taken(index: _Index, line: bytes, number: int, start: int) -> int:
-    """Adds a line to the index and returns the address of its row."""
+def _take(index: _Index, line: bytes, number: int, start: int) -> None:
+    """Adds a line to the index. Raises MendedUnfit if it is no mended row."""
     where = f"line {number} of {index.path}"
     try:
         found = msgspec.json.decode(line, type=_Line)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except NOT_JSON:
         raise MendedUnfit(
             f"{where} is no JSON object with a whole number {ROW_ID}", hint=f"one row per line; {EXPORT}"
         ) from None
@@ -350,7 +359,6 @@ def _taken(index: _Index, line: bytes, number: int, start: int) -> int:
     index.numbers.append(number)
     index.addresses.append(found.address)
     index.digests.extend(_digest(bytes(found.row)))
-    return found.address
 
 
 def _row_of(line: bytes) -> bytes:

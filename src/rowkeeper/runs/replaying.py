@@ -63,7 +63,10 @@ def export_rejected(number: int, workspace: Workspace, to: Path) -> Exported:
 
 
 def _rejected(number: int, workspace: Workspace) -> tuple[RunRecord, tuple[BatchRecord, ...]]:
-    """A run with what it rejected. Raises RunUnfit if it is not published, PipelineError if it rejected nothing."""
+    """A run with what it rejected, but for files that a later run loaded anew.
+
+    Raises RunUnfit if it is not published or nothing of it is left, PipelineError if it rejected nothing.
+    """
     run = workspace.ledger.run(number)
     if run.status is not RunStatus.PUBLISHED:
         raise RunUnfit(
@@ -73,7 +76,14 @@ def _rejected(number: int, workspace: Workspace) -> tuple[RunRecord, tuple[Batch
     records = tuple(workspace.ledger.quarantine(number))
     if not records:
         raise PipelineError(f"run {number} rejected no row", hint="rowkeeper quarantine list shows what there is")
-    return run, records
+    replaced = workspace.ledger.replaced(run)
+    current = tuple(record for record in records if record.partition_ordinal not in replaced)
+    if not current:
+        raise RunUnfit(
+            f"what run {number} rejected was replaced since: its files were loaded anew",
+            hint="what is bad in them now is in the quarantine of the later run: rowkeeper quarantine list",
+        )
+    return run, current
 
 
 def pipeline_of(run: RunRecord, file: Path | None = None) -> Pipeline:
