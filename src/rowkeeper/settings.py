@@ -49,8 +49,8 @@ class Settings(BaseSettings):
         ByteSize | None,
         Field(
             ge=256 * 1024**2,
-            description="Memory that all runs on this machine and the embedded engine may take together, such as 700MB or "
-            "4GiB: batches, inserts and queues are sized by it, and a run that does not fit beside the others waits. "
+            description="Memory that all runs on this machine and the embedded engine may take together, such as 700MB "
+            "or 4GiB: batches, inserts and queues are sized by it, and a run that does not fit beside others waits. "
             "Default: half the machine, or the control group's limit.",
         ),
     ] = None
