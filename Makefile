@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+# Where PYTHONDONTWRITEBYTECODE is set, each of the processes that tests start would compile all of Rowkeeper anew.
+COMPILED = $(BIN)/python -m compileall -q src
 
 .PHONY: demo test lint bench torture soak lock clean
 
@@ -17,6 +19,7 @@ demo: $(READY)            ## load the real flights of 2013, twice, into the embe
 	$(BIN)/python examples/demo.py
 
 test: $(READY)            ## every test that needs no more than this machine and a few minutes
+	$(COMPILED)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(READY)            ## ruff, mypy --strict, import-linter
@@ -29,13 +32,15 @@ bench: $(READY)           ## ratios to a raw INSERT ... SELECT FROM file(), and 
 	$(BIN)/python -m bench
 
 torture: $(READY)         ## the long proofs: disk faults, kills, power loss (need root and FUSE), all pairs of failpoints, 10 million rows against Pydantic
+	$(COMPILED)
 	$(BIN)/python -m tests.torture
-	$(BIN)/python -m pytest -n 2 --dist worksteal --every-failpoint tests/runs/test_failpoints.py
+	$(BIN)/python -m pytest -n 2 --dist worksteal --whole tests/runs/test_failpoints.py tests/contracts tests/resilience/test_breaker.py
 	$(BIN)/python -m tests.runs.pairs
 	$(BIN)/python -m tests.contracts.compiler.differential
 
-soak: $(READY)            ## random loads under random kills, stops, cuts and full disks, for 15 minutes (MINUTES=...); root adds the full disks
-	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),15)
+soak: $(READY)            ## random loads under random kills, stops, cuts and full disks, for 15 minutes (MINUTES=...), figures to a file (JSON=...); root adds the full disks
+	$(COMPILED)
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),15) $(if $(JSON),--json $(JSON))
 
 lock: $(READY)            ## pin what pyproject.toml allows
 	$(BIN)/python -m pip install --quiet uv

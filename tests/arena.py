@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -70,13 +71,14 @@ class Arena:
         return path
 
     def start(self, *argv: str, failpoints: str = "", env: dict[str, str] | None = None) -> Running:
-        return self._start([list(argv)], failpoints, {**self.env, **(env or {})})
+        return self._start(_one, list(argv), failpoints, {**self.env, **(env or {})})
 
-    def _start(self, commands: list[list[str]], failpoints: str, env: dict[str, str]) -> Running:
+    def _start(self, work: Callable[[Any], None], words: Any, failpoints: str, env: dict[str, str]) -> Running:
         self._count += 1
         base = self.folder / ".output" / str(self._count)
         base.parent.mkdir(exist_ok=True)
-        process = FORKSERVER.Process(target=_child, args=(commands, env, str(self.folder), failpoints, str(base)))
+        surroundings = (env, str(self.folder), failpoints, str(base))
+        process = FORKSERVER.Process(target=_child, args=(work, words, *surroundings))
         process.start()
         return Running(process, base)
 
@@ -89,13 +91,27 @@ class Arena:
         assert outcome.status == 0, outcome
         return outcome.json
 
-    def answers(self, *commands: tuple[str, ...]) -> list[Any]:
-        """The documents of several commands that only look, given one after the other in one process."""
+    def together(self, *commands: tuple[str, ...]) -> list[Outcome]:
+        """Runs commands one after the other in one process: what makes each of them dear is to start.
+
+        For what leads to a state or looks at it, not for the command under test.
+        """
         if not commands:
             return []
-        outcome = self._start([[*words, "--json"] for words in commands], "", self.env).wait()
-        assert outcome.status == 0, outcome
-        return [json.loads(document) for document in outcome.stdout.split(SEPARATOR)[:-1]]
+        words = [list(each) for each in commands]
+        whole = self._start(_several, words, "", self.env).wait(SECONDS_MAX + len(commands))
+        assert whole.status == 0, whole
+        said = whole.stdout.split(SEPARATOR)[:-1]
+        return [
+            Outcome(int(status), printed, errors)
+            for printed, status, errors in zip(said[::2], said[1::2], whole.stderr.split(SEPARATOR)[:-1], strict=True)
+        ]
+
+    def answers(self, *commands: tuple[str, ...]) -> list[Any]:
+        """The documents of several commands that must succeed, given one after the other in one process."""
+        outcomes = self.together(*((*words, "--json") for words in commands))
+        assert not [each for each in outcomes if each.status], outcomes
+        return [each.json for each in outcomes]
 
     def rows(self, table: str) -> list[list[Any]]:
         """What the table holds, in a fixed order."""
@@ -141,11 +157,11 @@ class Running:
     def go_on(self) -> None:
         self.signal(signal.SIGCONT)
 
-    def wait(self) -> Outcome:
-        self.process.join(SECONDS_MAX)
+    def wait(self, seconds_max: float = SECONDS_MAX) -> Outcome:
+        self.process.join(seconds_max)
         if self.process.exitcode is None:
             self.process.kill()
-            raise AssertionError(f"the command did not end in {SECONDS_MAX} s: {self._read('err')}")
+            raise AssertionError(f"the command did not end in {seconds_max} s: {self._read('err')}")
         return Outcome(self.process.exitcode, self._read("out"), self._read("err"))
 
     def _read(self, suffix: str) -> str:
@@ -153,12 +169,8 @@ class Running:
         return path.read_text() if path.exists() else ""
 
 
-def _child(commands: list[list[str]], env: dict[str, str], folder: str, failpoints: str, base: str) -> None:
-    """Becomes the command: environment, folder, output and failpoints as a shell would have set them.
-
-    Of several commands each but the last must succeed, and a separator follows each answer.
-    """
-    from rowkeeper.cli import main
+def _become(env: dict[str, str], folder: str, failpoints: str, base: str) -> None:
+    """Becomes a command: environment, folder, output and failpoints as a shell would have set them."""
     from rowkeeper.resilience.failpoints import arm
 
     os.environ.update(env)
@@ -170,11 +182,27 @@ def _child(commands: list[list[str]], env: dict[str, str], folder: str, failpoin
     sys.stderr = os.fdopen(2, "w", closefd=False)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     arm(failpoints)
+
+
+def _one(argv: list[str]) -> None:
+    from rowkeeper.cli import main
+
+    sys.argv = ["rowkeeper", *argv]
+    main()
+
+
+def _several(commands: list[list[str]]) -> None:
+    """What each printed is followed by its status."""
     for argv in commands:
-        sys.argv = ["rowkeeper", *argv]
+        status: object = 0
         try:
-            main()
+            _one(argv)
         except SystemExit as leave:
-            if leave.code or len(commands) == 1:
-                raise
-        sys.stdout.write(SEPARATOR)
+            status = leave.code
+        sys.stdout.write(f"{SEPARATOR}{status or 0}{SEPARATOR}")
+        sys.stderr.write(SEPARATOR)
+
+
+def _child(work: Callable[[Any], None], words: Any, *surroundings: str | dict[str, str]) -> None:
+    _become(*surroundings)
+    work(words)

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import extent
 from tests.arena import Arena
 
 # A shell ignores SIGINT in what it starts in the background, and children inherit that. The processes that these tests
@@ -12,7 +13,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`make torture` tries what `make test` samples."""
-    parser.addoption("--every-failpoint", action="store_true", help="kill at every failpoint of every scenario")
+    parser.addoption("--whole", action="store_true", help="every failpoint of every scenario, all random examples")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    extent.whole = config.getoption("--whole")
 
 
 @pytest.fixture(scope="module")

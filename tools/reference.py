@@ -23,7 +23,8 @@ def reference() -> str:
         "Made from the code by `tools/reference.py`; do not edit.",
         "## Commands",
         "Every command takes `--json`. Exit status: 0 done; 1 the run or command failed and nothing was changed by it; "
-        "2 wrong usage or configuration; 3 published without partitions that failed (`on_error='continue'`).",
+        "2 wrong usage or configuration; 3 published without partitions that failed (`on_error='continue'`). Of "
+        "several pipelines in one file: 1 if any ended so, else 2, else 3; what the others published stays published.",
         *_commands(door, "rowkeeper"),
         "## Settings",
         "From the environment, then from `rowkeeper.toml` in the working folder (there without the prefix, in lower "

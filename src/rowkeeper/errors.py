@@ -16,7 +16,7 @@
     │   │   ├── SourceDamaged       RK-2102  it is truncated, damaged, or not what it says it is
     │   │   ├── SourceChanged       RK-2103  it changed since it was loaded, or while it was read
     │   │   └── ColumnsDiffer       RK-2104  its columns are not those of the contract
-    │   ├── TransformError          RK-2201  the pipeline's own function failed
+    │   ├── TransformError          RK-2201  the pipeline's own code failed
     │   └── GateError               RK-2202  a quality gate refused what is staged
     ├── ValidationError             RK-2301  rows that a person asked to be good are not
     ├── DatabaseError               RK-3000  the engine, a destination or the ledger refused
@@ -56,6 +56,7 @@ import enum
 import inspect
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
+from typing import Self
 
 
 class Category(enum.StrEnum):
@@ -292,12 +293,12 @@ class ColumnsDiffer(SourceError):  # noqa: N818 - reads as what happened
 
 
 class TransformError(PipelineError):
-    """The pipeline's own transform raised, or made something that the destination cannot hold."""
+    """The pipeline's own code (transform, rule, gate) raised, or made something that the destination cannot hold."""
 
     code = "RK-2201"
     advice = (
-        "Correct the function in the pipeline file; --debug shows the lines that raised. The words of an exception "
-        "that is not ours are withheld, as they may quote values: call the function from Python to read them."
+        "Correct the function or expression in the pipeline file; --debug shows the lines that raised. The words of an "
+        "exception that is not ours are withheld, as they may quote values: call it from Python to read them."
     )
 
 
@@ -554,3 +555,24 @@ class UnknownError(FrameworkError):
     advice = (
         "Give the command again with --debug and report the traceback. The next command finds out what took effect."
     )
+
+    @classmethod
+    def of(cls, error: BaseException) -> Self:
+        """For an exception of somebody else's: by its class, without its words."""
+        return cls(
+            f"an error that Rowkeeper does not know: {type(error).__name__}",
+            hint="run it again with --debug for the traceback, and report it",
+        )
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether a library in Rust (Polars, Pydantic) panicked. Each has a class of its own for it, known by its name."""
+    return type(error).__name__ == "PanicException"
+
+
+def is_fault(error: BaseException) -> bool:
+    """Whether something went wrong, rather than that somebody wants the process or the work to end.
+
+    A panic goes wrong like any exception, but is no `Exception`.
+    """
+    return isinstance(error, Exception) or is_panic(error)

@@ -21,7 +21,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ValidationError
 
 from rowkeeper.contracts import BusinessRule, Contract
-from rowkeeper.errors import ConfigurationError, DeclarationError, FrameworkError, PipelineFileError
+from rowkeeper.errors import ConfigurationError, DeclarationError, FrameworkError, PipelineFileError, is_fault
 from rowkeeper.nearest import did_you_mean, nearest, one_of
 from rowkeeper.protocols import Destination, DriftPolicy, Source
 from rowkeeper.quality import Gate
@@ -205,8 +205,10 @@ def _execute(path: Path) -> ModuleType:
         raise PipelineFileError(
             f"{error.filename}, line {error.lineno}: {error.msg}", hint="correct the pipeline file"
         ) from error
-    except (Exception, SystemExit) as error:  # the user's own code may raise anything at all
-        raise PipelineFileError(
+    except BaseException as error:
+        if not is_fault(error) and not isinstance(error, SystemExit):
+            raise
+        raise PipelineFileError(  # the user's own code may raise anything at all
             f"{path}{_line_in(error, path)}: the pipeline file raised {type(error).__name__}: {_said_by(error)}",
             hint=_hint_for(error),
         ) from error

@@ -159,6 +159,8 @@ class Site:
         home: the state folder, absolute; exists, mode 0700.
         key: 32 bytes from which the keys of everything at rest are derived.
         ledger_id: which ledger's runs these are; written into the destination's commit record.
+        engine_idle_seconds, engine_memory_bytes_max, engine_total_bytes_max, engine_threads, engine_nice: of the
+            embedded engine's host, if it has to be started.
         query_seconds_max: how long one statement that somebody typed may take.
         calls: how other machines, and the engine's host, are called, and no other way: breakers and retry budgets of
             this process, shared with others through the ledger.

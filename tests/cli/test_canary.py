@@ -29,6 +29,7 @@ import logging
 import os
 from typing import Annotated
 
+import polars as pl
 import pyarrow as pa
 from pydantic import AfterValidator, BaseModel, Field
 
@@ -85,6 +86,37 @@ FAILURES = {
         GOOD,
         1,
     ),
+    "panic": (
+        "def f(rows):\n    raise pl.exceptions.PanicException(f'no: {rows.to_pylist()}')\n"
+        "panic = declare('panic', transform=f)",
+        GOOD,
+        1,
+    ),
+    "rust": (  # Polars has no type for it, and prints its panic to standard error itself
+        "def f(rows):\n    pl.from_arrow(pa.table({'x': pa.array([1], pa.decimal256(60, 0))}))\n"
+        "rust = declare('rust', transform=f)",
+        GOOD,
+        1,
+    ),
+    "rule": (
+        "def f(value):\n    raise pl.exceptions.PanicException(value)\n"
+        "rule = declare('rule', rules=[rk.rule('r', pl.col('name').map_elements(f, return_dtype=pl.Boolean))])",
+        GOOD,
+        1,
+    ),
+    "judged": (
+        "judged = declare('judged', gates=[rk.expression('e', pl.col('name').str.to_integer() > 0)])",
+        GOOD,
+        1,
+    ),
+    "leaves": ("def f(rows):\n    raise SystemExit(0)\nleaves = declare('leaves', transform=f)", GOOD, 1),
+    "exits": (
+        "def leave(value):\n    raise SystemExit(0)\n"
+        "class Exits(Row):\n    id: Annotated[int, AfterValidator(leave)]\n"
+        "exits = declare('exits', contract=Exits)",
+        GOOD,
+        1,
+    ),
     "file": ("raise RuntimeError('cannot reach ' + os.environ['SHOP_DATABASE'] + os.environ['SHOP_PASSWORD'])", "", 2),
     "model": (
         "class Access(BaseModel):\n    port: int\nAccess(port=os.environ['SHOP_PASSWORD'])",
@@ -133,9 +165,13 @@ def test_nothing_gets_out_of_runs_that_fail(loud: Arena):
     refuses; at the most verbose level, with tracebacks, bundles and pages: no canary but in the sealed files.
     """
     for name, (_, _, status) in FAILURES.items():
+        quiet = loud.run("run", f"{name}.py")
+        assert quiet.status == status, (name, quiet)
+        assert "Traceback" not in quiet.stderr, quiet
         outcome = loud.run("run", f"{name}.py", "--debug")
         assert outcome.status == status, (name, outcome)
         assert (status == 0) == ("Traceback" not in outcome.stderr), outcome
+        assert "panicked" not in quiet.stderr + outcome.stderr, (name, outcome)
     for failpoint in ("run.after_stage", "run.after_quarantine", "ledger.before_commit:prepare_run"):
         loud.write("well/a.csv", GOOD + f"4,{CLASSIFIED},{failpoint}\n")
         outcome = loud.run("run", "well.py", "--debug", "--json", failpoints=f"{failpoint}=raise")
@@ -144,11 +180,30 @@ def test_nothing_gets_out_of_runs_that_fail(loud: Arena):
         loud.run(*words, "--debug")
     runs = [each["run"] for each in loud.ok("runs")["runs"]]
     assert len(runs) > len(FAILURES) - 3
-    for run in runs:
-        loud.ok("show", str(run), "--html", f"{run}.html")
-        loud.ok("bundle", str(run))
+    loud.answers(
+        *(("show", str(run), "--html", f"{run}.html") for run in runs), *(("bundle", str(run)) for run in runs)
+    )
     key = next((loud.folder / "config").rglob("*.key")).read_text().strip()
     assert not leaks(loud.folder, {**ROWS, **SECRET, "url": "canary-in-a-url", "any": "canary", "key": key})
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [*((name, "RK-2201") for name in ("raises", "panic", "rust", "rule", "judged", "leaves")), ("exits", "RK-9001")],
+)
+def test_a_fault_of_the_pipelines_own_code_fails_the_run(loud: Arena, name: str, code: str):
+    """Exceptions, panics and `sys.exit()` in transforms, rules and gates: the run is over, its error in the ledger."""
+    assert loud.run("run", f"{name}.py").status == 1
+    run = loud.ok("runs", "--pipeline", name)["runs"][0]
+    assert (run["status"], run["error"]["code"]) == ("failed", code)
+
+
+def test_words_that_are_of_no_panic_are_passed_on(own_arena: Arena):
+    """What a program that a transform starts says on standard error is told."""
+    told = "def f(rows):\n    os.system('echo from below >&2')\n    return rows\ntold = declare('told', transform=f)\n"
+    own_arena.write("told.py", HEAD + told)
+    own_arena.write("told/a.csv", GOOD)
+    assert "from below\n" in own_arena.run("run", "told.py").stderr
 
 
 def test_the_test_would_find_a_leak(tmp_path: Path):

@@ -114,7 +114,9 @@ def test_a_bundle_is_private_and_says_what_it_holds(shop: Arena):
     assert {"run started", "run failed", "step begun"} <= set(events)
     assert json.loads(held["settings.json"])["home"] == str(shop.home)
     assert json.loads(held["environment.json"])["packages"]["pyarrow"]
-    assert {each["name"] for each in json.loads(held["doctor.json"])} >= {"ledger", "engine", "key"}
+    checks = [(each["name"], each["level"]) for each in json.loads(held["doctor.json"])]
+    assert checks == [(each["name"], each["level"]) for each in shop.run("doctor", "--json").json["checks"]]
+    assert {name for name, _ in checks} >= {"version", "user", "memory", "disk", "clock", "ledger", "engine", "key"}
     again = shop.run("bundle", "2")
     assert again.status == 2
     assert "--output" in again.stderr

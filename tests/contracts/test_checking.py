@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Annotated, Any, ClassVar
 from zoneinfo import ZoneInfo
 
+import polars as pl
 import pyarrow as pa
 import pytest
 from pydantic import (
@@ -260,11 +261,12 @@ class HostileValueError(ValueError):
             OSError("secret"),
         ),
         *(HostileError(), StopIteration("secret"), UnicodeDecodeError("utf-8", b"secret", 0, 1, "secret")),
+        pl.exceptions.PanicException("secret"),
     ],
     ids=lambda error: type(error).__name__,
 )
 @pytest.mark.parametrize("mode", ["before", "after"])
-def test_validator_that_raises(error: Exception, mode: Any) -> None:
+def test_validator_that_raises(error: BaseException, mode: Any) -> None:
     """Whatever a validator raises, its row is rejected by the exception's name without its text, and no other row."""
 
     class M(BaseModel):

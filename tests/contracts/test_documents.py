@@ -28,6 +28,7 @@ from rowkeeper.contracts.documents import BLOCK_ROWS, DocumentReader
 from rowkeeper.protocols import DriftPolicy
 from tests.contracts.batches import check, documents
 from tests.contracts.compiler.agreeing import agree_on_documents
+from tests.extent import examples
 
 WANTED = pa.schema([("i", pa.int64()), ("f", pa.float64()), ("b", pa.bool_()), ("s", pa.string())])
 GOOD = b'{"i":1,"f":2.5,"b":true,"s":"x"}'
@@ -227,7 +228,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 @given(st.lists(MEMBERS | FLOATS | DIGITS | TEXTS | JUMBLE | damaged() | st.just(GOOD), max_size=6), st.booleans())
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=examples(400, 1500), deadline=None)
 def test_what_is_read_is_what_pydantic_reads(lines: list[bytes | None], unknown: bool) -> None:
     read_right(lines, unknown=unknown)
 

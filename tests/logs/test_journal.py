@@ -200,6 +200,29 @@ def test_the_lines_of_a_run_are_found(tmp_path: Path):
     assert [line["event"] for line in lines_of(path, 7)] == ["1", "2", "5"]
 
 
+def test_the_lines_of_the_worker_that_ran_it_are_found(tmp_path: Path):
+    """Of its session: what it did with the run's own process, and what went wrong meanwhile; not its other runs."""
+    said = [
+        (1, {"session": "w", "area": "worker", "event": "ready"}),
+        (2, {"session": "w", "area": "worker", "event": "other", "child": 50, "pipeline": "p"}),
+        (3, {"session": "w", "area": "worker", "event": "started", "child": 51, "pipeline": "p"}),
+        (4, {"session": "c", "area": "run", "event": "run started", "pid": 51, "pipeline": "p", "run": 7}),
+        (5, {"session": "w", "area": "worker", "event": "refused", "what": "the ledger is locked"}),
+        (6, {"session": "x", "area": "worker", "event": "adopted", "child": 51, "pipeline": "p"}),
+        (7, {"session": "c", "area": "run", "event": "run published", "pid": 51, "pipeline": "p", "run": 7}),
+        (8, {"session": "w", "area": "worker", "event": "ended", "child": 51, "pipeline": "p"}),
+        (9, {"session": "w", "area": "worker", "event": "reused", "child": 51, "pipeline": "q"}),
+        (9, {"session": "w", "area": "worker", "event": "stopped"}),
+        (9, {"session": "w", "area": "worker", "event": "recovered", "run": 8, "pipeline": "p"}),
+    ]
+    path = tmp_path / "a.log"
+    path.write_text(
+        "".join(json.dumps({"time": f"2026-11-26T00:00:0{second}", **line}) + "\n" for second, line in said)
+    )
+    told = [line["event"] for line in lines_of(path, 7)]
+    assert told == ["started", "run started", "refused", "adopted", "run published", "ended"]
+
+
 def test_standard_error_has_the_form_that_was_asked_for(capsys: pytest.CaptureFixture[str]):
     """JSON lines for programs, columns for people; debug lines only where they are wanted."""
     for form in ("json", "console"):

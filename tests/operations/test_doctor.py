@@ -82,6 +82,27 @@ def test_an_installation_without_fault_is_told_so(healthy: Outcome):
     assert "schema" in found["ledger"]["found"]
 
 
+@pytest.mark.parametrize("point", ["run.after_start", "run.after_stage", "publish.after_exchange"])
+def test_a_run_that_is_under_way_is_no_fault(arena: Arena, healthy: Outcome, point: str):
+    """At whatever step it is: exit status 0, and the run is named."""
+    del healthy
+    name = point.replace(".", "_")
+    arena.write("live.py", PIPELINES + f"{name} = pipeline('{name}')")
+    arena.write(f"{name}1.csv", rows(0))
+    long = {"ROWKEEPER_LEASE_SECONDS": "600"}  # stopped, it cannot renew it
+    run = arena.start("run", f"live.py:{name}", failpoints=f"{point}=stop", env=long)
+    run.wait_stopped()
+    try:
+        outcome = arena.run("doctor", "--json")
+    finally:
+        run.go_on()
+    assert run.wait().status == 0
+    found = by_name(outcome)
+    assert outcome.status == 0, outcome
+    assert found["runs"]["level"] == "ok"
+    assert f"of {name} (" in found["runs"]["found"]
+
+
 @pytest.mark.parametrize(
     ("name", "level", "found"),
     [

@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -112,6 +113,18 @@ def working(arena: Arena, *files: str, **options: Any) -> Iterator[Watched]:
     assert watched.end() == 0, watched.running._read("err")
 
 
+def log_of(arena: Arena) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (arena.home / "logs" / "rowkeeper.log").read_text().splitlines()]
+
+
+def bundled(arena: Arena, run: int) -> list[dict[str, Any]]:
+    """The lines of the log in the bundle of a run."""
+    path = arena.folder / arena.ok("bundle", str(run), "--output", f"{run}-{time.monotonic_ns()}.zip")["file"]
+    with zipfile.ZipFile(path) as archive:
+        (name,) = [each for each in archive.namelist() if each.endswith("log.jsonl")]
+        return [json.loads(line) for line in archive.read(name).splitlines()]
+
+
 def outcome_of(arena: Arena, name: str) -> str:
     (found,) = [each for each in arena.ok("status")["schedules"] if each["pipeline"] == name]
     return str(found["outcome"])
@@ -153,6 +166,11 @@ def test_a_killed_worker_is_replaced_by_the_next_which_takes_over_its_child(aren
         assert second.wait_for("ended")["outcome"] == "unknown"
         assert second.wait_for("ended", lambda each: each["outcome"] != "unknown")["outcome"] == "unchanged"
     assert len(arena.rows("orphaned")) == 40
+    (run,) = [each for each in arena.ok("runs", "--pipeline", "orphaned")["runs"] if each["status"] == "published"]
+    told = bundled(arena, run["run"])
+    assert [each["child"] for each in told if each["event"] == "process of a dead worker adopted"] == [pid]
+    assert "process of a run started" in [each["event"] for each in told]
+    assert "Its worker died; the next one took its process over." in arena.ok("show", str(run["run"]))["done"]
     assert arena.ok("runs", "--parked", "--pipeline", "orphaned")["runs"] == []
 
 
@@ -185,6 +203,8 @@ def test_a_run_that_hangs_is_told_to_stop_then_killed(arena: Arena):
     assert arena.ok("run", file)["account"]["committed"] == 40
     (known,) = [each for each in arena.ok("status")["schedules"] if each["pipeline"] == "hanging"]
     assert (known["outcome"], known["failures"]) == ("died", 2)
+    logged = [line for line in log_of(arena) if line.get("child") == pid]
+    assert [line.get("outcome") for line in logged] == [None, "hung"]
 
 
 def test_a_stop_reaches_the_child_and_a_second_one_ends_all_at_once(arena: Arena):
@@ -232,7 +252,9 @@ def test_runs_that_others_left_behind_are_finished_or_kept(arena: Arena):
             worker.wait_for("recovered", lambda each, name=name: each["pipeline"] == name)
         found = {each["pipeline"]: each["outcome"] for each in worker.events("recovered")}
     assert (found["recorded"], found["kept"] in ("kept", "finished")) == ("recorded", True)
-    assert {each["status"] for each in arena.ok("runs", "--pipeline", "recorded")["runs"]} == {"published"}
+    (run,) = arena.ok("runs", "--pipeline", "recorded")["runs"]
+    assert run["status"] == "published"
+    assert "run recovered" in [each["event"] for each in bundled(arena, run["run"])]
 
 
 def test_what_a_person_stopped_is_left_to_a_person(arena: Arena):
@@ -257,6 +279,8 @@ def test_a_ledger_that_refuses_for_a_while_costs_no_duty(arena: Arena):
         arena.write(file, PIPELINE.format(name="refused", schedule="every 1s"))
         worker.wait_for("refused", lambda each: "declare_schedule" in each["error"])
         worker.wait_for("ended")
+    refused = [line["what"] for line in log_of(arena) if line["event"] == "step of the worker refused"]
+    assert [what for what in refused if "declare_schedule" in what]
 
 
 def test_a_broken_pipeline_file_keeps_what_it_declared(arena: Arena):

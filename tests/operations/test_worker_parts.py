@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import socket
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,12 +18,17 @@ import pytest
 
 from rowkeeper.errors import LeaseError
 from rowkeeper.ledger import Ledger
+from rowkeeper.logs import Journal, keep
 from rowkeeper.operations.worker.attempt import Ended
 from rowkeeper.operations.worker.notify import Notifier
 from rowkeeper.operations.worker.pausing import PAUSE_SECONDS_MAX, judge
+from rowkeeper.operations.worker.telling import EVENTS, logged
 from rowkeeper.operations.worker.watchdog import STUCK
 
 ROOT = Path(__file__).parents[2]
+
+
+LEFT_OUT = {"key": "in/b.csv", "what": "a quote is never closed", "code": "RK-2102", "hint": ""}
 
 
 def failed(**error: object) -> Ended:
@@ -40,6 +47,8 @@ def failed(**error: object) -> Ended:
         (Ended(-9, None, hung=False), "died", False, 4),
         (Ended(-9, None, hung=True), "hung", False, 4),
         (Ended(None, None, hung=False), "unknown", False, 0),
+        (Ended(3, {"status": "published", "failed_partitions": [LEFT_OUT]}, hung=False), "partial", True, 0),
+        (Ended(3, None, hung=False), "died", False, 4),
     ],
 )
 def test_what_may_pass_is_tried_again_and_what_a_person_must_mend_is_not(
@@ -48,6 +57,13 @@ def test_what_may_pass_is_tried_again_and_what_a_person_must_mend_is_not(
     """A crash, a hang and a retryable error are; a run that another process is at is no failure."""
     found = judge(ended, 3, stopping=False, source=random.Random(0))
     assert (found.outcome, found.answered, found.failures) == (outcome, answered, failures)
+
+
+def test_a_partial_success_says_what_was_left_out():
+    """It is no failure, and not without a word either."""
+    ended = Ended(3, {"status": "published", "failed_partitions": [LEFT_OUT, LEFT_OUT]}, hung=False)
+    told = judge(ended, 3, stopping=False, source=random.Random(0)).told
+    assert told == "published without 2 partitions that failed; in/b.csv: a quote is never closed"
 
 
 def test_pauses_grow_with_jitter_and_have_an_end():
@@ -107,6 +123,32 @@ with dog.watching():
     assert (ended.returncode, ended.stdout) == (STUCK, "went round\n")
     assert "stands still" in ended.stderr
     assert "line 10" in ended.stderr
+
+
+def test_what_a_worker_tells_is_logged_as_well():
+    """In the log's own words, and without those of a pipeline file, which may be anything."""
+    lines: list[Mapping[str, object]] = []
+    heard: list[tuple[str, dict[str, object]]] = []
+    tell = logged(lambda event, **facts: heard.append((event, facts)))
+    with keep(Journal("info", [lines.append])):
+        tell("ready", pipelines=["a", "b"])
+        tell("ended", pipeline="a", pid=7, outcome="hung", error="it took too long")
+        tell("unreadable", file="/p.py", error="it raised ValueError: canary", code="RK-1101")
+        tell("refused", error="the ledger was locked", code="RK-3301")
+    assert [event for event, _ in heard] == ["ready", "ended", "unreadable", "refused"]
+    assert [line["level"] for line in lines] == ["info", "warning", "warning", "warning"]
+    assert {line["area"] for line in lines} == {"worker"}
+    assert lines[0]["schedules"] == 2
+    assert {"child": 7, "outcome": "hung", "what": "it took too long"}.items() <= lines[1].items()
+    assert "canary" not in str(lines[2])
+    assert (lines[3]["what"], lines[3]["code"]) == ("the ledger was locked", "RK-3301")
+
+
+def test_every_event_of_a_worker_has_words_for_the_log():
+    """None is told that the log would stumble over."""
+    rooms = (ROOT / "src" / "rowkeeper" / "operations" / "worker").glob("*.py")
+    told = {found for room in rooms for found in re.findall(r"tell\(\"(\w+)\"", room.read_text())}
+    assert told == set(EVENTS)
 
 
 def test_the_unit_file_is_one(tmp_path: Path):

@@ -15,6 +15,7 @@ from rowkeeper.errors import CircuitOpenError
 from rowkeeper.resilience.breaker import PROBE_SECONDS_MAX, Breaker, Ended, Name, Permit, State, Transition
 from rowkeeper.resilience.clock import SYSTEM_CLOCK
 from rowkeeper.resilience.policy import CircuitBreaker
+from tests.extent import examples
 from tests.resilience.clocks import FakeClock
 
 NAME = Name("host", "read")
@@ -244,7 +245,7 @@ class Model(RuleBasedStateMachine):
 
 
 TestModel = Model.TestCase
-TestModel.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
+TestModel.settings = settings(max_examples=examples(60, 300), stateful_step_count=60, deadline=None)
 
 
 def test_threads_hammering_it():

@@ -246,13 +246,30 @@ def test_no_write_ever_happens_twice():
 
 
 def test_the_budget_bounds_the_retries_of_a_host():
-    """However many callers: ten retries, then one for five calls."""
+    """However many callers: ten retries, and one for every ten seconds, but none for calls that go wrong."""
     rig = Rig(rk.Resilience(breaker=None))
     host = Host(REFUSED)
+    began = rig.clock.time
     for _ in range(1000):
         with pytest.raises(RetryError):
             rig.line.call(host, effect=Effect.READ)
-    assert 1190 <= host.asked <= 1211
+    assert 1010 <= host.asked <= 1011 + (rig.clock.time - began) / 10
+
+
+def test_calls_that_go_well_earn_retries():
+    """With the reserve spent, five calls that go well pay for one retry, at whatever try they do."""
+    rig = Rig(rk.Resilience(breaker=None, budget=rk.RetryBudget(reserve=2, per_second=0)))
+    failing = Host(REFUSED)
+    with pytest.raises(RetryError):
+        rig.line.call(failing, effect=Effect.READ)
+    assert failing.asked == 3
+    for _ in range(5):
+        rig.line.call(Host(None), effect=Effect.READ)
+    rig.line.call(Host(REFUSED, None), effect=Effect.READ)
+    again = Host(REFUSED)
+    with pytest.raises(RetryError):
+        rig.line.call(again, effect=Effect.READ)
+    assert again.asked == 1
 
 
 def test_the_budget_is_the_host_s():
@@ -278,10 +295,10 @@ def test_a_quiet_host_earns_retries_with_time():
     while budget.retry():
         pass
     clock.time += 100
-    budget.first_attempt()
+    budget.went_well()
     assert budget.tokens == 10
     clock.time += 1000
-    budget.first_attempt()
+    budget.went_well()
     assert budget.tokens == 10
 
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
-from tests.arena import Arena
+from tests.arena import Arena, Outcome
+
+Command = tuple[str, ...]
+# Lays out files, yields the commands that lead to the state to start from and is sent how they ended, and returns the
+# command under test.
+Steps = Generator[Command, Outcome, Command]
 
 PIPELINE = """
 import polars as pl
@@ -50,18 +55,16 @@ class Scenario:
 
     Attributes:
         options: of the destination.
-        before: brings the arena to the state before the command.
-        command: the words of the command, given the pipeline's name.
+        steps: to the state before the command, and the command, given the pipeline's name.
         gates: of the pipeline.
         status: with which the command ends when nothing disturbs it.
         again: with which it may end if it is run once more after it was done.
-        every: `make test` tries each n-th failpoint: most are those of another scenario. Steps of the gates always are.
+        every: `make test` tries each n-th failpoint: most are those of another scenario. Its own are always tried.
     """
 
     name: str
     options: str
-    before: Callable[[Arena, str], None]
-    command: Callable[[Arena, str], tuple[str, ...]] = lambda _, name: ("run", f"{name}.py")
+    steps: Callable[[Arena, str], Steps]
     gates: str = ""
     on_error: str = "stop"
     status: int = 0
@@ -69,80 +72,88 @@ class Scenario:
     every: int = 1
 
 
-def last_run(arena: Arena, name: str) -> str:
-    """The number of the last run of this pipeline that published rows."""
-    return next(str(each["run"]) for each in _shown(arena, name) if each["kind"] != "rollback")
+def _run(name: str) -> Command:
+    return ("run", f"{name}.py", "--json")
 
 
-def _fresh(arena: Arena, name: str) -> None:
+def _ran(name: str, status: int = 0) -> Generator[Command, Outcome, str]:
+    """Runs the pipeline, and returns the number of the run."""
+    outcome = yield _run(name)
+    assert outcome.status == status, outcome
+    return str(outcome.json["run"])
+
+
+def _fresh(arena: Arena, name: str) -> Steps:
     arena.write(f"{name}/a.csv", trips(0, 40))
     arena.write(f"{name}/b.csv", trips(40, 40))
+    yield from ()
+    return _run(name)
 
 
-def _many_files(arena: Arena, name: str) -> None:
+def _many_files(arena: Arena, name: str) -> Steps:
     """Three inserts, of the rows of two files, of two more, and of one."""
     for number in range(5):
         arena.write(f"{name}/{number}.csv", trips(number * 16, 16))
+    yield from ()
+    return _run(name)
 
 
-def _second(arena: Arena, name: str) -> None:
+def _second(arena: Arena, name: str) -> Steps:
     arena.write(f"{name}/a.csv", trips(0, 40))
-    arena.ok("run", f"{name}.py")
+    yield from _ran(name)
     arena.write(f"{name}/b.csv", trips(30, 40, fare=2.5))
+    return _run(name)
 
 
-def _damaged(arena: Arena, name: str) -> None:
+def _damaged(arena: Arena, name: str) -> Steps:
     """Of three files one is new and one has changed, both with a fault at their end, after rows that were staged."""
     arena.write(f"{name}/a.csv", trips(0, 40))
-    arena.ok("run", f"{name}.py")
+    yield from _ran(name)
     arena.write(f"{name}/a.csv", trips(0, 50, fare=2.5) + '"')
     arena.write(f"{name}/b.csv", trips(50, 40) + '"')
     arena.write(f"{name}/c.csv", trips(90, 40))
+    return _run(name)
 
 
-def _changed(arena: Arena, name: str) -> None:
-    _second(arena, name)
-    arena.ok("run", f"{name}.py")
+def _changed(arena: Arena, name: str) -> Steps:
+    yield from _second(arena, name)
+    yield from _ran(name)
     arena.write(f"{name}/a.csv", trips(0, 45))
+    return _run(name)
 
 
-def _loaded_twice(arena: Arena, name: str) -> None:
-    _second(arena, name)
-    arena.ok("run", f"{name}.py")
+def _rollback(arena: Arena, name: str) -> Steps:
+    yield from _second(arena, name)
+    return ("rollback", (yield from _ran(name)))
 
 
-def _mended(arena: Arena, name: str) -> None:
-    _second(arena, name)
-    arena.ok("run", f"{name}.py")
+def _replay(arena: Arena, name: str) -> Steps:
+    """The contract is mended meanwhile."""
+    yield from _second(arena, name)
+    run = yield from _ran(name)
     text = (arena.folder / f"{name}.py").read_text()
     arena.write(f"{name}.py", text.replace("Annotated[float, Field(ge=0)]", "float"))
+    return ("quarantine", "replay", run)
 
 
-def _rollback(arena: Arena, name: str) -> tuple[str, ...]:
-    return ("rollback", last_run(arena, name))
-
-
-def _replay(arena: Arena, name: str) -> tuple[str, ...]:
-    return ("quarantine", "replay", last_run(arena, name))
-
-
-def _held(arena: Arena, name: str) -> None:
-    _second(arena, name)
-    assert arena.run("run", f"{name}.py").status == 1
-
-
-def _held_and_loosened(arena: Arena, name: str) -> None:
-    _held(arena, name)
+def _held_and_loosened(arena: Arena, name: str) -> Steps:
+    yield from _second(arena, name)
+    yield from _ran(name, status=1)
     text = (arena.folder / f"{name}.py").read_text()
     arena.write(f"{name}.py", text.replace("at_least=1.0", "at_least=0.01"))
+    return _run(name)
 
 
-def _published_against_gates(arena: Arena, name: str) -> tuple[str, ...]:
-    return ("publish", last_run(arena, name), "--override", "the city is known to be wrong")
+def _published_against_gates(arena: Arena, name: str) -> Steps:
+    yield from _second(arena, name)
+    held = yield from _ran(name, status=1)
+    return ("publish", held, "--override", "the city is known to be wrong")
 
 
-def _discard(arena: Arena, name: str) -> tuple[str, ...]:
-    return ("staging", last_run(arena, name), "--discard")
+def _discard(arena: Arena, name: str) -> Steps:
+    yield from _second(arena, name)
+    held = yield from _ran(name, status=1)
+    return ("staging", held, "--discard")
 
 
 PASSING = 'rk.unique("id", across="table"), rk.between("fare", 0), rk.expression("e", pl.col("fare") > 0)'
@@ -152,64 +163,111 @@ FAILING = (
 
 SCENARIOS = [
     Scenario("first_load", "", _fresh),
-    Scenario("many_files", "", _many_files, every=2),
-    Scenario("in_part", "", _damaged, on_error="continue", status=3, again=1, every=2),
-    Scenario("rollback", "", _loaded_twice, _rollback),
-    Scenario("replay", "", _mended, _replay),
-    Scenario("changed_file", "", _changed),
-    Scenario("merge", 'write="merge", key=["id"]', _second, every=2),
-    Scenario("replace", 'write="replace"', _second, every=3),
-    Scenario("skip_duplicates", 'key=["id"], duplicates="skip"', _second, every=3),
-    Scenario("quarantine_duplicates", 'key=["id"], duplicates="quarantine"', _second, gates=PASSING, every=2),
-    Scenario("held", 'key=["id"], duplicates="quarantine"', _second, gates=FAILING, status=1, every=3),
-    Scenario("held_and_loosened", 'key=["id"], duplicates="skip"', _held_and_loosened, gates=FAILING, every=4),
-    Scenario(
-        "override", 'key=["id"], duplicates="quarantine"', _held, _published_against_gates, gates=FAILING, every=2
-    ),
-    Scenario("discard", "", _held, _discard, gates=FAILING),
+    Scenario("many_files", "", _many_files, every=4),
+    Scenario("in_part", "", _damaged, on_error="continue", status=3, again=1, every=4),
+    Scenario("rollback", "", _rollback, every=2),
+    Scenario("replay", "", _replay, every=4),
+    Scenario("changed_file", "", _changed, every=2),
+    Scenario("merge", 'write="merge", key=["id"]', _second, every=3),
+    Scenario("replace", 'write="replace"', _second, every=5),
+    Scenario("skip_duplicates", 'key=["id"], duplicates="skip"', _second, every=6),
+    Scenario("quarantine_duplicates", 'key=["id"], duplicates="quarantine"', _second, gates=PASSING, every=4),
+    Scenario("held", 'key=["id"], duplicates="quarantine"', _second, gates=FAILING, status=1, every=4),
+    Scenario("held_and_loosened", 'key=["id"], duplicates="skip"', _held_and_loosened, gates=FAILING, every=5),
+    Scenario("override", 'key=["id"], duplicates="quarantine"', _published_against_gates, gates=FAILING, every=3),
+    Scenario("discard", "", _discard, gates=FAILING, every=2),
 ]
 
 
-def prepare(arena: Arena, scenario: Scenario, name: str) -> tuple[str, ...]:
+def prepare(arena: Arena, scenario: Scenario, name: str) -> Command:
     """Brings the arena to the state before the command, and returns the command."""
-    arena.write(
-        f"{name}.py",
-        PIPELINE.format(name=name, options=scenario.options, gates=scenario.gates, on_error=scenario.on_error),
-    )
-    scenario.before(arena, name)
-    return scenario.command(arena, name)
+    return prepare_all(arena, scenario, [name])[name]
+
+
+def prepare_all(arena: Arena, scenario: Scenario, names: list[str]) -> dict[str, Command]:
+    """The same for a pipeline of each name: step by step, each step for all of them in one process."""
+    under_way, outcomes, commands = {}, {}, {}
+    for name in names:
+        arena.write(
+            f"{name}.py",
+            PIPELINE.format(name=name, options=scenario.options, gates=scenario.gates, on_error=scenario.on_error),
+        )
+        under_way[name] = scenario.steps(arena, name)
+    while under_way:
+        asked: dict[str, Command] = {}
+        for name, steps in under_way.items():
+            try:
+                asked[name] = steps.send(outcomes.get(name))
+            except StopIteration as end:
+                commands[name] = end.value
+        under_way = {name: under_way[name] for name in asked}
+        outcomes = dict(zip(asked, arena.together(*asked.values()), strict=True))
+    return commands
 
 
 def left_behind(arena: Arena, name: str) -> dict[str, Any]:
     """Destination, ledger and quarantine, without what may differ: run numbers, times, addresses."""
-    shown, rows, verified = arena.answers(
-        ("runs", "--pipeline", name, "--limit", "1000"),
-        ("query", f"SELECT * FROM {name} ORDER BY ALL"),
-        ("verify", f"{name}.py"),
-    )
-    published = [each for each in shown["runs"] if each["status"] == "published"]
-    assert not [each for each in shown["runs"] if each["status"] in ("staging", "prepared", "interrupted")]
-    quarantine = arena.answers(*(("quarantine", "show", str(run["run"]), "--limit", "1000") for run in published))
+    return all_left_behind(arena, [name])[name]
+
+
+def all_left_behind(arena: Arena, names: list[str]) -> dict[str, dict[str, Any]]:
+    """The same by pipeline, of each name: asked in two processes, however many there are."""
+    tables = _asked(arena, {(name, what): words for name in names for what, words in _of_pipeline(name).items()})
+    runs = {name: tables[name, "runs"]["runs"] for name in names}
+    questions = {(run["run"], what): words for name in names for run in runs[name] for what, words in _of_run(run)}
+    answers = _asked(arena, questions)
     return {
-        "rows": rows["rows"],
-        "accounts": sorted(_account(each) for each in published),
-        "quarantine": sorted(
-            (row["place"].replace(name, "NAME"), str(row["errors"]), str(row.get("row", row.get("text"))))
-            for answer in quarantine
-            for row in answer["rows"]
-        ),
-        "held": sorted(_held_run(arena, each) for each in _shown(arena, name) if each["status"] == "held"),
-        "gates": sorted(str(_said(arena.ok("show", str(each["run"])))) for each in published),
-        "sound": verified["sound"],
+        name: {
+            "rows": tables[name, "rows"]["rows"],
+            "sound": tables[name, "verify"]["sound"],
+            **_booked(name, runs[name], answers),
+        }
+        for name in names
     }
 
 
-def _shown(arena: Arena, name: str) -> list[dict[str, Any]]:
-    return arena.ok("runs", "--pipeline", name, "--limit", "1000")["runs"]
+Answers = dict[tuple[Any, str], Any]
 
 
-def _held_run(arena: Arena, run: dict[str, Any]) -> str:
-    staged = arena.ok("staging", str(run["run"]), "--sql", "SELECT * FROM {staged} ORDER BY id")
+def _asked(arena: Arena, questions: dict[tuple[Any, str], Command]) -> Answers:
+    return dict(zip(questions, arena.answers(*questions.values()), strict=True))
+
+
+def _of_pipeline(name: str) -> dict[str, Command]:
+    return {
+        "runs": ("runs", "--pipeline", name, "--limit", "1000"),
+        "rows": ("query", f"SELECT * FROM {name} ORDER BY ALL"),
+        "verify": ("verify", f"{name}.py"),
+    }
+
+
+def _of_run(run: dict[str, Any]) -> list[tuple[str, Command]]:
+    number = str(run["run"])
+    if run["status"] == "published":
+        return [("show", ("show", number)), ("quarantine", ("quarantine", "show", number, "--limit", "1000"))]
+    if run["status"] == "held":
+        return [("staging", ("staging", number, "--sql", "SELECT * FROM {staged} ORDER BY id"))]
+    return []
+
+
+def _booked(name: str, runs: list[dict[str, Any]], answers: Answers) -> dict[str, Any]:
+    """What the ledger and the quarantine say of one pipeline's runs."""
+    assert not [each for each in runs if each["status"] in ("staging", "prepared", "interrupted")], runs
+    published = [each for each in runs if each["status"] == "published"]
+    held = [each["run"] for each in runs if each["status"] == "held"]
+    return {
+        "accounts": sorted(_account(each) for each in published),
+        "quarantine": sorted(
+            (row["place"].replace(name, "NAME"), str(row["errors"]), str(row.get("row", row.get("text"))))
+            for each in published
+            for row in answers[each["run"], "quarantine"]["rows"]
+        ),
+        "held": sorted(_held_run(answers[number, "staging"]) for number in held),
+        "gates": sorted(str(_said(answers[each["run"], "show"])) for each in published),
+    }
+
+
+def _held_run(staged: dict[str, Any]) -> str:
     return str((staged["read"], staged["staged"], staged["quarantined"], _said(staged), staged["rows"]))
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from rowkeeper.cli.door import worst
 from tests.arena import Arena
 from tests.runs.scenarios import PIPELINE, trips
 
@@ -133,3 +136,24 @@ def test_replace_cannot_go_on(arena: Arena):
     refused = arena.run("run", "replaced.py")
     assert refused.status == 2
     assert "would lose the rows" in refused.stderr
+
+
+def test_a_failure_is_not_hidden_by_a_partial_success(arena: Arena):
+    """Of two pipelines in one file, one goes on without a file and one fails: exit status 1, not 3."""
+    declare(arena, "partial")
+    declare(arena, "failing", on_error="stop")
+    both = arena.folder / "both.py"
+    both.write_text("".join((arena.folder / f"{name}.py").read_text() for name in ("partial", "failing")))
+    outcome = arena.run("run", "both.py", "--json")
+    assert outcome.status == 1
+    assert outcome.json["status"] == "failed"
+    assert [run["status"] for run in outcome.json["runs"]] == ["published", "failed"]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "told"),
+    [((0, 0), 0), ((0, 3), 3), ((3, 1), 1), ((1, 3), 1), ((3, 2), 2), ((2, 1), 1), ((0, 2), 2)],
+)
+def test_the_worst_status_counts(statuses: tuple[int, ...], told: int):
+    """1 before 2 before 3 before 0, in whatever order the pipelines stand."""
+    assert worst(statuses) == told

@@ -1,15 +1,17 @@
 """`python -m tests.soak --minutes 15`: random loads under random faults. Exit status 1 if anything was lost, doubled,
 stranded or left behind.
 
-Files of all kinds come in all the time. One worker lives through it all and is watched; another is killed and started
-again; a fourth pipeline is run by hand. Then the faults end, and within `CALM_SECONDS_MAX` every row must be where it
-belongs, once, by the workers' own doing.
+Files of all kinds come in all the time. One worker lives through it all; another is killed and started again; a fourth
+pipeline is run by hand. In the first half engines are killed as well, in the second one engine lives through the rest.
+Every process is watched: what it takes at most, and how that grows in those that live long. Then the faults end, and
+within `CALM_SECONDS_MAX` every row must be where it belongs, once, by the workers' own doing.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import random
 import shutil
@@ -20,17 +22,20 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from tests.soak.field import Field
-from tests.soak.judging import Verdict, judge, judge_remains, judge_words, settled
+from tests.holding import comes_true
+from tests.soak.field import Field, Unanswered
+from tests.soak.judging import Verdict, judge, judge_processes, judge_remains, judge_words, settled
 from tests.soak.striking import Striker
-from tests.soak.watching import Watch
+from tests.soak.watching import BOUNDS, Lookout, Watch
 from tests.torture.forking import preload
 
 CALM_SECONDS_MAX = 400.0  # a worker that failed often pauses for up to 300 s
 STOP_SECONDS_MAX = 15.0
+DEADLY_TO_ENGINES = frozenset({"engine killed"})
 
 
 def _options() -> argparse.Namespace:
@@ -41,6 +46,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--strike-seconds", type=float, default=3.0, help="mean time between faults")
     parser.add_argument("--feed-seconds", type=float, default=3.0, help="mean time between files")
     parser.add_argument("--keep", action="store_true", help="keep the folder")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures there as well")
     return parser.parse_args()
 
 
@@ -53,16 +59,19 @@ class Soak:
         self.options = options
         self.console = console
         self.striker = Striker(field, source)
+        self.lookout = Lookout(field)
         self.hands: Counter[str] = Counter()
         self.workers = 1
         self.calm_seconds = 0.0
         self._last_told = time.monotonic()
 
-    def run(self, verdict: Verdict) -> Watch:
-        """Faults for so long, then calm; returns what was seen of the steady worker."""
+    def run(self, verdict: Verdict) -> None:
+        """Faults for so long, then calm; judges what is there then, and what was seen of the processes."""
         field = self.field
         field.steady = field.start_worker(field.of_steady)
-        watch = Watch(field.steady.pid)
+        # A worker that finds no room for its ledger as it starts ends with an error; once at work it lives through it.
+        if not comes_true(lambda: field.is_ready(field.steady)):
+            raise Unanswered("the steady worker did not get ready")
         began = time.monotonic()
         strike_at = began + self.source.expovariate(1 / self.options.strike_seconds)
         feed_at = began
@@ -71,18 +80,20 @@ class Soak:
             if now >= feed_at:
                 self.source.choice(field.feeds).add()
                 feed_at = now + self.source.expovariate(1 / self.options.feed_seconds)
+            if now >= began + 30 * self.options.minutes:
+                self.striker.sparing = DEADLY_TO_ENGINES
             if now >= strike_at:
                 self.striker.strike()
                 strike_at = now + self.source.expovariate(1 / self.options.strike_seconds)
             self.striker.end_what_is_due()
-            watch.look()
+            self.lookout.look()
             self._tell(now - began)
             time.sleep(0.1)
-        self._calm(watch)
+        self._calm()
         judge(field, verdict)
+        judge_processes(self.lookout.watches, verdict)
         self._stop_workers(verdict)
         judge_remains(field, verdict)
-        return watch
 
     def _tend(self) -> None:
         """Starts the doomed worker and the run by hand whenever they are gone."""
@@ -95,14 +106,14 @@ class Soak:
                 self.hands[_outcome(field.hand.status)] += 1
             field.hand = field.start("run", f"{field.by_hand[0].name}.py", "--json")
 
-    def _calm(self, watch: Watch) -> None:
+    def _calm(self) -> None:
         """No more faults; everything must come in order by itself."""
         began = time.monotonic()
         self.field.go_on()
         while time.monotonic() < began + CALM_SECONDS_MAX:
             self._tend()
             self.striker.end_what_is_due()
-            watch.look()
+            self.lookout.look()
             if settled(self.field):
                 break
             time.sleep(0.5)
@@ -138,29 +149,62 @@ def _outcome(status: int | None) -> str:
     return {0: "done", 1: "failed"}.get(status or 0, f"status {status}" if (status or 0) > 0 else "killed")
 
 
-def _show(console: Console, soak: Soak, watch: Watch, verdict: Verdict) -> None:
-    feeds = soak.field.feeds
+def _show(console: Console, figures: dict[str, Any], verdict: Verdict) -> None:
     for note in verdict.notes:
         console.print(note, markup=False, highlight=False, style="red")
-    files = ", ".join(f"{feed.name} {feed.files} files {feed.rows:,} rows" for feed in feeds)
+    files = ", ".join(f"{name} {fed['files']} files {fed['rows']:,} rows" for name, fed in figures["fed"].items())
     console.print(f"fed          {verdict.rows:,} rows: {files}")
-    counts = soak.striker.counts
-    told = ", ".join(f"{kind} {counts[kind]}" for kind in sorted(counts))
-    console.print(f"faults       {sum(counts.values())}: {told}")
-    for kind, why in soak.striker.missed.items():
+    told = ", ".join(f"{kind} {count}" for kind, count in figures["faults"].items())
+    console.print(f"faults       {sum(figures['faults'].values())}: {told}")
+    for kind, why in figures["not_injected"].items():
         console.print(f"not injected {kind}: {why}")
-    hands = ", ".join(f"{outcome} {count}" for outcome, count in soak.hands.most_common())
-    console.print(f"processes    {soak.workers} workers; runs by hand: {hands}")
-    console.print(f"calm after   {soak.calm_seconds:.1f} s")
-    first, last = watch.settled[0], watch.settled[-1]
-    console.print(
-        f"steady worker {last.seconds / 60:.1f} min, {len(watch.samples)} samples: "
-        f"memory {first.memory_bytes / 1e6:.1f} to {last.memory_bytes / 1e6:.1f} MB, "
-        f"slope {watch.memory_slope / 1e6:+.2f} MB/h; "
-        f"descriptors {first.descriptors} to {last.descriptors}, threads {first.threads} to {last.threads}"
+    hands = ", ".join(f"{outcome} {count}" for outcome, count in figures["runs_by_hand"].items())
+    console.print(f"processes    {figures['workers']} workers; runs by hand: {hands}")
+    for kind, most in figures["at_most"].items():
+        console.print(
+            f"             {most['processes']} {kind}s watched: at most {most['memory_bytes'] / 1e6:.0f} MB, "
+            f"{most['descriptors']} descriptors, {most['threads']} threads"
+        )
+    console.print(f"calm after   {figures['calm_seconds']:.1f} s")
+    for each in figures["long_lived"]:
+        console.print(_lived(each))
+    console.print("found        " + ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in figures["found"].items()))
+
+
+def _lived(each: dict[str, Any]) -> str:
+    memory, descriptors, threads = each["memory_bytes"], each["descriptors"], each["threads"]
+    return (
+        f"{each['kind']:12} {each['pid']}, {each['seconds'] / 60:.1f} min, {each['samples']} samples: "
+        f"memory {memory[0] / 1e6:.1f} to {memory[1] / 1e6:.1f} MB, "
+        f"slope {each['memory_slope_bytes_hour'] / 1e6:+.2f} MB/h, "
+        f"which is {each['memory_growth_bytes'] / 1e6:+.2f} MB of {each['memory_growth_bytes_max'] / 1e6:.0f} allowed; "
+        f"descriptors {descriptors[0]} to {descriptors[1]}, threads {threads[0]} to {threads[1]}"
     )
-    found = {name: count for name, count in vars(verdict).items() if name not in ("rows", "notes")}
-    console.print("found        " + ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in found.items()))
+
+
+def _figures(soak: Soak, verdict: Verdict, seed: int) -> dict[str, Any]:
+    watches = soak.lookout.watches
+    return {
+        "seed": seed,
+        "minutes": soak.options.minutes,
+        "good": verdict.is_good,
+        "found": {name: count for name, count in vars(verdict).items() if name not in ("rows", "notes")},
+        "notes": verdict.notes,
+        "fed": {each.name: {"files": each.files, "rows": each.rows} for each in soak.field.feeds},
+        "faults": {kind: soak.striker.counts[kind] for kind in sorted(soak.striker.counts)},
+        "not_injected": soak.striker.missed,
+        "workers": soak.workers,
+        "runs_by_hand": dict(soak.hands.most_common()),
+        "calm_seconds": round(soak.calm_seconds, 1),
+        "at_most": {kind: _most([each for each in watches if each.kind == kind]) for kind in BOUNDS},
+        "long_lived": [each.figures() for each in soak.lookout.long_lived],
+    }
+
+
+def _most(watches: list[Watch]) -> dict[str, int]:
+    names = ("memory_bytes", "descriptors", "threads")
+    most = {name: max((each.most(name) for each in watches), default=0) for name in names}
+    return {"processes": len(watches), **most}
 
 
 def main() -> int:
@@ -177,11 +221,12 @@ def main() -> int:
     field = Field(folder, source, options.every)
     with field.laid_out():
         soak = Soak(field, source, options, console)
-        watch = soak.run(verdict)
+        soak.run(verdict)
         judge_words(folder, verdict)
-    verdict.descriptors_leaked = max(0, watch.leaked("descriptors"))
-    verdict.threads_leaked = max(0, watch.leaked("threads"))
-    _show(console, soak, watch, verdict)
+    figures = _figures(soak, verdict, seed)
+    if options.json is not None:
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+    _show(console, figures, verdict)
     if verdict.is_good and not options.keep:
         shutil.rmtree(folder)
     else:

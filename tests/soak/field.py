@@ -55,7 +55,7 @@ class Field:
 
     Attributes:
         small_disk: the state folder has a disk of its own, which can be filled.
-        steady: the worker that lives as long as the soak; its memory, descriptors and threads are watched.
+        steady: the worker that lives as long as the soak, and is watched.
         doomed: the worker that is killed and started again.
         hand: the `rowkeeper run` that is under way by hand.
     """
@@ -134,6 +134,15 @@ class Field:
     def start_worker(self, feeds: list[Feed]) -> Started:
         """A worker as a service manager starts it."""
         return self.start("worker", *(f"{feed.name}.py" for feed in feeds), "--json", forked=False)
+
+    def is_ready(self, worker: Started) -> bool:
+        """It has read its pipelines and is at work. Raises Unanswered if it ended instead."""
+        if worker.status is not None:
+            raise Unanswered(f"a worker ended with {worker.status}: {self._said(worker.command.errors)}")
+        return '"ready"' in self._said(worker.command.output)
+
+    def _said(self, name: str) -> str:
+        return (self.folder / name).read_text(errors="replace")
 
     def ask(self, *words: str) -> Ended:
         """Runs a command to its end."""

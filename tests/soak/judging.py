@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.soak.feeding import Feed
 from tests.soak.field import Field, Unanswered
+from tests.soak.watching import LONG_SECONDS, Watch
 
 UNKNOWN = re.compile(r"RK-9001|Traceback \(most recent call last\)|Segmentation fault|Fatal Python error")
 
@@ -22,6 +25,9 @@ class Verdict:
         misbooked: pipelines whose published accounts do not add up to what was fed.
         unsound: tables that `rowkeeper verify` objects to.
         surprises: errors that Rowkeeper does not know, in what any process said.
+        sealed_files_orphaned: files of rejected rows, samples and profiles that the ledger does not know.
+        memory_grown: processes whose memory grew more than it may.
+        limits_exceeded: processes that had more memory, descriptors or threads at some time than they may.
     """
 
     rows: int = 0
@@ -34,9 +40,13 @@ class Verdict:
     surprises: int = 0
     processes_left: int = 0
     temporary_files_left: int = 0
+    drafts_left: int = 0
+    sealed_files_orphaned: int = 0
     staging_tables_left: int = 0
     descriptors_leaked: int = 0
     threads_leaked: int = 0
+    memory_grown: int = 0
+    limits_exceeded: int = 0
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -123,6 +133,30 @@ def judge_words(folder: Path, verdict: Verdict) -> None:
             verdict.notes.append(f"{path.name}: {text[max(0, found.start() - 300) : found.end() + 1500]}")
 
 
+def judge_processes(watches: list[Watch], verdict: Verdict) -> None:
+    """What any process took at most, and how those grew that lived long."""
+    for watch in watches:
+        name = f"{watch.kind} {watch.process.pid}"
+        verdict.limits_exceeded += bool(watch.excesses)
+        verdict.notes += [f"{name} had {watch.most(what):,} {what.replace('_', ' ')}" for what in watch.excesses]
+        if watch.seconds < LONG_SECONDS:
+            continue
+        verdict.descriptors_leaked += watch.leaked("descriptors")
+        verdict.threads_leaked += watch.leaked("threads")
+        if watch.growth_bytes > watch.growth_bytes_max:
+            verdict.memory_grown += 1
+            verdict.notes.append(
+                f"{name} grew by {watch.growth_bytes / 1e6:.1f} MB in {watch.seconds / 60:.1f} min, "
+                f"and may by {watch.growth_bytes_max / 1e6:.1f} MB"
+            )
+
+
+SEALED = {
+    "quarantine": "SELECT quarantine_file FROM batches",
+    "samples": "SELECT sample_file FROM gate_results UNION SELECT file FROM profiles",
+}
+
+
 def judge_remains(field: Field, verdict: Verdict) -> None:
     """Processes and temporary files, once all has been told to stop."""
     engine = field.engine()
@@ -132,3 +166,19 @@ def judge_remains(field: Field, verdict: Verdict) -> None:
     files = [Path(where) / name for where, _, names in os.walk(field.temporary) for name in names]
     verdict.temporary_files_left += len(files)
     verdict.notes += [f"a temporary file is left: {path}" for path in files]
+    judge_state_folder(field.home, verdict)
+
+
+def judge_state_folder(home: Path, verdict: Verdict) -> None:
+    """Drafts that nobody finished, and sealed files of which the ledger knows nothing."""
+    engines_own = [home / "engine" / name for name in ("data", "disk")]
+    files = [path for path in home.rglob("*") if path.is_file() and not {*engines_own} & {*path.parents}]
+    drafts = {path for path in files if path.name.startswith(".") or path.suffix == ".draft"}
+    with contextlib.closing(sqlite3.connect(home / "ledger.sqlite")) as ledger:
+        known = {home / folder / name for folder, sql in SEALED.items() for (name,) in ledger.execute(sql) if name}
+    orphans = [path for path in files if {*path.parents} & {home / each for each in SEALED} and path not in known]
+    orphans = [path for path in orphans if path not in drafts]
+    verdict.drafts_left += len(drafts)
+    verdict.sealed_files_orphaned += len(orphans)
+    verdict.notes += [f"a draft is left: {path}" for path in sorted(drafts)]
+    verdict.notes += [f"no run knows of {path}" for path in sorted(orphans)]

@@ -29,10 +29,12 @@ class Striker:
     Attributes:
         counts: faults injected, by kind.
         missed: kinds that could not be injected here, and why.
+        sparing: kinds that are left out for the time being.
     """
 
     field: Field
     source: random.Random
+    sparing: frozenset[str] = frozenset()
     counts: Counter[str] = dataclasses.field(default_factory=Counter)
     missed: dict[str, str] = dataclasses.field(default_factory=dict)
     _later: list[tuple[float, Callable[[], None]]] = dataclasses.field(default_factory=list)
@@ -44,7 +46,7 @@ class Striker:
             self._left = list(KINDS)
             self.source.shuffle(self._left)
         kind = self._left.pop()
-        if KINDS[kind](self):
+        if kind not in self.sparing and KINDS[kind](self):
             self.counts[kind] += 1
 
     def end_what_is_due(self) -> None:

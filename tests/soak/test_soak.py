@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import shutil
@@ -9,11 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.soak.feeding import is_bad
 from tests.soak.field import Field
-from tests.soak.judging import Verdict, judge
+from tests.soak.judging import Verdict, judge, judge_processes, judge_state_folder
+from tests.soak.watching import Sample, Watch
 from tests.torture.mounting import REPOSITORY
 
 
@@ -50,3 +53,64 @@ def test_the_judge_finds_what_is_lost_doubled_stale_or_misbooked(tmp_path: Path)
         assert found.lost == lacking.good - sum(not is_bad(number) for number in range(len(lacking.sent) - 2))
         assert (found.doubled, found.stale, found.misbooked) == (doubled.good, 1, 2)
         assert not found.is_good
+
+        judge_state_folder(field.home, calm)
+        assert calm.is_good, calm.notes
+        sealed = next((field.home / "quarantine").rglob("*/*"))
+        shutil.copy(sealed, sealed.with_name("forgotten"))
+        (sealed.parent / f".{sealed.name}.0123").touch()
+        (field.home / "engine" / "config.draft").touch()
+        judge_state_folder(field.home, calm)
+        assert (calm.sealed_files_orphaned, calm.drafts_left) == (1, 2)
+
+
+LEAKING = """
+import os, sys, threading
+kept = []
+for word in sys.stdin:
+    if word.strip() == "descriptor":
+        kept.append(os.dup(0))
+    if word.strip() == "thread":
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+    if word.strip() == "memory":
+        kept.append(bytearray(os.urandom(1 << 20)))
+    print("done", flush=True)
+"""
+LOOKS = 40
+
+
+@pytest.mark.parametrize(
+    ("leak", "finds"),
+    [
+        ("nothing", {}),
+        ("descriptor", {"descriptors_leaked"}),
+        ("thread", {"threads_leaked"}),
+        ("memory", {"memory_grown"}),
+    ],
+)
+def test_a_process_that_leaks_is_found(leak: str, finds: set[str]) -> None:
+    """One descriptor, thread or megabyte every three seconds, of a worker that is watched for two minutes."""
+    seconds = itertools.count(step=3)
+    command = [sys.executable, "-c", LEAKING]
+    with subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as leaking:
+        assert leaking.stdin is not None
+        assert leaking.stdout is not None
+        watch = Watch("worker", psutil.Process(leaking.pid), clock=lambda: float(next(seconds)))
+        for _ in range(LOOKS):
+            leaking.stdin.write(leak + "\n")
+            leaking.stdin.flush()
+            assert leaking.stdout.readline() == "done\n"
+            watch.look()
+        leaking.stdin.close()
+    verdict = Verdict()
+    judge_processes([watch], verdict)
+    assert {name for name, count in vars(verdict).items() if count and name != "notes"} == set(finds)
+
+
+def test_a_process_that_takes_too_much_is_found_however_short_it_lives() -> None:
+    """A run that had a thousand descriptors in one sample."""
+    watch = Watch("run", psutil.Process(), samples=[Sample(0.0, 1, 1_000, 1)])
+    verdict = Verdict()
+    judge_processes([watch], verdict)
+    assert verdict.limits_exceeded == 1
+    assert not verdict.is_good

@@ -1,6 +1,7 @@
 """What every command shares: settings, the workspace, errors and the exit status.
 
-Exit status: 0 done; 1 the run or command failed and nothing was changed by it; 2 wrong usage or configuration.
+Exit status: 0 done; 1 the run or command failed and nothing was changed by it; 2 wrong usage or configuration;
+3 a run was published without partitions that failed. Of several pipelines in one file the worst counts: see `worst`.
 Standard output holds the answer (one JSON document with `--json`), standard error everything else.
 """
 
@@ -13,7 +14,7 @@ import signal
 import sys
 import threading
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,10 +24,19 @@ from pydantic import ValidationError as PydanticValidationError
 from rich.console import Console
 from rich.markup import escape
 
-from rowkeeper.errors import Category, FrameworkError, RunInterrupted, SettingsError, StateError, UnknownError
+from rowkeeper.errors import (
+    Category,
+    FrameworkError,
+    RunInterrupted,
+    SettingsError,
+    StateError,
+    UnknownError,
+    is_fault,
+)
 from rowkeeper.logs import about, logger
 from rowkeeper.logs.failure import document, traced
 from rowkeeper.logs.foreign import hear_libraries
+from rowkeeper.logs.native import own_stderr, told_by
 from rowkeeper.logs.secrets import learn_environment, scrubbed
 from rowkeeper.nearest import did_you_mean, nearest
 from rowkeeper.runs.interrupt import SIGNALS, Strike
@@ -47,6 +57,14 @@ log = logger("command")
 def exit_status(error: FrameworkError) -> int:
     """2 for what the person who configured must mend, otherwise 1."""
     return WRONG_USAGE if error.category is Category.CONFIGURATION else FAILED
+
+
+def worst(statuses: Iterable[int]) -> int:
+    """The one status of several pipelines: 1 if any failed, else 2, else 3, else 0.
+
+    A failure beats a partial success, although its number is smaller; and what may pass by itself beats what cannot.
+    """
+    return max(statuses, key=(DONE, DONE_IN_PART, WRONG_USAGE, FAILED).index, default=DONE)
 
 
 def tell_error(error: FrameworkError) -> None:
@@ -125,6 +143,7 @@ class Door(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Runs a command and ends the process with its exit status."""
         kwargs["standalone_mode"] = False
+        own_stderr()
         _listen()
         hear_libraries()
         learn_environment()
@@ -142,14 +161,10 @@ class Door(click.Group):
             status = self._failed(stopped, stopped)
         except FrameworkError as error:
             status = self._failed(error, error)
-        except Exception as error:  # noqa: BLE001 - the last door: nobody but a developer wants the traceback
-            status = self._failed(
-                UnknownError(
-                    f"an error that Rowkeeper does not know: {type(error).__name__}",
-                    hint="run it again with --debug for the traceback, and report it",
-                ),
-                error,
-            )
+        except BaseException as error:
+            if not is_fault(error):
+                raise
+            status = self._failed(UnknownError.of(error), error)  # nobody but a developer wants the traceback
         _leave(status if isinstance(status, int) else DONE)
 
     @staticmethod
@@ -175,7 +190,7 @@ def _leave_at_once(words: str) -> None:
     if "--json" in sys.argv[1:]:
         told = document(RunInterrupted(words.partition("; ")[0], hint=words.partition("; ")[2]))
         os.write(1, json.dumps({"status": "failed", "error": told}).encode() + b"\n")
-    os.write(2, words.encode() + b"\n")
+    os.write(told_by(), words.encode() + b"\n")
     os._exit(FAILED)
 
 

@@ -32,6 +32,8 @@ COLOURS = {
 def show_report(report: RunReport) -> None:
     """The account of a run that has just ended."""
     status = f"[{COLOURS.get(report.status, 'white')}]{report.status}[/]"
+    if report.failed:
+        status = f"[yellow]{report.status} in part[/]"
     speed = f" ({report.rows_per_second:,.0f} rows/s)" if report.account.read else ""
     out.print(f"[bold]{escape(report.pipeline)}[/]  {status}  run {report.run}, {report.seconds:.1f} s{speed}")
     if report.partitions:
@@ -188,4 +190,9 @@ def grid(*columns: str) -> Table:
     return table
 
 
-NUMBERS = {"run", "read", "committed", "quarantined", "seconds", "expected", "missing", "added", "changed", "rows"}
+NUMBERS = frozenset(
+    {
+        "run", "read", "committed", "quarantined", "duplicate", "filtered", "seconds",
+        "expected", "missing", "added", "changed", "rows",
+    }
+)  # fmt: skip

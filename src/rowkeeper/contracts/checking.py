@@ -19,6 +19,7 @@ from pydantic_core import SchemaValidator
 from rowkeeper.contracts.columntype import Column
 from rowkeeper.contracts.faults import UNSTORABLE, RowErrors, Unfit, as_text, errors_of_raised, text_of
 from rowkeeper.contracts.reading import Rows, rows_of
+from rowkeeper.errors import is_fault
 
 PART_ROWS = 8_192  # checked at a time, so that few validated models are alive at once
 # The model's own validators need not bear being called from several threads; and Python runs one at a time anyway.
@@ -94,7 +95,10 @@ class RowByRow:
                 rejected[position] = as_text([fault.at()])
             except MemoryError:
                 raise  # the machine's fault, not the row's
-            except Exception as error:  # noqa: BLE001 - the user's own validators may raise anything
+            except BaseException as error:
+                if not is_fault(error):
+                    raise
+                # The user's own validators may raise anything, and what they call may panic.
                 rejected[position] = as_text(errors_of_raised(error, self._model))
         return self._into_columns(held, positions, rejected)
 

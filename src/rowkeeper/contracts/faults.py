@@ -100,7 +100,7 @@ def as_text(errors: RowErrors) -> str:
         return json.dumps(errors)
 
 
-def errors_of_raised(error: Exception, model: str) -> RowErrors:
+def errors_of_raised(error: BaseException, model: str) -> RowErrors:
     """The one error of a row on which the model's own code raised. Its text may hold data and stays out."""
     return [entry(VALIDATOR_RAISED, (), f"the model {model} raised {type(error).__name__}")]
 

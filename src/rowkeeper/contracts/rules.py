@@ -18,6 +18,8 @@ from rowkeeper.batch import RuleCount
 from rowkeeper.contracts.faults import RULE_BROKEN, RULE_UNKNOWN, RowErrors, entry
 from rowkeeper.errors import DeclarationError
 from rowkeeper.frames import frame_of
+from rowkeeper.logs.native import withheld
+from rowkeeper.usercode import users_own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,8 +88,9 @@ def check_rules(rules: Sequence[BusinessRule], schema: pa.Schema) -> None:
                     hint=f"did you mean {near[0]!r}?" if near else f"there are {', '.join(schema.names)}",
                 )
         try:
-            found = _answers(_frame(schema.empty_table()), each)
-        except pl.exceptions.PolarsError as error:
+            with withheld():
+                found = _answers(_frame(schema.empty_table()), each)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise DeclarationError(
                 f"the rule {each.name!r} cannot be worked out: {type(error).__name__}",
                 hint=f"try its expression on a frame with the columns {', '.join(schema.names)}",
@@ -102,14 +105,18 @@ def check_rules(rules: Sequence[BusinessRule], schema: pa.Schema) -> None:
 def apply_rules(
     rules: Sequence[BusinessRule], accepted: pa.Table
 ) -> tuple[dict[int, RowErrors], Mapping[str, RuleCount]]:
-    """The errors of the rows that break a rule, by place in the table, and the counts of each rule."""
+    """The errors of the rows that break a rule, by place in the table, and the counts of each rule.
+
+    Raises TransformError for a rule that fails on the rows, although it could be worked out on none.
+    """
     if not rules:
         return {}, {}
     faults: dict[int, RowErrors] = {}
     counts: dict[str, RuleCount] = {}
     frame = _frame(accepted)
     for each in rules:
-        answers = _answers(frame, each)
+        with users_own(f"the rule {each.name!r}", hint="correct its expression and run again; nothing was published"):
+            answers = _answers(frame, each)
         unknown, valid = answers.null_count(), int(answers.sum() or 0)
         counts[each.name] = RuleCount(valid, len(answers) - valid - unknown, unknown)
         for place in (~answers).fill_null(False).arg_true().to_list():

@@ -194,9 +194,14 @@ def choice_type(values: Mapping[Any, str | int] | Sequence[str | int]) -> Column
 
 def _within(low: Any, high: Any, arrow: pa.DataType) -> Callable[[Sequence[Any], pa.Array[Any]], bool]:
     """A check that all of a column's values lie between two limits, both included."""
-    least, most = pa.scalar(low, arrow), pa.scalar(high, arrow)
+
+    @functools.cache
+    def limits() -> tuple[pa.Scalar[Any], pa.Scalar[Any]]:
+        """Made when they are needed: the first scalar makes Arrow import pandas, where there is one."""
+        return pa.scalar(low, arrow), pa.scalar(high, arrow)
 
     def sound(_: Sequence[Any], array: pa.Array[Any]) -> bool:
+        least, most = limits()
         ends = pc.min_max(array)  # compared as Arrow scalars: Python has no year 10,000, which UTC can reach
         if not ends["min"].is_valid:
             return True

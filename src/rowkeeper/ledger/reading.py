@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, func, select
+from sqlalchemy import Connection, Engine, Row, func, select, union
 
 from rowkeeper.batch import Account, Fingerprint, Partition
 from rowkeeper.errors import UnknownRun
@@ -53,9 +53,13 @@ class Reader:
         with reading(self._engine) as connection:
             return one_run(connection, number)
 
-    def runs(self, *, limit: int = 50, pipeline: str | None = None, target: str | None = None) -> list[RunRecord]:
-        """Runs, newest first."""
+    def runs(
+        self, *, limit: int = 50, pipeline: str | None = None, target: str | None = None, before: int | None = None
+    ) -> list[RunRecord]:
+        """Runs, newest first; those before a run of this number only."""
         query = select(runs).order_by(runs.c.run.desc()).limit(limit)
+        if before is not None:
+            query = query.where(runs.c.run < before)
         if pipeline is not None:
             query = query.where(runs.c.pipeline == pipeline)
         if target is not None:
@@ -80,6 +84,17 @@ class Reader:
         query = select(batches).where(batches.c.run == run, batches.c.quarantined > 0).order_by(batches.c.id)
         with reading(self._engine) as connection:
             return [_batch_of(row) for row in connection.execute(query)]
+
+    def sealed_files(self, run: int) -> frozenset[str]:
+        """Names of the sealed files of a run: rejected rows, samples of all times its gates were asked, the profile."""
+        columns = (
+            (batches.c.run, batches.c.quarantine_file),
+            (gate_results.c.run, gate_results.c.sample_file),
+            (profiles.c.run, profiles.c.file),
+        )
+        query = union(*(select(file).where(number == run, file.is_not(None)) for number, file in columns))
+        with reading(self._engine) as connection:
+            return frozenset(connection.execute(query).scalars())
 
     def quarantine_summary(self) -> list[QuarantineSummary]:
         """What each published run has rejected, newest first."""

@@ -56,7 +56,7 @@ class ScheduleRecord:
         failures: attempts in a row that came to nothing.
         try_after: no attempt before it.
         under_way: the process that answers now, or did when its worker died.
-        outcome: of the last attempt: a run's status, or `failed`, `died`, `hung`, `stopped`.
+        outcome: of the last attempt: a run's status, or `partial`, `failed`, `died`, `hung`, `stopped`.
         told: the last attempt's error, if it failed.
     """
 

@@ -13,7 +13,7 @@ FIELDS = {
     # every line
     "time": "when, UTC",
     "level": "debug, info, warning or error",
-    "area": "what the line is about: command, run, lease, recovery, call or library",
+    "area": "what the line is about: command, run, lease, recovery, call, worker, degraded or library",
     "event": "what happened, in fixed words",
     "session": "8 hex digits, the same on all lines of one opened workspace",
     "pid": "the process",
@@ -28,6 +28,8 @@ FIELDS = {
     "host": "the other machine",
     "operation": "what was asked of it",
     "attempt": "number of the try, from 1",
+    "child": "process id of what a worker started",
+    "file": "a pipeline file",
     "library": "a library's own logger",
     "place": "file and line in the code",
     # how much
@@ -42,11 +44,14 @@ FIELDS = {
     "partitions": "how many",
     "passed": "gates that passed",
     "failed": "gates, calls or probes that failed",
+    "schedules": "how many a worker serves, or a file declares",
+    "under_way": "runs that a worker waits for",
+    "killed": "runs that a worker ended at once",
     "lost": "lines that could not be written before this one",
     # how it ended
     "status": "of the run",
     "kind": "of the run: load, replay or rollback",
-    "outcome": "of a try or of a recovery",
+    "outcome": "of a try, of a recovery, or of a run that a worker started",
     "before": "state before",
     "after": "state after",
     "token": "the lease's fencing token",

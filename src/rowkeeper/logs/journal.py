@@ -143,7 +143,7 @@ def _handed(_logger: object, _level: str, facts: MutableMapping[str, Any]) -> tu
 
 
 def logger(area: str) -> FilteringBoundLogger:
-    """The logger of one area: run, lease, recovery, call, command."""
+    """The logger of one area, such as run, lease or call: `fields.FIELDS` names them."""
     made = structlog.wrap_logger(
         _Hand(),
         processors=[_heard, _handed],

@@ -15,11 +15,34 @@ LINES_MAX = 20_000
 def lines_of(path: Path, run: int) -> list[dict[str, Any]]:
     """The lines about a run, and all others of the sessions that have such lines: the oldest first, the last ones only.
 
-    Those of other runs that a session worked on are left out.
+    Those of other runs that a session worked on are left out. A worker's session goes on for weeks: of it there are
+    the lines about the run, about the processes that it started for it, and those about nobody's run from the time
+    between the run's first line and its last.
     """
     lines = list(_all(path))
-    sessions = {line.get("session") for line in lines if line.get("run") == run}
-    return [line for line in lines if line.get("run", run) == run and line.get("session") in sessions][-LINES_MAX:]
+    about = [line for line in lines if line.get("run") == run]
+    if not about:
+        return []
+    processes = {(line.get("pid"), line.get("pipeline")) for line in about}
+    sessions = {line.get("session") for line in about}
+    sessions |= {line.get("session") for line in lines if "child" in line and _process(line) in processes}
+    first, last = str(about[0].get("time")), str(about[-1].get("time"))
+
+    def belongs(line: dict[str, Any]) -> bool:
+        if line.get("run", run) != run or line.get("session") not in sessions:
+            return False
+        if line.get("area") != "worker" or "run" in line:
+            return True
+        if "child" in line:
+            return _process(line) in processes
+        return first <= str(line.get("time")) <= last
+
+    return [line for line in lines if belongs(line)][-LINES_MAX:]
+
+
+def _process(line: dict[str, Any]) -> tuple[object, object]:
+    """What a worker's line is about: the process that it started, and for which pipeline."""
+    return line.get("child"), line.get("pipeline")
 
 
 def _all(path: Path) -> Iterator[dict[str, Any]]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rowkeeper.errors import FrameworkError, IntegrityError
+from rowkeeper.ledger import RunRecord, RunStatus
 from rowkeeper.operations.finding import Finding
 from rowkeeper.runs.gating import open_profile, open_sample
 from rowkeeper.runs.rejects import open_rejects
@@ -94,11 +95,28 @@ def _leases(workspace: Workspace) -> Finding:
 
 
 def _unfinished(workspace: Workspace) -> Finding:
-    runs = [run for target in workspace.ledger.targets(unfinished=True) for run in workspace.ledger.unfinished(target)]
-    if not runs:
-        return Finding("runs", True, "none was left unfinished")
-    names = ", ".join(f"run {run.run} of {run.pipeline} ({run.status.value})" for run in runs)
-    return Finding("runs", False, f"unfinished: {names}", "rowkeeper recover, or run the pipeline again")
+    """Runs that nobody is at. One whose destination a live process holds is under way, or that process sees to it.
+
+    The lease is asked for before and after: a run may begin or end in between.
+    """
+    ledger = workspace.ledger
+    left: list[RunRecord] = []
+    under_way: list[RunRecord] = []
+    for target in ledger.targets(unfinished=True):
+        is_held = ledger.lease_alive(target)
+        runs = ledger.unfinished(target)
+        is_held = is_held or ledger.lease_alive(target)
+        for run in runs:
+            (under_way if is_held and run.status is not RunStatus.HELD else left).append(run)
+    if left:
+        return Finding("runs", False, f"unfinished: {_listed(left)}", "rowkeeper recover, or run the pipeline again")
+    if under_way:
+        return Finding("runs", True, f"none was left unfinished; under way: {_listed(under_way)}")
+    return Finding("runs", True, "none was left unfinished")
+
+
+def _listed(runs: Sequence[RunRecord]) -> str:
+    return ", ".join(f"run {run.run} of {run.pipeline} ({run.status.value})" for run in runs)
 
 
 def _sealed(workspace: Workspace) -> Finding:

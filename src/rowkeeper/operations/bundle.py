@@ -30,7 +30,7 @@ from rowkeeper.settings import Settings
 CONTENTS = {
     "run.json": "the run as the ledger has it: status, account, error, partitions, batches, gates, postings",
     "plan.json": "what was to be read and where it was to go",
-    "log.jsonl": "the lines of the log about it, and those of the commands that worked on it",
+    "log.jsonl": "the lines of the log about it, and those of the commands and the worker that saw to it",
     "settings.json": "the settings; of URLs only what is not secret",
     "environment.json": "machine, Python, packages; names of ROWKEEPER_ variables, not what they hold",
     "doctor.json": "what rowkeeper doctor finds now",
@@ -64,7 +64,7 @@ def make_bundle(number: int, workspace: Workspace, path: Path) -> Bundle:
         "plan.json": _plan(workspace, number),
         "settings.json": _settings(workspace.settings),
         "environment.json": _environment(workspace),
-        "doctor.json": [dataclasses.asdict(each) for each in examine(workspace)],
+        "doctor.json": [each.as_dict() for each in examine(workspace)],
     }
     files = {name: json.dumps(each, indent=2, ensure_ascii=False, default=str) for name, each in documents.items()}
     lines = lines_of(log_path(workspace.folder.path), number)

@@ -18,15 +18,14 @@ from rowkeeper.settings import Settings
 
 def diagnose(settings: Settings) -> list[Finding]:
     """Runs every check that can be run: a state folder that cannot be opened is a finding, not the end."""
-    findings = list(examine_surroundings(settings))
     try:
         with Workspace.open(settings) as workspace:
-            findings += examine(workspace)
+            return examine(workspace)
     except FrameworkError as error:
-        findings.append(Finding("state folder", False, error.what, error.hint))
-    return findings
+        unopened = Finding("state folder", False, error.what, error.hint)
+        return [*examine_surroundings(settings), unopened]
 
 
 def examine(workspace: Workspace) -> list[Finding]:
-    """Runs the checks of an open workspace. One that finds a fault does not keep the others from running."""
-    return [*examine_books(workspace), *examine_tables(workspace)]
+    """The same for an open workspace. A check that finds a fault does not keep the others from running."""
+    return [*examine_surroundings(workspace.settings), *examine_books(workspace), *examine_tables(workspace)]

@@ -24,3 +24,7 @@ class Finding:
         if not self.ok:
             return "wrong"
         return "note" if self.mend else "ok"
+
+    def as_dict(self) -> dict[str, object]:
+        """The JSON document, the same for `doctor --json` and for bundles."""
+        return {"name": self.name, "ok": self.ok, "level": self.level, "found": self.found, "mend": self.mend}

@@ -1,25 +1,53 @@
 """What is to be said of a run that somebody has to look after: what failed, where, how often, why, and what to do now.
 
-Put together from the ledger and the log. It holds counts, places and reasons, and no value of a row.
+Put together once, from the ledger, the log and the sealed files, for the terminal, for JSON and for the page: each of
+them tells what is in this value, and nothing else. It holds counts, places and reasons, and no value of a row.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import enum
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rowkeeper.errors import FrameworkError, error_of
-from rowkeeper.ledger import GateResult, Override, RunKind, RunPartition, RunRecord, RunStatus
+from rowkeeper.errors import FrameworkError
+from rowkeeper.ledger import BatchRecord, GateResult, Override, RunPartition, RunRecord, RunStatus
 from rowkeeper.logs.reading import lines_of
+from rowkeeper.operations import sentences
+from rowkeeper.runs.gating import open_sample
 from rowkeeper.runs.journal import log_path
 from rowkeeper.runs.rejects import open_rejects, places_of
+from rowkeeper.runs.report import (
+    failed_partitions,
+    gate_document,
+    override_document,
+    partition_document,
+    run_document,
+)
 from rowkeeper.runs.workspace import Workspace
 
 FORMER_RUNS = 20
 PLACES_EACH = 3
 LINES_SHOWN = 200
+
+
+class Level(enum.StrEnum):
+    """How it stands."""
+
+    PASSED = "passed"  # nobody has to do anything
+    WARNED = "warned"  # it was not all well, or is not over
+    FAILED = "failed"  # nothing was published
+
+
+class Reached(enum.StrEnum):
+    """How far the run came with a partition."""
+
+    READ = "read"
+    FAILED = "failed"  # the run went on without it
+    STOPPED = "it stopped here"
+    NOT_YET = "not reached"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,17 +70,25 @@ class Incident:
     """One run, looked at by somebody who has to do something about it.
 
     Attributes:
+        account: the run's; of one that has not come so far, what was read and staged of it.
+        told: what is the matter, in sentences, the gravest first.
+        partitions: each with how far the run came with it; those with something to see first.
+        failed: the partitions that the run went on without: key, code, what, hint.
+        gates: each with places of some rows that it objects to.
         former: the pipeline's last runs before it, the newest first.
         lines: what the log says of it.
         done: what Rowkeeper did about it, in sentences.
-        steps: what a person should do now, the first thing first.
+        steps: what a person should do now, the first thing first; empty if there is nothing to do.
     """
 
     run: RunRecord
+    level: Level
     account: Mapping[str, int]
-    partitions: tuple[RunPartition, ...]
+    told: tuple[str, ...]
+    partitions: tuple[tuple[RunPartition, Reached], ...]
+    failed: tuple[Mapping[str, Any], ...]
     reasons: tuple[Reason, ...]
-    gates: tuple[GateResult, ...]
+    gates: tuple[tuple[GateResult, tuple[str, ...]], ...]
     override: Override | None
     former: tuple[RunRecord, ...]
     lines: tuple[Mapping[str, Any], ...]
@@ -60,39 +96,112 @@ class Incident:
     steps: tuple[str, ...]
 
     @property
-    def same_error(self) -> int:
-        """How many of the former runs ended with the same error."""
+    def ended(self) -> str:
+        """Its status in words; a run that was published without partitions that failed is published in part."""
+        in_part = " in part" if self.failed and self.run.status is RunStatus.PUBLISHED else ""
+        return self.run.status.value.replace("_", " ") + in_part
+
+    @property
+    def often(self) -> Mapping[str, int]:
+        """How many runs were before it, how many of them ended with an error, and how many with the same one."""
         code = (self.run.error or {}).get("code")
-        return sum(code is not None and (each.error or {}).get("code") == code for each in self.former)
+        return {
+            "former_runs": len(self.former),
+            "with_an_error": sum(each.error is not None for each in self.former),
+            "with_this_error": sum(code is not None and (each.error or {}).get("code") == code for each in self.former),
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON document: all of it but the lines of the log. Partitions are in the order in which they are read."""
+        return {
+            **run_document(self.run),
+            "level": self.level.value,
+            "ended": self.ended,
+            "told": list(self.told),
+            "so_far": dict(self.account),
+            "partitions": [
+                {**partition_document(each), "rows_read": each.next_row, "reached": reached.value}
+                for each, reached in sorted(self.partitions, key=lambda each: each[0].ordinal)
+                if reached is not Reached.FAILED
+            ],
+            "failed_partitions": [dict(each) for each in self.failed],
+            "reasons": {each.reason: each.rows for each in self.reasons},
+            "rejected": [dataclasses.asdict(each) for each in self.reasons],
+            "gates": [{**gate_document(each), "places": list(places)} for each, places in self.gates],
+            "override": override_document(self.override),
+            "often": dict(self.often),
+            "done": list(self.done),
+            "next": list(self.steps),
+        }
 
 
 def incident_of(number: int, workspace: Workspace) -> Incident:
     """Looks at a run. Raises UnknownRun if there is none of this number."""
     ledger = workspace.ledger
     run = ledger.run(number)
-    partitions, batches = tuple(ledger.partitions(number)), ledger.batches(number)
-    lines = tuple(line for line in lines_of(log_path(workspace.folder.path), number) if line.get("level") != "debug")
-    staged = sum(each.staged for each in batches)
-    ended = run.account.read > 0 or not batches
-    account = {
+    partitions = tuple(ledger.partitions(number))
+    log = [line for line in lines_of(log_path(workspace.folder.path), number) if line.get("level") != "debug"]
+    facts = sentences.Facts(
+        run=run,
+        is_live=run.status in (RunStatus.STAGING, RunStatus.PREPARED) and ledger.lease_alive(run.target),
+        account=_account(run, ledger.batches(number)),
+        partitions=len(partitions),
+        failed=failed_partitions(partitions),
+        gates=tuple(ledger.gate_results(number)),
+        override=ledger.override(number),
+        lines=log,
+    )
+    told = tuple(sentences.matter(facts))
+    return Incident(
+        run=run,
+        level=_level(run, told),
+        account=facts.account,
+        told=told or (sentences.WELL.get(run.status, run.status.value),),
+        partitions=tuple(_reached(run, partitions)),
+        failed=tuple(facts.failed),
+        reasons=_reasons(workspace, number),
+        gates=tuple((each, _gate_places(workspace, each)) for each in facts.gates),
+        override=facts.override,
+        former=tuple(ledger.runs(limit=FORMER_RUNS, pipeline=run.pipeline, before=number)),
+        lines=tuple(log[-LINES_SHOWN:]),
+        done=tuple(sentences.done(facts)),
+        steps=tuple(sentences.steps(facts, needed=bool(told))),
+    )
+
+
+def _level(run: RunRecord, told: Sequence[str]) -> Level:
+    if run.status in (RunStatus.FAILED, RunStatus.HELD):
+        return Level.FAILED
+    return Level.WARNED if told else Level.PASSED
+
+
+def _account(run: RunRecord, batches: Sequence[BatchRecord]) -> Mapping[str, int]:
+    if run.account.read or not batches:
+        return run.account.as_dict()
+    return {
         "read": sum(each.next_row - each.first_row for each in batches),
-        "staged, not published": staged,
+        "staged, not published": sum(each.staged for each in batches),
         "quarantined": sum(each.quarantined for each in batches),
         "filtered": sum(each.filtered for each in batches),
     }
-    runs = ledger.runs(limit=FORMER_RUNS * 5, pipeline=run.pipeline)
-    override = ledger.override(number)
-    return Incident(
-        run=run,
-        account=run.account.as_dict() if ended else account,
-        partitions=partitions,
-        reasons=_reasons(workspace, number),
-        gates=tuple(ledger.gate_results(number)),
-        override=override,
-        former=tuple(each for each in runs if each.run < number)[:FORMER_RUNS],
-        lines=lines[-LINES_SHOWN:],
-        done=tuple(_done(run, lines, staged, override)),
-        steps=tuple(_steps(run)),
+
+
+def _reached(run: RunRecord, partitions: Sequence[RunPartition]) -> list[tuple[RunPartition, Reached]]:
+    """Those that failed first, then the one where it stopped, then those with the most rejected rows."""
+    reading = [each.ordinal for each in partitions if each.error is None and not each.complete]
+    stopped = None if run.status in sentences.OVER else min(reading, default=None)
+
+    def reached(each: RunPartition) -> Reached:
+        if each.error is not None:
+            return Reached.FAILED
+        if each.complete:
+            return Reached.READ
+        return Reached.STOPPED if each.ordinal == stopped else Reached.NOT_YET
+
+    found = [(each, reached(each)) for each in partitions]
+    first = (Reached.FAILED, Reached.STOPPED)
+    return sorted(
+        found, key=lambda each: (first.index(each[1]) if each[1] in first else 2, -each[0].account.quarantined)
     )
 
 
@@ -117,66 +226,9 @@ def _reasons(workspace: Workspace, number: int) -> tuple[Reason, ...]:
     )
 
 
-def _done(run: RunRecord, lines: Sequence[Mapping[str, Any]], staged: int, override: Override | None) -> list[str]:
-    told = []
-    said = {
-        RunStatus.PUBLISHED: "The run was published in one step; readers see all of its rows.",
-        RunStatus.ROLLED_BACK: "The run was published, and taken back by a later one.",
-        RunStatus.UNCHANGED: "There was nothing new to load; the table was left alone.",
-        RunStatus.FAILED: "Nothing was published: readers see the table as it was before. What was staged is dropped.",
-        RunStatus.PREPARED: "The process ended while publishing; the next command asks the table what took effect.",
-    }
-    kept = f"Nothing was published: readers see the table as it was before. {staged:,} staged rows are kept."
-    told.append(said.get(run.status, kept))
-    again = sum(line["event"] == "run taken over" for line in lines)
-    if again:
-        told.append(f"It was taken up again {_times(again)} where it had stopped.")
-    for line in lines:
-        if line["event"] == "dead run settled":
-            told.append(f"The reconciler found it unfinished: {line.get('note', '')}.")
-    failed = Counter(
-        f"{line.get('operation')} on {line.get('host')}" for line in lines if line["event"] == "call failed"
-    )
-    told += [f"{name} failed {_times(count)} and was tried again as its policy says." for name, count in failed.items()]
-    opened = Counter(
-        f"{line.get('operation')} on {line.get('host')}"
-        for line in lines
-        if line["event"] == "breaker turned" and line.get("after") == "open"
-    )
-    told += [f"{name} was left alone {_times(count)}." for name, count in opened.items()]
-    if override is not None:
-        told.append(f"{override.who} published it against its gates, {override.decided_at:%Y-%m-%d %H:%M} UTC.")
-    return told
-
-
-def _steps(run: RunRecord) -> list[str]:
-    """What to do now. The error knows best; then what a run of this status needs."""
-    steps = []
-    error = run.error or {}
-    if run.status not in (RunStatus.PUBLISHED, RunStatus.UNCHANGED, RunStatus.ROLLED_BACK):
-        if error.get("hint"):
-            steps.append(str(error["hint"]))
-        if error.get("code"):
-            steps.append(_advice(str(error["code"])))
-    number = run.run
-    if run.status is RunStatus.HELD:
-        steps.append(f"rowkeeper staging {number} shows what each gate found, with rows")
-    elif run.status in (RunStatus.INTERRUPTED, RunStatus.STAGING) and run.kind is RunKind.LOAD:
-        steps.append(f"rowkeeper resume {number} goes on where it stopped; rowkeeper abandon {number} gives it up")
-    if run.status is RunStatus.PUBLISHED and run.account.quarantined:
-        steps.append(f"rowkeeper quarantine show {number} shows the rejected rows to whoever may see them")
-        steps.append(f"mend the contract or the transform, then rowkeeper quarantine replay {number}")
-    if run.status is not RunStatus.PUBLISHED or run.account.quarantined:
-        steps.append(f"to ask somebody: rowkeeper bundle {number} makes a file without values or secrets to attach")
-    return list(dict.fromkeys(step for step in steps if step))
-
-
-def _advice(code: str) -> str:
+def _gate_places(workspace: Workspace, result: GateResult) -> tuple[str, ...]:
     try:
-        return error_of(code).advice
+        rows = open_sample(workspace, result)
     except FrameworkError:
-        return ""  # of a connector that is not installed here
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count:,} times"
+        return ()  # doctor tells of it: the figures are in the ledger
+    return tuple(str(each["place"]) for each in rows if each["place"])[:PLACES_EACH]

@@ -8,7 +8,8 @@ from html import escape
 
 from rowkeeper.ledger import RunStatus
 from rowkeeper.logs.secrets import scrubbed
-from rowkeeper.operations.incident import Incident
+from rowkeeper.operations.incident import Incident, Reached
+from rowkeeper.operations.sentences import how_often
 from rowkeeper.quality.page import STYLE
 
 PARTITIONS_SHOWN = 200
@@ -19,12 +20,14 @@ OF_A_STATUS = {
     RunStatus.HELD: "failed",
     RunStatus.ROLLED_BACK: "unknown",
 }
+OF_A_PLACE = {Reached.FAILED: "failed", Reached.STOPPED: "failed", Reached.NOT_YET: "unknown"}
 MORE_STYLE = """
 .lead { border-left: 4px solid var(--bad); background: var(--card); padding: .75rem 1rem; margin: 1rem 0; }
 .lead.passed { border-color: var(--good); } .lead.warned { border-color: var(--warn); }
-.lead.unknown { border-color: var(--unknown); }
-.lead p { color: var(--ink); margin: 0; overflow-wrap: anywhere; }
-.lead p + p { color: var(--soft); margin-top: .25rem; }
+.lead p { color: var(--ink); margin: 0; overflow-wrap: anywhere; } .lead p:first-child { font-weight: 600; }
+table { width: auto; } th, td { padding-right: 1.5rem; } th.number { text-align: right; }
+.when { white-space: nowrap; font: 13px/1.4 ui-monospace, monospace; }
+.lead p + p { margin-top: .25rem; } .lead .note { color: var(--soft); }
 ol, ul { padding-left: 1.25rem; } li { margin: .35rem 0; overflow-wrap: anywhere; }
 code { font: 13px/1.4 ui-monospace, monospace; overflow-wrap: anywhere; }
 .strip { display: flex; flex-wrap: wrap; gap: 3px; margin: .5rem 0; padding: 0; list-style: none; }
@@ -38,12 +41,14 @@ def incident_page(incident: Incident) -> str:
     """The whole document."""
     run = incident.run
     made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    title = f"Run {run.run} of {run.pipeline}: {run.status.value.replace('_', ' ')}"
+    title = f"Run {run.run} of {run.pipeline}: {incident.ended}"
     body = "".join(
         (
             _lead(incident),
             _section("What to do now", _listed(incident.steps, "ol") or "<p>Nothing: it is well.</p>"),
             _section("What was done about it", _listed(incident.done, "ul")),
+            _section("Partitions that failed", _failed(incident)),
+            _section("What was degraded", _listed(run.degraded, "ul")),
             _section("The account", _account(incident)),
             _section("Where", _partitions(incident)),
             _section("Why rows were rejected", _reasons(incident)),
@@ -72,24 +77,18 @@ def _listed(items: Sequence[str], kind: str) -> str:
 
 
 def _lead(incident: Incident) -> str:
-    run, error = incident.run, incident.run.error
-    if error is None:
-        rejected = run.account.quarantined
-        told = f"{rejected:,} of {run.account.read:,} rows were rejected." if rejected else "No row was rejected."
-        kind = "warned" if rejected else OF_A_STATUS.get(run.status, "warned")
-        return f'<div class="lead {kind}"><p>{told}</p>{_note(incident)}</div>\n'
-    kind = "failed" if run.status in (RunStatus.FAILED, RunStatus.HELD) else "warned"
-    facts = [str(error[key]) for key in ("code", "type", "category") if error.get(key)]
-    if "retryable" in error:
-        facts.append("the same command may help" if error["retryable"] else "the same command will not help")
-    return (
-        f'<div class="lead {kind}"><p>{escape(str(error.get("what", "it failed")))}</p>'
-        f"<p>{escape(', '.join(facts))}</p>{_note(incident)}</div>\n"
-    )
+    told = "".join(f"<p>{escape(sentence)}</p>" for sentence in incident.told)
+    note = f'<p class="note">{escape(incident.run.note)}</p>' if incident.run.note else ""
+    return f'<div class="lead {incident.level.value}">{told}{note}</div>\n'
 
 
-def _note(incident: Incident) -> str:
-    return f"<p>{escape(incident.run.note)}</p>" if incident.run.note else ""
+def _failed(incident: Incident) -> str:
+    """The partitions that the run went on without, and why."""
+    rows = [
+        (f"<code>{escape(each['key'])}</code>", escape(f"{each['what']} ({each['code']})"), escape(str(each["hint"])))
+        for each in incident.failed
+    ]
+    return _table(("partition", "why", "next"), rows) if rows else ""
 
 
 def _account(incident: Incident) -> str:
@@ -100,18 +99,15 @@ def _account(incident: Incident) -> str:
 def _partitions(incident: Incident) -> str:
     if not incident.partitions:
         return ""
-    stopped = next((each.ordinal for each in incident.partitions if not each.complete), None)
     heads = ("partition", "rows read", "committed", "quarantined", "duplicate", "filtered", "")
     rows = []
-    # Those with something to see first: the one where it stopped, then those with the most rejected rows.
-    ordered = sorted(incident.partitions, key=lambda each: (each.ordinal != stopped, -each.account.quarantined))
-    for each in ordered[:PARTITIONS_SHOWN]:
+    for each, reached in incident.partitions[:PARTITIONS_SHOWN]:
         account = each.account
         counts = (each.next_row, account.committed, account.quarantined, account.duplicate, account.filtered)
-        where = "it stopped here" if each.ordinal == stopped else ("" if each.complete else "not reached")
+        where = "" if reached is Reached.READ else f'<span class="{OF_A_PLACE[reached]}">{reached.value}</span>'
         rows.append((f"<code>{escape(each.partition.key)}</code>", *(f"{count:,}" for count in counts), where))
     more = len(incident.partitions) - len(rows)
-    note = f"<p>and {more:,} more: rowkeeper show {incident.run.run}</p>" if more > 0 else ""
+    note = f"<p>and {more:,} more: rowkeeper show {incident.run.run} --json</p>" if more > 0 else ""
     return _table(heads, rows, numbers={1, 2, 3, 4, 5}) + note
 
 
@@ -138,25 +134,27 @@ def _gates(incident: Incident) -> str:
             escape(each.severity),
             f'<span class="status {escape(each.status)}">{escape(each.status)}</span>',
             escape(each.told),
+            "<br>".join(f"<code>{escape(place)}</code>" for place in places),
         )
-        for each in incident.gates
+        for each, places in incident.gates
     ]
-    return _table(("gate", "severity", "status", "found"), rows) if rows else ""
+    against = ""
+    if incident.override is not None:
+        decided = incident.override
+        against = f"<p>Published against them by {escape(decided.who)}: {escape(decided.reason)}</p>"
+    return against + _table(("gate", "severity", "status", "found", "such as"), rows) if rows else ""
 
 
 def _often(incident: Incident) -> str:
+    told = f"<p>{how_often(incident.often, has_error=incident.run.error is not None)}</p>"
     if not incident.former:
-        return "<p>It is the first run of this pipeline.</p>"
-    runs = [incident.run, *incident.former]
+        return told
     strip = "".join(
         f'<li class="{OF_A_STATUS.get(each.status, "warned")}{" now" if each is incident.run else ""}">'
         f"{each.run} {escape(each.status.value.replace('_', ' '))}</li>"
-        for each in reversed(runs)
+        for each in reversed([incident.run, *incident.former])
     )
-    failed = sum(each.error is not None for each in incident.former)
-    told = f"Runs of this pipeline before it: {len(incident.former):,}; with an error: {failed:,}"
-    told += f"; with this error: {incident.same_error:,}." if incident.run.error else "."
-    return f'<p>{told}</p><ul class="strip">{strip}</ul>'
+    return f'{told}<ul class="strip">{strip}</ul>'
 
 
 HIDDEN = {"time", "level", "area", "event", "session", "pid", "run", "pipeline", "target", "command", "trace", "note"}
@@ -168,14 +166,17 @@ def _lines(incident: Incident) -> str:
         level = {"error": "failed", "warning": "warned"}.get(str(line.get("level")), "")
         facts = ", ".join(f"{key} {value}" for key, value in line.items() if key not in HIDDEN)
         event = f'<span class="{level}">{escape(str(line.get("event")))}</span>'
-        rows.append((f"<code>{escape(str(line.get('time'))[:23])}</code>", event, escape(facts)))
+        when = str(line.get("time"))[:23].replace("T", " ")
+        rows.append((f'<span class="when">{escape(when)}</span>', event, escape(facts)))
     return _table(("time (UTC)", "event", "facts"), rows) if rows else ""
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[int] = ()) -> str:
     """A table; the cells are HTML already."""
     right = set(numbers)
-    top = "".join(f'<th scope="col">{escape(head)}</th>' for head in heads)
+    top = "".join(
+        f'<th scope="col"{" class=number" if n in right else ""}>{escape(head)}</th>' for n, head in enumerate(heads)
+    )
     body = "".join(
         "<tr>"
         + "".join(f'<td class="number">{cell}</td>' if n in right else f"<td>{cell}</td>" for n, cell in enumerate(row))

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
-from polars.exceptions import PolarsError
+from polars.exceptions import PanicException, PolarsError
 
 from rowkeeper.errors import DeclarationError
+from rowkeeper.logs.native import withheld
 from rowkeeper.quality.gate import (
     Dimension,
     Finding,
@@ -138,9 +139,12 @@ def _foreign_function(function: Any) -> Iterator[str]:
 def try_expression(condition: pl.Expr, rows: pl.DataFrame) -> None:
     """Raises DeclarationError if the expression fails on these columns, or says neither true nor false."""
     try:
-        answer = rows.select(condition)
+        with withheld():
+            answer = rows.select(condition)
     except PolarsError as error:
         raise DeclarationError(f"Polars says: {str(error).splitlines()[0]}", hint="correct the expression") from error
+    except PanicException as error:
+        raise DeclarationError("Polars panics over the expression", hint="write it in another way") from error
     if answer.width != 1 or answer.dtypes[0] != pl.Boolean:
         raise DeclarationError(
             f"the expression gives {answer.dtypes[0]}, and not true or false", hint="compare it with something"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from rowkeeper.errors import DeclarationError
@@ -13,6 +14,7 @@ from rowkeeper.measures import Figure, Measure, Rehearsal, StagedTable, Tally, T
 from rowkeeper.quality.expression import judge_block, try_expression
 from rowkeeper.quality.gate import Asked, Finding, Gate, Offenders, Past, Severity, Status, Streamed, Verdict
 from rowkeeper.quality.profile import Profile, figures_of, profile_of
+from rowkeeper.usercode import users_own
 
 SAMPLE_ROWS = 5
 BLOCK_ROWS = 250_000
@@ -70,7 +72,8 @@ def judge(
     judged = []
     for gate in gates:
         replies = [answers[question] for question in gate.questions()]
-        finding = gate.judge(replies, past)
+        with _judged_by(gate):
+            finding = gate.judge(replies, past)
         judged.append(Judged(gate, finding, _sample(gate, finding, replies, staged)))
     return judged, profile_of(staged, answers, classified)
 
@@ -86,24 +89,33 @@ def _answers(gates: Sequence[Gate], staged: StagedTable, classified: frozenset[s
             answers[question] = staged.total_elsewhere(question)
         elif not isinstance(question, (Figure, Tally, Streamed)):
             answers[question] = staged.count(question)
-    streamed = [question for question in questions if isinstance(question, Streamed)]
+    streamed = {question: gate for gate in gates for question in gate.questions() if isinstance(question, Streamed)}
     return {**answers, **_stream(streamed, staged)}
 
 
-def _stream(questions: Sequence[Streamed], staged: StagedTable) -> dict[Streamed, Offenders]:
-    """One pass over the rows for all expressions, a block at a time."""
-    found = {question: Offenders(0, 0, ()) for question in questions}
-    if not questions:
+def _stream(asked_by: Mapping[Streamed, Gate], staged: StagedTable) -> dict[Streamed, Offenders]:
+    """One pass over the rows for all expressions, a block at a time.
+
+    Raises TransformError for an expression that fails on the rows, although it could be worked out on none.
+    """
+    found = {question: Offenders(0, 0, ()) for question in asked_by}
+    if not asked_by:
         return found
-    names = list(dict.fromkeys(name for each in questions for name in each.expression.meta.root_names()))
+    names = list(dict.fromkeys(name for each in asked_by for name in each.expression.meta.root_names()))
     for block in staged.blocks(names or [staged.columns[0][0]], BLOCK_ROWS):
         rows = frame_of(block)
         for question, before in found.items():
-            more = judge_block(question.expression, rows, SAMPLE_ROWS - len(before.sample))
+            with _judged_by(asked_by[question]):
+                more = judge_block(question.expression, rows, SAMPLE_ROWS - len(before.sample))
             found[question] = Offenders(
                 before.judged + more.judged, before.offending + more.offending, (*before.sample, *more.sample)
             )
     return found
+
+
+def _judged_by(gate: Gate) -> AbstractContextManager[None]:
+    """For the gate's own code."""
+    return users_own(f"the gate {gate.name}", hint="correct it and run again; nothing was published")
 
 
 def _sample(gate: Gate, finding: Finding, replies: Sequence[Any], staged: StagedTable) -> tuple[Mapping[str, Any], ...]:

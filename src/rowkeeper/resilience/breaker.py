@@ -159,7 +159,9 @@ class Breaker:
             self._probes.remove(permit)
         if how is Ended.UNCOUNTED:
             return None
-        call = Counts(1, int(how is Ended.FAILED), int(now - permit.admitted_at > self.policy.slow_seconds))
+        slow_seconds = self.policy.slow_seconds
+        is_slow = slow_seconds is not None and now - permit.admitted_at > slow_seconds
+        call = Counts(1, int(how is Ended.FAILED), int(is_slow))
         if self._state is State.HALF_OPEN:
             return self._probe_ended(call, now)
         counts = self._window.add(now, call)

@@ -70,7 +70,8 @@ class Calls:
             budget = self._budgets.get((host, policy.budget))
             if budget is None:
                 budget = self._budgets[host, policy.budget] = Budget(policy.budget, self._clock)
-            breaker = None if policy.breaker is None else self._breaker(name, policy.breaker)
+            settings = policy.breaker_in_full
+            breaker = None if settings is None else self._breaker(name, settings)
         kit = Kit(name, policy, classifier, breaker, budget, self._clock, self._chance, self._observers)
         return Line(kit, self._sharing)
 

@@ -73,7 +73,7 @@ class Course:
         self._kit = kit
         self.effect = effect
         self._can_look = can_look
-        self._paid = look_up  # whoever needed the look-up has paid for it
+        self._paid = look_up  # a look-up is paid for by whoever needed it, and earns nothing
         self._nested = _inside_an_attempt.get()
         self._tries_max = 1 if self._nested else kit.policy.retry.attempts
         self._tries = 0
@@ -109,8 +109,6 @@ class Course:
         """A context for one try: it swallows an error after which the call goes on, and lets any other through."""
         self._tries += 1
         self.unsure = False
-        if self._tries == 1 and not self._paid:
-            self._kit.budget.first_attempt()
         permit, self._permit = self._permit, None
         return _Try(self, self._kit, permit, self._tries)
 
@@ -154,6 +152,12 @@ class Course:
             raise self._too_late(wait, left) from self._error
         self._pay()
         return wait
+
+    def went_well(self) -> None:
+        """A try was answered, which earns the host's budget a share of a retry, once for each call."""
+        if not self._paid:
+            self._paid = True
+            self._kit.budget.went_well()
 
     def did_not_happen(self) -> None:
         """The look-up says that it may be repeated. Raises RetryError if that was the last try."""
@@ -249,6 +253,7 @@ class _Try:
         self._scope.close()
         seconds = self._kit.clock.monotonic() - self._began
         if error is None:
+            self._course.went_well()
             self._told(Ended.WELL, seconds, None, None)
             return False
         if not isinstance(error, Exception):  # cancelled, interrupted: nobody's failure

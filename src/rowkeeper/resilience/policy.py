@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from rowkeeper.errors import DeclarationError
 
+SLOW_SHARE = 0.5  # of the time that a try may take
+
 
 def _positive(policy: Any, *names: str) -> None:
     for name in names:
@@ -53,12 +55,13 @@ class Retry:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RetryBudget:
-    """How many retries a host can be burdened with: a share of its traffic, however many callers retry.
+    """How many retries a host can be burdened with: a share of what it answers, however many callers retry.
 
     Attributes:
-        share: retries per first attempt, in the long run.
+        share: retries per call that went well, in the long run.
         reserve: retries that may come at once; a quiet host has this many.
-        per_second: what comes back to the reserve at least, where traffic is too low for a share to mean anything.
+        per_second: what comes back to the reserve at least, where traffic is too low for a share to mean anything, or
+            nothing goes well.
     """
 
     share: float = 0.2
@@ -81,6 +84,8 @@ class CircuitBreaker:
         calls_min: fewer calls in the window than this never open it.
         failure_rate: it opens when this share of the calls failed (permanent errors are not counted at all).
         slow_rate: it opens when this share of the calls took longer than `slow_seconds`.
+        slow_seconds: None is half of what a try may take (`Retry.attempt_seconds_max`); where that is None as well, no
+            call is slow.
         open_seconds, open_seconds_max: how long it stays open the first time; doubled each time, up to the latter.
         jitter: each open time is longer or shorter by a random part of this share of it.
         probes: calls let through half open, which decide whether it closes.
@@ -92,7 +97,7 @@ class CircuitBreaker:
     calls_min: int = 10
     failure_rate: float = 0.5
     slow_rate: float = 0.5
-    slow_seconds: float = 10.0
+    slow_seconds: float | None = None
     open_seconds: float = 5.0
     open_seconds_max: float = 60.0
     jitter: float = 0.1
@@ -131,6 +136,14 @@ class Resilience:
 
     def __post_init__(self) -> None:
         _positive(self, "deadline_seconds", "hedge_after_seconds")
+
+    @property
+    def breaker_in_full(self) -> CircuitBreaker | None:
+        """The breaker's settings, with what is slow worked out from how long a try may take."""
+        most = self.retry.attempt_seconds_max
+        if self.breaker is None or self.breaker.slow_seconds is not None or most is None:
+            return self.breaker
+        return dataclasses.replace(self.breaker, slow_seconds=SLOW_SHARE * most)
 
 
 def check_resilience(given: object, *, hedges: bool) -> None:

@@ -1,5 +1,7 @@
 """Reading, checking and staging overlap: iterators that are run ahead in threads, with bounded queues between them.
 
+What takes longest, and treats each item by itself, is done for several of them side by side.
+
 Where memory is short nothing waits in a queue: one stage goes on when the next has taken what it made.
 """
 
@@ -10,13 +12,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
+from queue import SimpleQueue
 from typing import Generic, Self, TypeVar
 
 from rowkeeper.logs import logger
 from rowkeeper.resilience.deadline import remaining, seconds_left
 
 Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 # A thread cannot be stopped from outside: one that is in the midst of something is waited for so long, and left behind.
 CLOSE_SECONDS = 3.0
@@ -141,3 +147,45 @@ def ahead(
     """A conveyor of one stage; see there."""
     with Conveyor() as conveyor:
         yield conveyor.ahead(items, depth, name, is_tight)
+
+
+def side_by_side(items: Iterable[Item], work: Callable[[Item], Made], workers: int, name: str) -> Iterator[Made]:
+    """Does the work for several items at a time, in threads of this name; what it makes comes in the items' order.
+
+    What the work raises is raised in its item's turn. A thread that is in the midst of an item when the iterator is
+    closed is waited for, but not longer than `CLOSE_SECONDS`.
+    """
+    jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+    threads = [threading.Thread(target=_serve, args=(jobs,), name=name, daemon=True) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+    waiting: deque[Future[Made]] = deque()
+    try:
+        for item in items:
+            made: Future[Made] = Future()
+            waiting.append(made)
+            jobs.put(partial(contextvars.copy_context().run, _settle, made, work, item))
+            if len(waiting) > workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for each in waiting:
+            each.cancel()
+        for _ in threads:
+            jobs.put(None)
+        for thread in threads:
+            thread.join(CLOSE_SECONDS)
+
+
+def _serve(jobs: SimpleQueue[Callable[[], None] | None]) -> None:
+    while (job := jobs.get()) is not None:
+        job()
+
+
+def _settle(made: Future[Made], work: Callable[[Item], Made], item: Item) -> None:
+    if made.set_running_or_notify_cancel():
+        try:
+            made.set_result(work(item))
+        except BaseException as error:  # noqa: BLE001 - handed over whole to the thread that consumes
+            made.set_exception(error)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 
-from rowkeeper.errors import DeadlineExceeded, FrameworkError, LeaseError
+from rowkeeper.errors import DeadlineExceeded, FrameworkError, LeaseLost
 from rowkeeper.ledger import Lease, Ledger
 from rowkeeper.logs import failure, logger
 from rowkeeper.protocols import Destination, DestinationSession
@@ -19,6 +19,8 @@ from rowkeeper.resilience.deadline import cleaning_up, remaining
 from rowkeeper.runs.report import Observer, Progress, unobserved
 from rowkeeper.runs.workspace import Workspace
 
+RENEWALS = 3  # in the time of a lease
+RENEWALS_AFTER_FAILURE = 15
 RENEWER_SECONDS_MAX = 5.0  # it may be in the midst of asking the ledger
 
 log = logger("lease")
@@ -69,7 +71,7 @@ def hold(
     Raises LeaseError if another run holds it.
     """
     started = time.monotonic()
-    with _leased(workspace.ledger, destination.target, workspace.settings.lease_seconds) as lease:
+    with leased(workspace.ledger, destination.target, workspace.settings.lease_seconds) as lease:
         session = destination.connect(workspace.site, schema)
         try:
             yield Hold(workspace, destination.target, lease, session, observe, started)
@@ -78,10 +80,10 @@ def hold(
 
 
 @contextmanager
-def _leased(ledger: Ledger, target: str, ttl_seconds: float) -> Iterator[Lease]:
-    """Renews the lease in a thread.
+def leased(ledger: Ledger, target: str, ttl_seconds: float) -> Iterator[Lease]:
+    """Renews the lease in a thread, for as long as it lasts: a renewal that failed is tried again, and sooner.
 
-    The thread needs to report nothing: a lease that could not be renewed is found lost by the next write to the
+    The thread needs to report nothing: a lease that somebody else took over is found lost by the next write to the
     ledger, which checks the fencing token in its own transaction.
     """
     lease = ledger.acquire_lease(target, ttl_seconds)
@@ -89,13 +91,20 @@ def _leased(ledger: Ledger, target: str, ttl_seconds: float) -> Iterator[Lease]:
     done = threading.Event()
 
     def renew() -> None:
-        while not done.wait(ttl_seconds / 3):
+        pause_seconds = ttl_seconds / RENEWALS
+        while not done.wait(pause_seconds):
+            pause_seconds = ttl_seconds / RENEWALS
             try:
                 ledger.renew_lease(lease, ttl_seconds)
-            except FrameworkError as error:
+            except LeaseLost as error:
+                log.warning("lease lost", target=target, token=lease.token, **failure(error))
+                return
+            except DeadlineExceeded as error:  # of no use any more
                 log.warning("lease not renewed", target=target, token=lease.token, **failure(error))
-                if isinstance(error, (LeaseError, DeadlineExceeded)):
-                    return  # it is another's, or of no use any more; a ledger that is busy will not be for ever
+                return
+            except (FrameworkError, OSError) as error:  # the ledger is busy, or its disk is full: that may pass
+                log.warning("lease not renewed", target=target, token=lease.token, **failure(error))
+                pause_seconds = ttl_seconds / RENEWALS_AFTER_FAILURE
 
     context = contextvars.copy_context()
     renewer = threading.Thread(target=context.run, args=(renew,), name="rowkeeper-lease", daemon=True)

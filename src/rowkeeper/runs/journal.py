@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rowkeeper.errors import FrameworkError
+from rowkeeper.errors import FrameworkError, is_fault
 from rowkeeper.logs import Journal, RotatingFile, failure, file_outlet, keep, logger, stderr_outlet
 from rowkeeper.logs.secrets import learn, learn_environment, learn_url
 from rowkeeper.resilience.breaker import State, Transition
@@ -43,8 +43,9 @@ def journal_kept(settings: Settings, folder: StateFolder) -> Iterator[None]:
             except FrameworkError as error:
                 log.error("command failed", **failure(error))
                 raise
-            except Exception as error:
-                log.error("command failed for a reason that nobody foresaw", **failure(error))
+            except BaseException as error:
+                if is_fault(error):
+                    log.error("command failed for a reason that nobody foresaw", **failure(error))
                 raise
     finally:
         if file is not None:

@@ -9,7 +9,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rowkeeper.batch import Partition
-from rowkeeper.errors import DatabaseError, DeadlineExceeded, FrameworkError, RetryError, RunInterrupted, SourceError
+from rowkeeper.errors import (
+    DatabaseError,
+    DeadlineExceeded,
+    FrameworkError,
+    RetryError,
+    RunInterrupted,
+    SourceError,
+    UnknownError,
+    is_fault,
+)
 from rowkeeper.ledger import LoadedPartition, RunKind, RunPartition, RunRecord, RunStatus
 from rowkeeper.logs import about, failure, logger
 from rowkeeper.logs.failure import document
@@ -63,6 +72,7 @@ def _material(pipeline: Pipeline, source: Source) -> Material:
         pipeline.checker.columns(),
         pipeline.transform,
         goes_on=pipeline.on_error == "continue",
+        evolves=pipeline.drift == "evolve",
     )
 
 
@@ -134,6 +144,17 @@ class _Load:
             settled = self._after_error(held, run, error)
             if settled is None:
                 raise
+            return settled
+        except (OSError, MemoryError):
+            raise  # the machine's fault: what is staged is kept, and the next command settles the run
+        except BaseException as error:
+            if not is_fault(error) and not isinstance(error, SystemExit):
+                raise
+            unknown = UnknownError.of(error)
+            log.error("run failed for a reason that nobody foresaw", **failure(error))
+            settled = self._after_error(held, run, unknown)
+            if settled is None:
+                raise unknown from error
             return settled
 
     def _load(

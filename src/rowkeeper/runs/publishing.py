@@ -27,6 +27,7 @@ from rowkeeper.runs.hold import Hold
 from rowkeeper.runs.interrupt import uninterrupted
 from rowkeeper.runs.rejects import rejects_of_duplicates, seal_rejects
 from rowkeeper.runs.staging import staged_rows
+from rowkeeper.runs.tidying import tidy
 
 DUPLICATES_PER_FILE = 50_000
 
@@ -71,6 +72,7 @@ def publish_and_record(held: Hold, run: RunRecord) -> RunRecord:
         failpoint("run.after_publish")
         held.tell(run.pipeline, "record")
         recorded = ledger.record_published(held.lease, run.run, seconds=held.seconds)
+        tidy(held, run.run)
     counts = {name: count for name, count in recorded.account.as_dict().items() if count}
     log.info("run published", run=run.run, pipeline=run.pipeline, kind=run.kind.value, seconds=held.seconds, **counts)
     return recorded

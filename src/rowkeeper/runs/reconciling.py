@@ -16,6 +16,7 @@ from rowkeeper.runs.hold import Hold, hold
 from rowkeeper.runs.publishing import finish_load
 from rowkeeper.runs.report import Observer, unobserved
 from rowkeeper.runs.staging import staged_rows
+from rowkeeper.runs.tidying import tidy
 from rowkeeper.runs.workspace import Workspace
 
 log = logger("recovery")
@@ -65,6 +66,7 @@ def _settle(held: Hold, run: RunRecord) -> Finding:
     failpoint("reconcile.after_settle")
     if published:
         held.ledger.record_published(held.lease, run.run, seconds=0.0)
+        tidy(held, run.run)
         note = f"run {run.run} had been published when it died; the ledger knows now"
         return Finding(run.run, run.pipeline, "recorded", note)
     if run.kind is RunKind.ROLLBACK:
@@ -219,4 +221,5 @@ def discard_run(held: Hold, run: RunRecord, why: str) -> Finding:
     held.session.stage_drop(run.run)
     failpoint("reconcile.after_drop")
     held.ledger.fail_run(held.lease, run.run, {"type": "discarded", "what": why, "hint": "run the pipeline again"})
+    tidy(held, run.run)
     return _logged(Finding(run.run, run.pipeline, "undone", f"run {run.run}: {why}"))

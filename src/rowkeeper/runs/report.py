@@ -123,6 +123,26 @@ class RunReport:
         }
 
 
+def run_document(record: RunRecord) -> dict[str, Any]:
+    """One run, as JSON."""
+    return {
+        "run": record.run,
+        "pipeline": record.pipeline,
+        "target": record.target,
+        "kind": record.kind.value,
+        "status": record.status.value,
+        "account": record.account.as_dict(),
+        "fingerprint": str(record.fingerprint) if record.fingerprint else "",
+        "reverses": record.reverses,
+        "started_at": record.started_at.isoformat(),
+        "finished_at": record.finished_at.isoformat() if record.finished_at else None,
+        "seconds": record.seconds,
+        "error": dict(record.error) if record.error else None,
+        "note": record.note,
+        "degraded": list(record.degraded),
+    }
+
+
 def failed_partitions(partitions: Sequence[RunPartition]) -> tuple[Mapping[str, Any], ...]:
     """The partitions that a run went on without, as JSON: key, code, what, hint."""
     return tuple(

@@ -1,4 +1,4 @@
-"""From the source to the staging area: read, check, transform, stage, note; three threads and one straight line."""
+"""From the source to the staging area: read, check, transform, stage, note; a few threads and one straight line."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rowkeeper.batch import ROW_ID, Account, Batch, RuleCount, row_ids
+from rowkeeper.batch import ROW_ID, Account, Batch, RuleCount, Verdict, row_ids
 from rowkeeper.errors import PipelineError, SourceError, TransformError
 from rowkeeper.ledger import BatchRecord, RunPartition, RunRecord
 from rowkeeper.logs import about, failure, logger
 from rowkeeper.logs.failure import document
+from rowkeeper.logs.native import withheld
 from rowkeeper.pipeline import Transform
 from rowkeeper.protocols import Columns, Contract, Source, StagedRows
 from rowkeeper.resilience.failpoints import failpoint
-from rowkeeper.runs.conveyor import Conveyor
+from rowkeeper.runs.conveyor import Conveyor, side_by_side
 from rowkeeper.runs.hold import Hold
 from rowkeeper.runs.interrupt import finished_first
 from rowkeeper.runs.rejects import Rejects, rejects_of, seal_rejects
@@ -44,6 +46,8 @@ class Material:
     transform: Transform | None
     goes_on: bool = False
     """Whether the run goes on without a partition that fails."""
+    evolves: bool = False
+    """Whether a batch may change the contract by which those after it are checked."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -107,7 +111,7 @@ class Stager:
         self._replaces = replaces
         self._sizes = held.workspace.sizes
         self._gauge = Gauge(self._sizes.command_bytes)
-        self._contract = material.contract  # the checking thread's own
+        self._contract = material.contract  # the checking threads' own
         self._schema = material.contract.schema
         self._accounts = {each.ordinal: each.account for each in partitions}
         self.failures: dict[int, PipelineError] = {}
@@ -165,15 +169,18 @@ class Stager:
 
     def _check(self, items: Iterator[_Read | _Failed]) -> Iterator[_Checked | _Read | _Failed]:
         failed: set[int] = set()
-        for item in items:
+        for item, verdict in side_by_side(items, self._judged, self._checkers, "rowkeeper-check"):
             if item.ordinal in failed:
                 continue  # it was read further before this was known
             if isinstance(item, _Failed) or item.batch is None:
                 yield item
                 continue
             try:
+                if isinstance(verdict, PipelineError):
+                    raise verdict
+                assert verdict is not None
                 with about(partition=item.batch.partition, batch=item.batch.first_row):
-                    checked = self._checked(item.ordinal, item.batch)
+                    checked = self._checked(item.ordinal, item.batch, verdict)
             except ON_ERROR as error:
                 if not self._material.goes_on:
                     raise
@@ -182,10 +189,26 @@ class Stager:
             else:
                 yield checked
 
-    def _checked(self, ordinal: int, batch: Batch) -> _Checked:
-        verdict = self._contract.check(batch)
-        # Columns that drift brought stay, for all batches that follow.
-        self._contract = self._contract.evolved(verdict.accepted.schema)
+    @property
+    def _checkers(self) -> int:
+        """How many batches are checked at a time."""
+        return 1 if self._material.evolves or self._sizes.is_small else pl.thread_pool_size()
+
+    def _judged(self, item: _Read | _Failed) -> tuple[_Read | _Failed, Verdict | PipelineError | None]:
+        """What the contract says of a batch, or why it says nothing."""
+        if isinstance(item, _Failed) or item.batch is None:
+            return item, None
+        with about(partition=item.batch.partition, batch=item.batch.first_row):
+            try:
+                with withheld():
+                    verdict = self._contract.check(item.batch)
+            except ON_ERROR as error:
+                return item, error
+        if self._material.evolves:  # columns that drift brought stay, for all batches that follow
+            self._contract = self._contract.evolved(verdict.accepted.schema)
+        return item, verdict
+
+    def _checked(self, ordinal: int, batch: Batch, verdict: Verdict) -> _Checked:
         assert verdict.accepted.num_rows + len(verdict.rejected) == batch.table.num_rows, "a row has no verdict"
         numbers = pc.take(batch.row_numbers, verdict.accepted_index)
         rows = verdict.accepted.append_column(pa.field(ROW_ID, pa.uint64(), nullable=False), row_ids(ordinal, numbers))

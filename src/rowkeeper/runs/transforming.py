@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import traceback
 
 import polars as pl
 import pyarrow as pa
@@ -12,6 +11,7 @@ from rowkeeper.batch import ROW_ID
 from rowkeeper.errors import TransformError
 from rowkeeper.frames import frame_of
 from rowkeeper.pipeline import Transform, transform_takes_polars
+from rowkeeper.usercode import users_own
 
 
 def apply_transform(transform: Transform, rows: pa.Table) -> pa.Table:
@@ -28,13 +28,9 @@ def apply_transform(transform: Transform, rows: pa.Table) -> pa.Table:
     """
     name = getattr(transform, "__name__", type(transform).__name__)
     polars = transform_takes_polars(transform)
-    try:
-        made = transform(frame_of(rows) if polars else rows)  # type: ignore[arg-type]
-    except Exception as error:  # the user's own code may raise anything
-        raise TransformError(
-            f"the transform {name} raised {type(error).__name__}{_place_of(error)}",
-            hint="correct it and run again; nothing was published",
-        ) from error
+    given = frame_of(rows) if polars else rows
+    with users_own(f"the transform {name}", hint="correct it and run again; nothing was published", placed=True):
+        made = transform(given)  # type: ignore[arg-type]
     if isinstance(made, pl.DataFrame):
         made = made.to_arrow()
     if not isinstance(made, pa.Table):
@@ -48,11 +44,6 @@ def apply_transform(transform: Transform, rows: pa.Table) -> pa.Table:
             hint="a transform may change and drop rows; rows are made in the source or in SQL after the load",
         )
     return _fitted(name, _with_row_ids(name, made, rows), rows.schema)
-
-
-def _place_of(error: Exception) -> str:
-    frames = traceback.extract_tb(error.__traceback__)[1:]
-    return f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
 
 
 def _with_row_ids(name: str, made: pa.Table, rows: pa.Table) -> pa.Table:

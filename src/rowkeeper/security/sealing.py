@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Collection
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -61,6 +62,16 @@ class Seal:
     def remove(self, name: str) -> None:
         """Removes a sealed file, which may be gone already."""
         (self._root / name).unlink(missing_ok=True)
+
+    def keep_only(self, folder: str, known: Collection[str]) -> None:
+        """Removes whatever else is in a folder below the root: also drafts of processes that died as they wrote.
+
+        Raises OSError.
+        """
+        inside = self._root / folder
+        for path in inside.iterdir() if inside.exists() else ():
+            if f"{folder}/{path.name}" not in known:
+                path.unlink(missing_ok=True)
 
     def read(self, name: str) -> bytes:
         """Opens a sealed file.

@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, Field, NaiveDatetime, PastDate, PastDatetime
 
 from rowkeeper.contracts.compiler.isotime import _by_lengths, instants
 from tests.contracts.compiler.agreeing import agree, decided, model_of
+from tests.extent import examples
 
 DATES = [
     *("2020-01-01", "2020-02-29", "2021-02-29", "2020-1-1", "1899-12-31", "1900-01-01", "2299-12-31", "2300-01-01"),
@@ -99,7 +100,7 @@ def damaged_times(draw: st.DrawFn) -> str:
 
 
 @given(st.lists(damaged_times(), min_size=1, max_size=3), st.sampled_from([None, True, False]))
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=examples(500, 2000), deadline=None)
 def test_times_of_one_length_are_read_by_two_ways_alike(texts: list[str], zone: bool | None):
     """Arrow's parser, for columns whose texts are all of one form, agrees with the one for any column."""
     for column in ([texts[0]], texts):

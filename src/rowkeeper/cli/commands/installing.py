@@ -20,11 +20,7 @@ def doctor(as_json: bool) -> int:
     """What is wrong with this installation, and the mend."""
     findings = diagnose(load_settings())
     if as_json:
-        checks = [
-            {"name": each.name, "ok": each.ok, "level": each.level, "found": each.found, "mend": each.mend}
-            for each in findings
-        ]
-        print_json({"checks": checks})
+        print_json({"checks": [each.as_dict() for each in findings]})
     else:
         for each in findings:
             out.print(f"{MARKS[each.level]}  {each.name:<16} {escape(each.found)}")

@@ -20,6 +20,7 @@ from rowkeeper.cli.door import (
     tell_error,
     tell_trace,
     workspace,
+    worst,
 )
 from rowkeeper.cli.progress import shown
 from rowkeeper.errors import FrameworkError, RunInterrupted
@@ -42,23 +43,23 @@ from rowkeeper.runs.workspace import Workspace
 )
 @json_option
 def run(file: str, seconds: float | None, as_json: bool) -> int:
-    """Run the pipelines of a file, or the one of this name."""
+    """Run the pipelines of a file, or the one of this name.
+
+    Exit status: 0 done; 1 it failed and published nothing; 2 wrong usage or configuration; 3 published without
+    partitions that failed. Of several pipelines: 1 if any ended so, else 2, else 3.
+    """
     with deadline(seconds):
         return _run(file, as_json)
 
 
 def _run(file: str, as_json: bool) -> int:
     pipelines = pipelines_of(file)
-    documents: list[dict[str, Any]] = []
-    status = DONE
     with workspace() as space:
-        for pipeline in pipelines:
-            document, outcome = _run_one(pipeline, space, as_json)
-            documents.append(document)
-            status = max(status, outcome)
+        ended = [_run_one(pipeline, space, as_json) for pipeline in pipelines]
+    documents = [document for document, _ in ended]
     if as_json:
         print_json(documents[0] if len(documents) == 1 else {"status": _worst(documents), "runs": documents})
-    return status
+    return worst(status for _, status in ended)
 
 
 def _run_one(pipeline: Pipeline, space: Workspace, as_json: bool) -> tuple[dict[str, Any], int]:

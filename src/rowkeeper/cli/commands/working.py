@@ -14,12 +14,12 @@ from typing import Any
 import click
 from rich.markup import escape
 
-from rowkeeper.cli.commands.history import run_document
 from rowkeeper.cli.door import json_option, out, print_json, workspace
 from rowkeeper.ledger import ScheduleRecord, lease_name
 from rowkeeper.operations.worker.duty import next_at
 from rowkeeper.operations.worker.worker import Worker
 from rowkeeper.pipeline import load_file
+from rowkeeper.runs.report import run_document
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.schedule import Schedule
 
@@ -97,6 +97,8 @@ def status(as_json: bool) -> None:
         out.print(f"[bold]{escape(each['pipeline'])}[/]  {escape(each['schedule'])}  {due}  {last}")
         if each["failures"]:
             out.print(f"  {each['failures']} failures in a row, the last: {escape(each['error'])}")
+        elif each["error"]:
+            out.print(f"  {escape(each['error'])}")
         if not each["served"]:
             out.print("  no worker serves it")
     for run in unfinished:

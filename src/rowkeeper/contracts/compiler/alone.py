@@ -19,6 +19,7 @@ from rowkeeper.contracts.compiler.distinct import DISTINCT_SHARE_MAX, encoded
 from rowkeeper.contracts.compiler.rule import is_text
 from rowkeeper.contracts.compiler.schema import Together, nodes
 from rowkeeper.contracts.reading import python_values
+from rowkeeper.errors import is_fault
 
 LIBRARIES = ("pydantic.", "pydantic_core.", "annotated_types.", "pydantic_extra_types.")
 
@@ -91,7 +92,10 @@ class Alone:
                 good.append(True)
             except MemoryError:
                 raise
-            except Exception:  # noqa: BLE001 - the user's own validators may raise anything; the whole row will say what
+            except BaseException as error:
+                if not is_fault(error):
+                    raise
+                # The user's own validators may raise anything; the whole row will say what.
                 good.append(False)
         mask = pa.array(good, pa.bool_())
         array, unfit = self._column.build(held)

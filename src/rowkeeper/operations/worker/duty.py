@@ -112,14 +112,16 @@ class Duty:
 
     def look(self) -> None:
         """Notes the end of the run, if it has come. Raises FrameworkError if it could not be noted: it is due again."""
-        ended = self.attempt.ended() if self.attempt is not None else None
-        if ended is None:
+        attempt = self.attempt
+        ended = attempt.ended() if attempt is not None else None
+        if attempt is None or ended is None:
             return
         self.attempt = None
         self._quiet_until = time.monotonic() + QUIET_SECONDS
         found = judge(ended, self._failures, stopping=self._asked_to_stop, source=self.source)
         self.urgent = self.urgent and found.outcome == "busy"
-        self.tell("ended", pipeline=self.name, outcome=found.outcome, **({"error": found.told} if found.told else {}))
+        why = {name: word for name, word in (("error", found.told), ("code", found.code)) if word}
+        self.tell("ended", pipeline=self.name, pid=attempt.pid, outcome=found.outcome, **why)
         failpoint("worker.before_note")
         if self._lease is None:
             return  # another worker has taken over, and finds out

@@ -94,8 +94,9 @@ class Files:
     def _take_in(self, each: _File, ended: Ended) -> bool:
         document = ended.document or {}
         if ended.status != 0 or "pipelines" not in document:
-            what = (document.get("error") or {}).get("what") or f"reading it ended with status {ended.status}"
-            self._tell("unreadable", file=str(each.path), error=what)
+            error = document.get("error") or {}
+            what = error.get("what") or f"reading it ended with status {ended.status}"
+            self._tell("unreadable", file=str(each.path), error=what, code=error.get("code", ""))
             each.try_again_at = time.monotonic() + TRY_AGAIN_SECONDS  # what it imports may be on its way
             return False
         each.try_again_at = float("inf")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections.abc import Mapping
+from typing import Any
 
 from rowkeeper.operations.worker.attempt import Ended
 
@@ -11,6 +13,7 @@ PAUSE_SECONDS_FIRST = 2.0
 PAUSE_SECONDS_MAX = 300.0
 PAUSE_SECONDS_BUSY = 3.0
 BUSY = ("RK-3401", "RK-3402")  # somebody else is at it: no fault
+DONE_IN_PART = 3  # the exit status of a run that was published without partitions that failed
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -18,7 +21,9 @@ class Judgement:
     """What to note of an attempt.
 
     Attributes:
-        outcome: a run's status, or `died`, `hung`, `stopped`, `busy`.
+        outcome: a run's status, or `partial`, `died`, `hung`, `stopped`, `busy`.
+        told: what went wrong, in a sentence; empty where nothing did.
+        code: of the error; empty where there was none.
         answered: the schedule's instant is dealt with; otherwise it is tried again after the pause.
     """
 
@@ -27,13 +32,15 @@ class Judgement:
     answered: bool = True
     failures: int = 0
     pause_seconds: float = 0.0
+    code: str = ""
 
 
 def judge(ended: Ended, failures: int, *, stopping: bool, source: random.Random) -> Judgement:
     """What an ended run means.
 
     What may pass (`retryable`, a crash, a hang) is tried again, after a pause that doubles with each failure in a row,
-    with jitter. What a person has to mend waits for the next instant of its schedule. An orphan's end says nothing:
+    with jitter. What a person has to mend waits for the next instant of its schedule, and so do
+    the partitions that a run was published without: it is no failure of the schedule. An orphan's end says nothing:
     its pipeline is run again, which finds out.
 
     Args:
@@ -43,20 +50,29 @@ def judge(ended: Ended, failures: int, *, stopping: bool, source: random.Random)
     document = ended.document or {}
     error = document.get("error") or {}
     outcome = str(document.get("status") or "died")
-    told = str(error.get("what", ""))
+    told, code = str(error.get("what", "")), str(error.get("code", ""))
     if ended.status is None:
         return Judgement("unknown", "its worker died", answered=False)
     if ended.status == 0:
         return Judgement(outcome)
+    if ended.status == DONE_IN_PART and document:
+        return Judgement("partial", _left_out(document))
     if stopping:
-        return Judgement("stopped", told, answered=False, failures=failures)
-    if error.get("code") in BUSY:
+        return Judgement("stopped", told, answered=False, failures=failures, code=code)
+    if code in BUSY:
         pause = PAUSE_SECONDS_BUSY * source.uniform(0.5, 1.0)
-        return Judgement("busy", told, answered=False, failures=failures, pause_seconds=pause)
+        return Judgement("busy", told, answered=False, failures=failures, pause_seconds=pause, code=code)
     again = ended.hung or not document or bool(error.get("retryable"))
     if ended.hung:
         outcome, told = "hung", "it took longer than worker_run_seconds_max, and was stopped"
     elif not document:
         told = f"its process ended with status {ended.status}, without a word"
     pause = min(PAUSE_SECONDS_MAX, PAUSE_SECONDS_FIRST * 2 ** min(failures, 16)) * source.uniform(0.5, 1.0)
-    return Judgement(outcome, told, not again, failures + 1, pause if again else 0.0)
+    return Judgement(outcome, told, not again, failures + 1, pause if again else 0.0, code)
+
+
+def _left_out(document: Mapping[str, Any]) -> str:
+    """Which partitions a run was published without, and why the first of them failed."""
+    failed = document.get("failed_partitions") or [{}]
+    count = f"{len(failed):,} partition{'' if len(failed) == 1 else 's'}"
+    return f"published without {count} that failed; {failed[0].get('key')}: {failed[0].get('what')}"

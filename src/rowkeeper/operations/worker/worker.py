@@ -21,6 +21,7 @@ from rowkeeper.operations.worker.attempt import STOP_SECONDS, Child
 from rowkeeper.operations.worker.duty import Duty
 from rowkeeper.operations.worker.files import Declared, Files, Tell
 from rowkeeper.operations.worker.notify import Notifier
+from rowkeeper.operations.worker.telling import logged
 from rowkeeper.operations.worker.waking import Waker
 from rowkeeper.operations.worker.watchdog import Watchdog
 from rowkeeper.resilience.failpoints import failpoint
@@ -38,12 +39,12 @@ class Worker:
 
     Args:
         files: pipeline files; those of their pipelines that have a schedule are run.
-        tell: is told what happens, as `tell(event, **facts)`.
+        tell: is told what happens, as `tell(event, **facts)`; the log has it as well.
     """
 
     def __init__(self, workspace: Workspace, files: Sequence[Path], tell: Tell, source: random.Random) -> None:
         self._workspace = workspace
-        self._tell = tell
+        self._tell = tell = logged(tell)
         self._source = source
         self._files = Files(files, tell)
         self._duties: dict[str, Duty] = {}

@@ -1,0 +1,34 @@
+"""The steps from an older ledger, or from none, to this version's schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+
+from rowkeeper.errors import NewerState
+
+
+def upgrade(connection: Connection, migrations: Path) -> None:
+    """Takes the steps that are lacking, in the connection's transaction.
+
+    Raises NewerState if a newer version of Rowkeeper has been here.
+    """
+    scripts = ScriptDirectory(str(migrations))
+    steps = list(reversed(list(scripts.walk_revisions())))
+    context = MigrationContext.configure(connection)
+    current = context.get_current_revision()
+    known = [step.revision for step in steps]
+    if current is not None and current not in known:
+        raise NewerState(
+            f"the ledger was made by a newer version of Rowkeeper (schema {current})",
+            hint="upgrade: pip install --upgrade rowkeeper",
+        )
+    context._ensure_version_table()
+    with Operations.context(context):
+        for step in steps[known.index(current) + 1 if current else 0 :]:
+            step.module.upgrade()
+    context.stamp(scripts, steps[-1].revision)

@@ -1,0 +1,57 @@
+"""What a worker tells whoever looks on is in the log as well, to be found later, and in bundles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rowkeeper.errors import FrameworkError, error_of
+from rowkeeper.logs import logger
+from rowkeeper.operations.worker.files import Tell
+
+EVENTS = {
+    "adopted": "process of a dead worker adopted",
+    "ended": "process of a run ended",
+    "ignored": "pipeline ignored",
+    "read": "pipeline file read",
+    "ready": "worker ready",
+    "recovered": "run recovered",
+    "refused": "step of the worker refused",
+    "started": "process of a run started",
+    "stopped": "worker stopped",
+    "stopping": "worker stopping",
+    "unreadable": "pipeline file not read",
+}
+FAULTS = ("ignored", "refused", "unreadable")
+WELL = ("published", "unchanged", "busy", "stopped")
+NAMES = {"pid": "child", "error": "what"}  # a line's `pid` is the worker's, its `error` a class
+
+log = logger("worker")
+
+
+def logged(tell: Tell) -> Tell:
+    """The same, and each event becomes a line of the log."""
+
+    def both(event: str, **facts: Any) -> None:
+        tell(event, **facts)
+        is_fault = event in FAULTS or (event == "ended" and facts["outcome"] not in WELL)
+        put = log.warning if is_fault else log.info
+        put(EVENTS.get(event, event), **_for_the_log(facts))
+
+    return both
+
+
+def _for_the_log(facts: dict[str, Any]) -> dict[str, Any]:
+    """In the log's own words; without the words of a pipeline file that raised, which may be anything."""
+    found = {NAMES.get(name, name): fact for name, fact in facts.items() if fact != ""}
+    if "pipelines" in found:
+        found["schedules"] = len(found.pop("pipelines"))
+    if "code" in found and _quotes(str(found["code"])):
+        found.pop("what", None)
+    return found
+
+
+def _quotes(code: str) -> bool:
+    try:
+        return error_of(code).quotes
+    except FrameworkError:
+        return True  # of a connector that is not installed here
