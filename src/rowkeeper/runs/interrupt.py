@@ -118,6 +118,11 @@ def _restore(former: Mapping[signal.Signals, Any]) -> None:
 
 def _ring_after(seconds: float) -> None:
     """Raises KeyboardInterrupt in so many seconds (0: not any more), unless somebody else uses the alarm."""
-    if signal.getsignal(signal.SIGALRM) in (signal.SIG_DFL, signal.default_int_handler):
-        signal.signal(signal.SIGALRM, signal.default_int_handler if seconds else signal.SIG_DFL)
+    if signal.getsignal(signal.SIGALRM) not in (signal.SIG_DFL, signal.default_int_handler):
+        return
+    if seconds:
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
         signal.setitimer(signal.ITIMER_REAL, seconds)
+    else:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)  # first, as an alarm that nobody handles ends the process
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
