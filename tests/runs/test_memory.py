@@ -28,6 +28,7 @@ from rowkeeper.ledger import Ledger
 from rowkeeper.machine import MachineMemory, MemoryGroup
 from rowkeeper.protocols import Columns
 from rowkeeper.runs.conveyor import ahead
+from rowkeeper.runs.sharing import Share
 from rowkeeper.runs.sizing import Gauge, sizes_of
 from rowkeeper.settings import Settings
 from rowkeeper.sources import files
@@ -290,6 +291,19 @@ def test_without_a_tight_limit_the_sizes_are_the_usual_ones():
     assert tight.batch_bytes < 8 * MB
     assert tight.command_bytes + tight.engine_bytes < 700 * MB
     assert tight.statement_bytes < tight.engine_bytes
+
+
+def test_the_share_of_a_run_is_that_of_those_that_fit(tmp_path: Path):
+    """Equal shares of the runs' part; whoever waits has none, and makes nobody's smaller."""
+    with Ledger.open(None, tmp_path) as ledger:
+        for number, (limit, runs) in enumerate([("2GiB", 1), ("2GiB", 2), ("2GiB", 3), ("2GiB", 3), ("700MiB", 1)], 1):
+            ledger.acquire_lease(f"clickhouse:{number}", 60)
+            settings = Settings(memory_max=limit)
+            share = Share(ledger, settings)
+            assert share.runs() == runs
+            assert share.command_bytes() == sizes_of(settings).runs_bytes // runs
+            assert share.sizes().batch_rows > 100
+    assert sizes_of(Settings(memory_max="700MiB"), 5) == sizes_of(Settings(memory_max="700MiB"))
 
 
 def test_while_memory_is_short_no_more_than_one_item_waits():

@@ -33,11 +33,12 @@ class Share:
         self._settings = settings
         self._clock = clock
         self._lock = threading.Lock()
+        self._fit = sizes_of(settings).runs_max
         self._looked = float("-inf")
         self._runs = 1
 
     def runs(self) -> int:
-        """How many are alive, this one included. While the ledger does not answer, as many as the last time."""
+        """How many are under way, this one included. While the ledger does not answer, as many as the last time."""
         with self._lock:
             if self._clock() - self._looked >= LOOK_SECONDS:
                 self._looked = self._clock()
@@ -45,7 +46,7 @@ class Share:
                     self._runs = max(1, len(self._ledger.runs_alive()))
                 except FrameworkError as error:
                     log.debug("runs not counted", code=error.code)
-            return self._runs
+            return min(self._runs, self._fit)  # the others wait
 
     def sizes(self) -> Sizes:
         """For as many runs as there are now."""

@@ -81,14 +81,14 @@ def sizes_of(settings: Settings, runs: int = 1) -> Sizes:
     """The sizes for these settings on this machine.
 
     Args:
-        runs: how many are there now.
+        runs: how many are there now; those that do not fit wait, and have no share.
     """
     limit = settings.memory_max or machine.memory_bytes()
     left = max(limit - COMMAND_AT_REST_BYTES - ENGINE_AT_REST_BYTES, limit // LEFT_SHARE_MIN)
     runs_bytes = COMMAND_AT_REST_BYTES + int(left * COMMAND_SHARE)
     engine = left - int(left * COMMAND_SHARE)
     runs_max = max(1, runs_bytes // RUN_BYTES_LEAST)
-    runs = max(runs, min(settings.worker_runs_max, runs_max))
+    runs = min(max(runs, settings.worker_runs_max), runs_max)
     command = max(0, runs_bytes // runs - COMMAND_AT_REST_BYTES)
     engine_bytes = ENGINE_AT_REST_BYTES - ENGINE_UNTRACKED_BYTES + engine
     return Sizes(
