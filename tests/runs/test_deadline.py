@@ -170,10 +170,10 @@ SEAMS = ["transform", "engine", "ledger", "start"]
 def test_a_run_ends_at_its_deadline_whatever_it_is_at(bench: Bench, seam: str):
     """Whatever hangs, the caller is back within 250 ms of the deadline, and the next run has every row once.
 
-    A machine that has too much to do is late whatever we do, so it may try three times.
+    A machine that has too much to do is late whatever we do, so it may try five times.
     """
     with getattr(bench, seam)():
-        assert any(bench.overrun(1.5) < SLACK_SECONDS for _ in range(3))
+        assert any(bench.overrun(1.5) < SLACK_SECONDS for _ in range(5))
     if seam == "start":
         assert bench.stopped
         assert not any(psutil.pid_exists(pid) for pid in bench.stopped), "a half started host was left"

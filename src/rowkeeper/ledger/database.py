@@ -24,7 +24,7 @@ from rowkeeper.errors import (
     LedgerBusy,
     StateError,
 )
-from rowkeeper.ledger.remote import reach
+from rowkeeper.ledger.remote import CONNECT_SECONDS_MIN, HAS_CONNECT_TIMEOUT, reach
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.resilience.deadline import exceeded, remaining, seconds_left
 from rowkeeper.resilience.failpoints import failpoint
@@ -67,7 +67,8 @@ def connect(url: str | None, home: Path, calls: Calls | None = None) -> Engine:
 def hasty(engine: Engine) -> Engine:
     """The same database for what may be lost and must not wait: no wait for the disk, next to none for its lock."""
     if engine.dialect.name != "sqlite":
-        return create_engine(engine.url, pool_size=1, pool_timeout=HASTY_BUSY_SECONDS)
+        patience = {"connect_timeout": CONNECT_SECONDS_MIN} if engine.dialect.name in HAS_CONNECT_TIMEOUT else {}
+        return create_engine(engine.url, pool_size=1, pool_timeout=HASTY_BUSY_SECONDS, connect_args=patience)
     made = create_engine(engine.url, connect_args={"timeout": HASTY_BUSY_SECONDS, "check_same_thread": False})
     event.listen(made, "connect", _tune_hasty)
     event.listen(made, "begin", functools.partial(_begin, HASTY_BUSY_SECONDS))
