@@ -19,7 +19,7 @@ from rowkeeper.ledger.reading import Reader
 from rowkeeper.ledger.records import HeldLease, Lease
 from rowkeeper.ledger.schedules import LedgerSchedules
 from rowkeeper.ledger.schema import ledger as ledger_table
-from rowkeeper.ledger.writing import Scribe
+from rowkeeper.ledger.spooling import SpoolScribe
 
 
 def utc_now() -> datetime:
@@ -27,7 +27,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Ledger(Reader, Scribe):
+class Ledger(Reader, SpoolScribe):
     """What happened, for good: runs, accounts, leases, the quarantine index.
 
     Attributes:
@@ -38,7 +38,7 @@ class Ledger(Reader, Scribe):
 
     def __init__(self, engine: Engine, clock: Clock = utc_now) -> None:
         Reader.__init__(self, engine)
-        Scribe.__init__(self, engine, clock)
+        SpoolScribe.__init__(self, engine, clock)
         self.id = _identity(engine, clock)
         self.breakers = LedgerBreakers(engine, clock)
         self.schedules = LedgerSchedules(engine, clock)
