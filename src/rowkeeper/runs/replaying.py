@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rowkeeper.errors import ConfigurationError, PipelineError, RunUnfit
-from rowkeeper.ledger import RunRecord, RunStatus
-from rowkeeper.pipeline import Pipeline, select
+from rowkeeper.errors import PipelineError, RunUnfit
+from rowkeeper.ledger import RunStatus
+from rowkeeper.runs.declared import pipeline_of
 from rowkeeper.runs.loading import replay_run
 from rowkeeper.runs.rejects import QuarantineSource, check_seals, quarantine_mode
 from rowkeeper.runs.report import Observer, RunReport, unobserved
@@ -36,14 +36,3 @@ def replay(number: int, workspace: Workspace, file: Path | None = None, observe:
     mode = quarantine_mode(records, workspace.quarantine)
     source = QuarantineSource(number, records, mode, workspace.quarantine)
     return replay_run(pipeline, workspace, source, observe)
-
-
-def pipeline_of(run: RunRecord, file: Path | None = None) -> Pipeline:
-    """The pipeline of a run, as its file declares it now. Raises ConfigurationError if the file is not there."""
-    file = file or Path(str(run.source.get("pipeline_file", "")))
-    if not file.is_file():
-        raise ConfigurationError(
-            f"the pipeline file of {run.pipeline} is not at {file}",
-            hint="run the pipeline from where its file is now (a replay takes --file PIPELINE.py)",
-        )
-    return select(file, run.pipeline)[0]

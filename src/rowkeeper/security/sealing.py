@@ -62,8 +62,11 @@ class Seal:
         """Removes a sealed file, which may be gone already."""
         (self._root / name).unlink(missing_ok=True)
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, *, sha256: str | None = None) -> bytes:
         """Opens a sealed file.
+
+        Args:
+            sha256: what `write` returned, where it must be that very file.
 
         Raises IntegrityError where it is missing, was changed, or is another file than its name says.
         """
@@ -74,7 +77,7 @@ class Seal:
             raise IntegrityError(f"{path} cannot be read: {error.strerror}", hint="restore it from a backup") from error
         nonce = sealed[len(MAGIC) : len(MAGIC) + NONCE_BYTES]
         try:
-            if not sealed.startswith(MAGIC):
+            if not sealed.startswith(MAGIC) or sha256 not in (None, hashlib.sha256(sealed).hexdigest()):
                 raise InvalidTag
             return self._cipher.decrypt(nonce, sealed[len(MAGIC) + NONCE_BYTES :], name.encode())
         except (InvalidTag, ValueError) as error:

@@ -13,7 +13,7 @@ from rowkeeper.destinations.embedded.client import engine_client
 from rowkeeper.destinations.mergetree.session import TableSession
 from rowkeeper.errors import DeclarationError
 from rowkeeper.nearest import did_you_mean, one_of
-from rowkeeper.protocols import DuplicatePolicy, Guarantee, Site, WriteMode
+from rowkeeper.protocols import DuplicatePolicy, Fallback, Guarantee, Site, WriteMode
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 PLAIN_NAME = re.compile(r"[A-Za-z_]\w*")
@@ -36,6 +36,7 @@ class ClickHouseDestination:
     duplicates: DuplicatePolicy | None
     codecs: Mapping[str, str]
     low_cardinality: tuple[str, ...]
+    fallback: Fallback | None = None
     guarantee = Guarantee.EXACTLY_ONCE
 
     @property
@@ -45,12 +46,16 @@ class ClickHouseDestination:
 
     def describe(self) -> Mapping[str, Any]:
         """What rebuilds this declaration."""
-        return {"kind": "clickhouse", **dataclasses.asdict(self)}
+        values = dataclasses.asdict(self)
+        if self.fallback is None:  # as before there was one: what was begun then can go on
+            del values["fallback"]
+        return {"kind": "clickhouse", **values}
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any]) -> Self:
         """The inverse of `describe`."""
-        values = {field.name: description[field.name] for field in dataclasses.fields(cls)}
+        names = [field.name for field in dataclasses.fields(cls) if field.name in description]
+        values = {name: description[name] for name in names}
         lists = {name: tuple(values[name]) for name in ("order_by", "key", "low_cardinality")}
         return cls(**{**values, **lists})
 
@@ -92,6 +97,7 @@ def clickhouse(
     duplicates: DuplicatePolicy | None = None,
     codecs: Mapping[str, str] | None = None,
     low_cardinality: Sequence[str] = (),
+    fallback: Fallback | None = None,
 ) -> ClickHouseDestination:
     """A table in the embedded ClickHouse, made from the contract if it is not there.
 
@@ -109,6 +115,9 @@ def clickhouse(
             no duplicates.
         codecs: column to compression codec, such as {"placed": "Delta, ZSTD"}.
         low_cardinality: text columns with few distinct values, to be stored as a dictionary.
+        fallback: what is done with a run when the table cannot be reached, or cannot take it for reasons of its own:
+            None lets it fail; `spool` seals what it read into encrypted files under the state folder, and publishes it,
+            in order and once, as soon as that is possible.
 
     Raises:
         ConfigurationError: the arguments do not fit together.
@@ -124,8 +133,11 @@ def clickhouse(
         duplicates=duplicates,
         codecs=dict(codecs or {}),
         low_cardinality=_names("low_cardinality", low_cardinality),
+        fallback=fallback,
     )
     _check(made)
+    if fallback not in (None, "spool"):
+        raise DeclarationError(f"fallback={fallback!r} is no policy", hint=one_of(str(fallback), ("spool",)))
     return made
 
 

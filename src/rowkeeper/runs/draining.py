@@ -1,0 +1,204 @@
+"""From the spool to the destination: the second half of a run whose rows were sealed away when they were read.
+
+A drain is the end of an ordinary run, its rows read from the spool. It always begins at the first of them: what a dead
+drain staged is dropped with its staging area. Until the ledger says that the run is published its rows are in the
+spool, and the ledger alone says whether they are to be published still: that is why they get there once.
+
+The order is the runs' own. What cannot be drained (its gates hold it, its file is damaged, the table has another
+layout) stops what comes behind it, whichever pipeline that is of: later rows may replace earlier ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import pyarrow as pa
+
+from rowkeeper.batch import ROW_ID
+from rowkeeper.errors import DatabaseError, FrameworkError, LeaseHeld, RetryError, RunInterrupted
+from rowkeeper.ledger import RunRecord, RunStatus
+from rowkeeper.logs import about, failure, logger
+from rowkeeper.logs.failure import document
+from rowkeeper.pipeline import Pipeline
+from rowkeeper.quality import rehearse
+from rowkeeper.resilience.failpoints import failpoint
+from rowkeeper.runs.declared import pipeline_of
+from rowkeeper.runs.gating import judge_run
+from rowkeeper.runs.hold import Hold, hold
+from rowkeeper.runs.interrupt import finished_first
+from rowkeeper.runs.publishing import finish_load
+from rowkeeper.runs.reconciling import check_commit, destination_of, reconcile
+from rowkeeper.runs.replaced import former_rows
+from rowkeeper.runs.report import Observer, RunReport, unobserved
+from rowkeeper.runs.room import check_room
+from rowkeeper.runs.spoolfiles import read_rows, read_schema, sweep
+from rowkeeper.runs.workspace import Workspace
+
+QUEUED = (RunStatus.SPOOLED, RunStatus.HELD)
+Columns = Sequence[tuple[str, str]]
+
+log = logger("run")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Drained:
+    """What became of the spool of one destination.
+
+    Attributes:
+        reports: of the runs that were published, in order.
+        error: why it was not drained to its end.
+    """
+
+    target: str
+    reports: tuple[RunReport, ...]
+    error: FrameworkError | None = None
+
+
+def drain_spool(
+    workspace: Workspace, pipeline: str | None = None, *, automatic: bool = False, observe: Observer = unobserved
+) -> list[Drained]:
+    """`rowkeeper spool drain`: publishes what waits, destination by destination.
+
+    Args:
+        pipeline: only the destinations for which runs of this pipeline wait.
+        automatic: nobody asked for it: leave alone what a live run holds, and what gates held before.
+    """
+    sweep(workspace)
+    queued = [run for run in workspace.ledger.spooled() if pipeline in (None, run.pipeline)]
+    return [_drain_target(workspace, target, automatic, observe) for target in dict.fromkeys(r.target for r in queued)]
+
+
+def _drain_target(workspace: Workspace, target: str, automatic: bool, observe: Observer) -> Drained:
+    reports: list[RunReport] = []
+    try:
+        with hold(workspace, destination_of(workspace.ledger.spooled(target)[0]), observe=observe) as held:
+            reconcile(held)
+            if automatic and any(run.status is RunStatus.HELD for run in queue(held)[:1]):
+                return Drained(target, ())
+            for report in drain(held):
+                reports.append(report)
+    except FrameworkError as error:
+        if automatic and isinstance(error, LeaseHeld):
+            return Drained(target, tuple(reports))
+        return Drained(target, tuple(reports), error)
+    return Drained(target, tuple(reports))
+
+
+def queue(held: Hold) -> list[RunRecord]:
+    """What waits for a destination, the oldest first."""
+    return [run for run in held.ledger.spooled(held.target) if run.status in QUEUED]
+
+
+def drain(held: Hold, declared: Callable[[RunRecord], Pipeline] = pipeline_of) -> Iterator[RunReport]:
+    """Publishes what waits in the spool for the destination, one run after the other, and reports each.
+
+    Args:
+        declared: the pipeline of a run, as it is now: its gates are asked.
+
+    Raises:
+        FrameworkError: a run could not be published; it waits, and all that come after it.
+    """
+    for run in queue(held):
+        with about(run=run.run, pipeline=run.pipeline):
+            yield _drained(held, run, declared(run))
+        sweep(held.workspace)
+
+
+def _drained(held: Hold, run: RunRecord, pipeline: Pipeline) -> RunReport:
+    """With a session of its own: the run has the columns of its time."""
+    held.tell(run.pipeline, "drain")
+    session = destination_of(run).connect(held.workspace.site, read_schema(held.workspace, run.run))
+    try:
+        own = dataclasses.replace(held, session=session, started=time.monotonic())
+        recorded = _taken_to_its_end(own, run, pipeline)
+        return RunReport.from_ledger(held.ledger, recorded, own.seconds, ["it waited in the spool, and is drained"])
+    finally:
+        session.close()
+
+
+def _taken_to_its_end(held: Hold, run: RunRecord, pipeline: Pipeline) -> RunRecord:
+    ledger = held.ledger
+    names = [gate.name for gate in pipeline.gates]
+    run = ledger.drain_run(held.lease, run.run, gates=names, drop_rows=_replaced(held, run))
+    failpoint("drain.after_start")
+    log.info("drain begun", run=run.run, pipeline=run.pipeline, token=held.lease.token)
+    try:
+        columns: Columns = held.session.prepare()
+        rehearse(pipeline.gates, held.session.rehearse(columns), columns)
+        check_commit(ledger, held.session, held.target)
+        held.session.stage_open(run.run, held.lease.token)
+        columns = _stage(held, run, columns)
+        judge_run(held, run, pipeline.gates, pipeline.classified)
+        return finish_load(held, run, columns)
+    except KeyboardInterrupt as interrupt:
+        stopped = RunInterrupted(f"the drain of run {run.run} was stopped", hint="give the command again")
+        _put_back(held, run, stopped)
+        raise stopped from interrupt
+    except FrameworkError as error:
+        log.error("drain failed", **failure(error))
+        published = _put_back(held, run, error)
+        if published is None:
+            raise
+        return published
+
+
+def _replaced(held: Hold, run: RunRecord) -> list[tuple[int, int]]:
+    """Found now, not when it was spooled: what came before it may have been drained, given up or taken back since."""
+    if destination_of(run).write_mode != "append":
+        return []
+    keys = [each.partition.key for each in held.ledger.partitions(run.run) if each.error is None]
+    former = former_rows(held.ledger, run.pipeline, run.target, keys)
+    return [address for addresses in former.values() for address in addresses]
+
+
+def _stage(held: Hold, run: RunRecord, columns: Columns) -> Columns:
+    """Stages all of a run's rows. Returns the columns that the run has then, those that drift brought included."""
+    workspace = held.workspace
+    known = [name for name, _ in columns]
+    for rows in _together(held, run):
+        schema = rows.schema.remove(rows.schema.get_field_index(ROW_ID))
+        if not set(schema.names) <= set(known):
+            columns = held.session.evolve(schema)
+            known = [name for name, _ in columns]
+        check_room(workspace.site.home, rows.nbytes, workspace.settings.disk_free_min)
+        with finished_first():
+            failpoint("drain.before_stage")
+            held.session.stage(rows)
+            failpoint("drain.after_stage")
+    return columns
+
+
+def _together(held: Hold, run: RunRecord) -> Iterator[pa.Table]:
+    """The rows of the run's files, those of several small ones in one insert."""
+    workspace = held.workspace
+    rows_min, bytes_max = workspace.settings.insert_rows, workspace.sizes.insert_bytes
+    held_back: list[pa.Table] = []
+    for batch in held.ledger.batches(run.run):
+        if batch.spool_file is None:
+            continue
+        rows = read_rows(workspace, batch)
+        size = sum(each.nbytes for each in held_back)
+        if held_back and (rows.schema.names != held_back[0].schema.names or size + rows.nbytes > bytes_max):
+            yield pa.concat_tables(held_back)
+            held_back = []
+        held_back.append(rows)
+        if sum(each.num_rows for each in held_back) >= rows_min:
+            yield pa.concat_tables(held_back)
+            held_back = []
+    if held_back:
+        yield pa.concat_tables(held_back)
+
+
+def _put_back(held: Hold, run: RunRecord, error: FrameworkError) -> RunRecord | None:
+    """A run that could not be drained waits on, with the reason; or is found to be published after all."""
+    try:
+        if held.ledger.run(run.run).status is RunStatus.PREPARED:
+            reconcile(held)
+        now = held.ledger.run(run.run)
+        if now.status is RunStatus.STAGING:
+            held.ledger.interrupt_run(held.lease, run.run, document(error))
+    except (DatabaseError, RetryError):
+        return None  # out of reach: the next command settles it
+    return now if now.status is RunStatus.PUBLISHED else None
