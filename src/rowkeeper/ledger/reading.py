@@ -39,7 +39,7 @@ from rowkeeper.protocols import Posting
 
 UNFINISHED = (RunStatus.STAGING, RunStatus.PREPARED, RunStatus.INTERRUPTED, RunStatus.HELD)
 IN_THE_BOOKS = (RunStatus.PUBLISHED, RunStatus.ROLLED_BACK)  # a run taken back stays, beside its reversing entry
-WAITING_IN_SPOOL = (RunStatus.SPOOLED, RunStatus.HELD, RunStatus.PREPARED)  # wholly read, and not published yet
+WAITING_IN_SPOOL = (RunStatus.SPOOLED, RunStatus.HELD)
 REPLAY_KEY = "quarantine:"
 
 
@@ -167,11 +167,13 @@ class Reader:
         return _by_key(parts)
 
     def spoken_for(self, pipeline: str, target: str) -> Mapping[str, LoadedPartition]:
-        """What a pipeline has brought to a destination, and will have once all that waits in the spool is drained."""
+        """What a pipeline has brought to a destination, and will have once all that waits in the spool is drained, and
+        what was being published when the destination went away is.
+        """
         found = dict(self.loaded(pipeline, target))
-        for run in self.spooled(target):
-            if run.status not in WAITING_IN_SPOOL:
-                continue
+        waiting = [run for run in self.spooled(target) if run.status in WAITING_IN_SPOOL]
+        publishing = [run for run in self.unfinished(target) if run.status is RunStatus.PREPARED]
+        for run in sorted(waiting + publishing, key=lambda each: each.run):
             if run.replaces_all:
                 found.clear()
             if run.pipeline == pipeline:

@@ -13,12 +13,13 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import pyarrow as pa
 
 from rowkeeper.batch import ROW_ID
 from rowkeeper.errors import DatabaseError, FrameworkError, LeaseHeld, RetryError, RunInterrupted
-from rowkeeper.ledger import RunRecord, RunStatus
+from rowkeeper.ledger import RunKind, RunRecord, RunStatus
 from rowkeeper.logs import about, failure, logger
 from rowkeeper.logs.failure import document
 from rowkeeper.pipeline import Pipeline
@@ -29,9 +30,9 @@ from rowkeeper.runs.gating import judge_run
 from rowkeeper.runs.hold import Hold, hold
 from rowkeeper.runs.interrupt import finished_first
 from rowkeeper.runs.publishing import finish_load
-from rowkeeper.runs.reconciling import check_commit, destination_of, reconcile
+from rowkeeper.runs.reconciling import check_commit, destination_of, discard_run, reconcile, take_over
 from rowkeeper.runs.replaced import former_rows
-from rowkeeper.runs.report import Observer, RunReport, unobserved
+from rowkeeper.runs.report import Observer, Progress, RunReport, unobserved
 from rowkeeper.runs.room import check_room
 from rowkeeper.runs.spoolfiles import read_rows, read_schema, sweep
 from rowkeeper.runs.workspace import Workspace
@@ -101,6 +102,9 @@ def drain(held: Hold, declared: Callable[[RunRecord], Pipeline] = pipeline_of) -
         FrameworkError: a run could not be published; it waits, and all that come after it.
     """
     for run in queue(held):
+        for older in _before(held, run):
+            with about(run=older.run, pipeline=older.pipeline):
+                yield from _finished(held, older, declared(older))
         with about(run=run.run, pipeline=run.pipeline):
             yield _drained(held, run, declared(run))
         sweep(held.workspace)
@@ -109,27 +113,52 @@ def drain(held: Hold, declared: Callable[[RunRecord], Pipeline] = pipeline_of) -
 def _drained(held: Hold, run: RunRecord, pipeline: Pipeline) -> RunReport:
     """With a session of its own: the run has the columns of its time."""
     held.tell(run.pipeline, "drain")
-    session = destination_of(run).connect(held.workspace.site, read_schema(held.workspace, run.run))
-    try:
-        own = dataclasses.replace(held, session=session, started=time.monotonic())
-        recorded = _taken_to_its_end(own, run, pipeline)
+    with _session(held, run, read_schema(held.workspace, run.run)) as own:
+        names = [gate.name for gate in pipeline.gates]
+        run = held.ledger.drain_run(held.lease, run.run, gates=names, drop_rows=_replaced(held, run))
+        failpoint("drain.after_start")
+        log.info("drain begun", run=run.run, pipeline=run.pipeline, token=held.lease.token)
+        recorded = _published(own, run, pipeline, lambda columns: _stage_anew(own, run, columns))
         return RunReport.from_ledger(held.ledger, recorded, own.seconds, ["it waited in the spool, and is drained"])
+
+
+def _before(held: Hold, run: RunRecord) -> list[RunRecord]:
+    """What was being published when the destination went away, and was not: it is wholly staged, and comes first."""
+    return [
+        each
+        for each in held.ledger.unfinished(held.target)
+        if each.pipeline == run.pipeline and each.run < run.run and each.kind is RunKind.LOAD and not each.in_spool
+        if all(part.complete or part.error is not None for part in held.ledger.partitions(each.run))
+    ]
+
+
+def _finished(held: Hold, run: RunRecord, pipeline: Pipeline) -> Iterator[RunReport]:
+    """Publishes it; unless its staging area was damaged: then its input is as if never read."""
+    with _session(held, run, pipeline.checker.schema) as own:
+        resumed = take_over(own, run, [gate.name for gate in pipeline.gates])
+        if resumed is None:
+            discard_run(own, run, "its staging area was damaged")
+            return
+        recorded = _published(own, resumed, pipeline, lambda columns: columns)
+        yield RunReport.from_ledger(held.ledger, recorded, own.seconds, ["it was wholly staged, and comes first"])
+
+
+@contextmanager
+def _session(held: Hold, run: RunRecord, schema: pa.Schema) -> Iterator[Hold]:
+    session = destination_of(run).connect(held.workspace.site, schema)
+    try:
+        yield dataclasses.replace(held, session=session, started=time.monotonic())
     finally:
         session.close()
 
 
-def _taken_to_its_end(held: Hold, run: RunRecord, pipeline: Pipeline) -> RunRecord:
-    ledger = held.ledger
-    names = [gate.name for gate in pipeline.gates]
-    run = ledger.drain_run(held.lease, run.run, gates=names, drop_rows=_replaced(held, run))
-    failpoint("drain.after_start")
-    log.info("drain begun", run=run.run, pipeline=run.pipeline, token=held.lease.token)
+def _published(held: Hold, run: RunRecord, pipeline: Pipeline, stage: Callable[[Columns], Columns]) -> RunRecord:
+    """Takes a run that is this process's own to its end."""
     try:
         columns: Columns = held.session.prepare()
         rehearse(pipeline.gates, held.session.rehearse(columns), columns)
-        check_commit(ledger, held.session, held.target)
-        held.session.stage_open(run.run, held.lease.token)
-        columns = _stage(held, run, columns)
+        check_commit(held.ledger, held.session, held.target)
+        columns = stage(columns)
         judge_run(held, run, pipeline.gates, pipeline.classified)
         return finish_load(held, run, columns)
     except KeyboardInterrupt as interrupt:
@@ -153,10 +182,12 @@ def _replaced(held: Hold, run: RunRecord) -> list[tuple[int, int]]:
     return [address for addresses in former.values() for address in addresses]
 
 
-def _stage(held: Hold, run: RunRecord, columns: Columns) -> Columns:
+def _stage_anew(held: Hold, run: RunRecord, columns: Columns) -> Columns:
     """Stages all of a run's rows. Returns the columns that the run has then, those that drift brought included."""
     workspace = held.workspace
+    held.session.stage_open(run.run, held.lease.token)
     known = [name for name, _ in columns]
+    held.observe(Progress(run.pipeline, "load", account=run.account))
     for rows in _together(held, run):
         schema = rows.schema.remove(rows.schema.get_field_index(ROW_ID))
         if not set(schema.names) <= set(known):

@@ -83,16 +83,20 @@ def go_on(held: Hold, work: Work, notes: list[str]) -> RunRecord | None:
 def begin(held: Hold, work: Work, notes: list[str], degraded: Sequence[str], why: FrameworkError) -> RunRecord:
     """Begins a run; or, in the spool, the one again that died or is held at the destination, out of reach.
 
-    Raises `why` if there are several of those: no two runs may bring the same rows.
+    Raises `why` if there are several of those, or later ones wait in the spool: no two runs may bring the same rows,
+    and none may bring what is newer than a later one's.
     """
     left = [
         run
         for run in held.ledger.unfinished(held.target)
-        if run.pipeline == work.pipeline.name and run.kind is RunKind.LOAD and not run.in_spool
+        if run.pipeline == work.pipeline.name
+        and run.kind is RunKind.LOAD
+        and not run.in_spool
+        and run.status is not RunStatus.PREPARED
     ]
-    if len(left) > 1:
-        raise why
     former = left[0].run if left else None
+    if former is not None and (len(left) > 1 or any(run.run > former for run in held.ledger.spooled(held.target))):
+        raise why
     stale = [each.quarantine_file for each in held.ledger.batches(former)] if former is not None else []
     run = held.ledger.start_in_spool(
         held.lease,
@@ -125,13 +129,11 @@ def read_into_spool(held: Hold, run: RunRecord, material: Material) -> None:
         raise next(iter(spooler.failures.values()), None) or failed_before(partitions[0])
 
 
-def settle_in_ledger(held: Hold, why: FrameworkError) -> None:
+def settle_in_ledger(held: Hold) -> None:
     """What the reconciler does for dead runs, without the destination. The lease says that none of them is alive.
 
-    Raises `why` if a run was being published: only the destination knows what it holds now.
+    Of one that was being published only the destination knows whether it is; its partitions count as spoken for.
     """
     for run in held.ledger.unfinished(held.target):
-        if run.status is RunStatus.PREPARED and not run.in_spool:
-            raise why
         if run.status is RunStatus.STAGING and run.kind is not RunKind.ROLLBACK:
             held.ledger.interrupt_run(held.lease, run.run, DIED)
