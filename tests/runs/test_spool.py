@@ -41,7 +41,7 @@ def feed(arena: Arena, name: str, number: int) -> None:
 
 
 def test_what_waits_is_drained_in_order_and_leaves_what_an_undisturbed_sequence_leaves(arena: Arena):
-    """Three runs while the engine cannot start, then one when it can: order, accounts, table as if it had been there."""
+    """Three runs while the engine cannot start, then one when it can: order, accounts, table as if it had been up."""
     for name in ("undisturbed", "disturbed"):
         declare(arena, name)
     for number in range(1, 5):

@@ -25,7 +25,7 @@ class Mode:
 
 
 MODES = [
-    Mode("append", "", every=4),
+    Mode("append", "", every=6),
     Mode("merge", 'write="merge", key=["id"]', every=12),
     Mode("replace", 'write="replace"', every=12),
     Mode("skip", 'key=["id"], duplicates="skip"', every=12),

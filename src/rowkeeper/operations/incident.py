@@ -124,6 +124,7 @@ def _done(run: RunRecord, lines: Sequence[Mapping[str, Any]], staged: int, overr
         RunStatus.ROLLED_BACK: "The run was published, and taken back by a later one.",
         RunStatus.UNCHANGED: "There was nothing new to load; the table was left alone.",
         RunStatus.FAILED: "Nothing was published: readers see the table as it was before. What was staged is dropped.",
+        RunStatus.SPOOLED: "The destination could not take it: its rows wait in sealed files, to be published later.",
         RunStatus.PREPARED: "The process ended while publishing; the next command asks the table what took effect.",
     }
     kept = f"Nothing was published: readers see the table as it was before. {staged:,} staged rows are kept."
@@ -163,6 +164,10 @@ def _steps(run: RunRecord) -> list[str]:
         steps.append(f"rowkeeper staging {number} shows what each gate found, with rows")
     elif run.status in (RunStatus.INTERRUPTED, RunStatus.STAGING) and run.kind is RunKind.LOAD:
         steps.append(f"rowkeeper resume {number} goes on where it stopped; rowkeeper abandon {number} gives it up")
+    elif run.status is RunStatus.SPOOLED:
+        steps.append(
+            f"rowkeeper spool drain publishes it, as does the next run; rowkeeper abandon {number} gives it up"
+        )
     if run.status is RunStatus.PUBLISHED and run.account.quarantined:
         steps.append(f"rowkeeper quarantine show {number} shows the rejected rows to whoever may see them")
         steps.append(f"mend the contract or the transform, then rowkeeper quarantine replay {number}")

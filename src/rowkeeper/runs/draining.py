@@ -67,7 +67,8 @@ def drain_spool(
         automatic: nobody asked for it: leave alone what a live run holds, and what gates held before.
     """
     sweep(workspace)
-    queued = [run for run in workspace.ledger.spooled() if pipeline in (None, run.pipeline)]
+    every = [run for run in workspace.ledger.spooled() if run.status is not RunStatus.INTERRUPTED]
+    queued = [run for run in every if pipeline in (None, run.pipeline)]
     return [_drain_target(workspace, target, automatic, observe) for target in dict.fromkeys(r.target for r in queued)]
 
 

@@ -195,8 +195,11 @@ class _Load:
         return self.pipeline.destination.fallback == "spool" and self.kind is RunKind.LOAD
 
     def _spool(self, held: Hold, why: FrameworkError) -> RunReport:
-        """The first half of a run alone: what there is to read is read, checked and sealed into the spool."""
-        settle_in_ledger(held)
+        """The first half of a run alone: what there is to read is read, checked and sealed into the spool.
+
+        Raises `why` if nobody can know whether this run is published, or what it is to read.
+        """
+        settle_in_ledger(held, why)
         check_room(self.workspace.site.home, 0, self.workspace.settings.disk_free_min)
         held.tell(self.pipeline.name, "plan")
         loaded = self._loaded()
@@ -315,13 +318,14 @@ class _Load:
 
     def _unchanged(self, held: Hold, plan: Plan, loaded: Mapping[str, LoadedPartition]) -> RunReport:
         runs = sorted({loaded[each.key].run for each in plan.unchanged + plan.ignored if each.key in loaded})
-        spooled = sorted({each.run for each in held.ledger.spooled(held.target)} & set(runs))
+        open_runs = held.ledger.spooled(held.target) + held.ledger.unfinished(held.target)
+        waiting = sorted({each.run for each in open_runs} & set(runs))
         note = (
             f"nothing new: {_count(len(plan.unchanged), 'partition')} loaded before"
             + (" by run " + ", ".join(map(str, runs[-3:])) if runs else "")
             + " and unchanged since"
             + (f"; {_count(len(plan.ignored), 'changed partition')} ignored, as set" if plan.ignored else "")
-            + (f"; of these, run {', '.join(map(str, spooled))} still in the spool" if spooled else "")
+            + (f"; of these, run {', '.join(map(str, waiting))} waits to be published" if waiting else "")
         )
         record = held.ledger.record_unchanged(
             held.lease,

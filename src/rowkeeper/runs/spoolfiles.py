@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from rowkeeper.errors import BooksDiffer
+from rowkeeper.errors import BooksDiffer, UnknownRun
 from rowkeeper.ledger import BatchRecord, RunRecord, RunStatus
 from rowkeeper.resilience.degrading import optional
 from rowkeeper.resilience.failpoints import failpoint
@@ -95,7 +95,10 @@ def _folders(workspace: Workspace) -> Iterator[Path]:
 
 
 def _ended_run(workspace: Workspace, folder: Path) -> RunRecord | None:
-    run = workspace.ledger.run(int(folder.name))
+    try:
+        run = workspace.ledger.run(int(folder.name))
+    except UnknownRun:
+        return None  # of a ledger that was put back from an older copy: not for us to say
     return run if run.status in ENDED else None
 
 

@@ -83,8 +83,9 @@ def go_on(held: Hold, work: Work, notes: list[str]) -> RunRecord | None:
 def begin(held: Hold, work: Work, notes: list[str], degraded: Sequence[str], why: FrameworkError) -> RunRecord:
     """Begins a run; or, in the spool, the one again that died or is held at the destination, out of reach.
 
-    Raises `why` if there are several of those, or later ones wait in the spool: no two runs may bring the same rows,
-    and none may bring what is newer than a later one's.
+    Raises `why` if there are several of those, or later ones wait in the spool, or somebody decided to publish what it
+    had staged: no two runs may bring the same rows, none may bring what is newer than a later one's, and a decision is
+    about the rows that were seen.
     """
     left = [
         run
@@ -95,8 +96,10 @@ def begin(held: Hold, work: Work, notes: list[str], degraded: Sequence[str], why
         and run.status is not RunStatus.PREPARED
     ]
     former = left[0].run if left else None
-    if former is not None and (len(left) > 1 or any(run.run > former for run in held.ledger.spooled(held.target))):
-        raise why
+    if former is not None:
+        later = [run for run in held.ledger.spooled(held.target) if run.run > former]
+        if len(left) > 1 or later or held.ledger.override(former) is not None:
+            raise why
     stale = [each.quarantine_file for each in held.ledger.batches(former)] if former is not None else []
     run = held.ledger.start_in_spool(
         held.lease,
@@ -129,11 +132,14 @@ def read_into_spool(held: Hold, run: RunRecord, material: Material) -> None:
         raise next(iter(spooler.failures.values()), None) or failed_before(partitions[0])
 
 
-def settle_in_ledger(held: Hold) -> None:
+def settle_in_ledger(held: Hold, why: FrameworkError) -> None:
     """What the reconciler does for dead runs, without the destination. The lease says that none of them is alive.
 
-    Of one that was being published only the destination knows whether it is; its partitions count as spoken for.
+    Of one that was being published only the destination knows whether it is; its partitions count as spoken for. Raises
+    `why` if that is the load that this process was at.
     """
     for run in held.ledger.unfinished(held.target):
+        if run.status is RunStatus.PREPARED and run.token == held.lease.token and not run.in_spool:
+            raise why
         if run.status is RunStatus.STAGING and run.kind is not RunKind.ROLLBACK:
             held.ledger.interrupt_run(held.lease, run.run, DIED)

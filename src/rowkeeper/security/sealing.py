@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from rowkeeper.errors import DiskFull, IntegrityError, SealBroken, StateError
-from rowkeeper.security.keyfile import derive, write_private
+from rowkeeper.security.keyfile import derive, sync_folder, write_private
 
 MAGIC = b"RKS1"
 NONCE_BYTES = 12
@@ -44,7 +44,9 @@ class Seal:
         sealed = MAGIC + nonce + self._cipher.encrypt(nonce, data, name.encode())
         try:
             for folder in (self._root, path.parent):  # parents=True would make the upper one open to others
-                folder.mkdir(mode=0o700, exist_ok=True)
+                if not folder.exists():
+                    folder.mkdir(mode=0o700, exist_ok=True)
+                    sync_folder(folder.parent)
             path.unlink(missing_ok=True)
             write_private(path, sealed)
         except OSError as error:

@@ -9,6 +9,7 @@ import time
 from rowkeeper.ledger import RunStatus
 from rowkeeper.operations.worker.attempt import Child
 from rowkeeper.operations.worker.files import Tell
+from rowkeeper.runs.draining import QUEUED
 from rowkeeper.runs.workspace import Workspace
 
 PAUSE_SECONDS_MAX = 900.0
@@ -61,7 +62,7 @@ class Drainer:
     def _waiting(self) -> list[int]:
         """The first runs of the destinations that nobody is at; one that its gates hold waits for a person."""
         ledger = self._workspace.ledger
-        first = {run.target: run for run in reversed(ledger.spooled())}
+        first = {run.target: run for run in reversed(ledger.spooled()) if run.status in QUEUED}
         return [
             run.run
             for target, run in first.items()
