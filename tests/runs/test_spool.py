@@ -336,3 +336,42 @@ def test_a_fallback_that_is_none_is_refused(arena: Arena):
     outcome = arena.run("run", "slip.py")
     assert outcome.status == 2
     assert "spool" in outcome.stderr
+
+
+def test_an_engine_that_dies_in_mid_drain_leaves_the_run_in_the_spool(arena: Arena):
+    """What it had staged is dropped, and staged anew by the next drain."""
+    declare(arena, "faint")
+    for number in range(1, 4):
+        arena.write(f"faint/{number}.csv", trips(100 * number, 40))
+    with outage(arena):
+        spooled(arena, "faint")
+    drain = arena.start("spool", "drain", "faint", "--json", failpoints="drain.before_stage=stop@2")
+    drain.wait_stopped()
+    cut(arena)
+    drain.go_on()
+    outcome = drain.wait()
+    mend(arena)
+    assert (outcome.status, outcome.json["error"]["code"]) == (1, "RK-3001"), outcome
+    assert statuses(arena, "faint") == ["published", "spooled"]
+    arena.ok("run", "faint.py")
+    assert statuses(arena, "faint") == ["published", "published"]
+    assert arena.ok("verify", "faint.py")["sound"]
+
+
+def test_an_engine_that_dies_while_it_publishes_leaves_an_error_and_no_second_copy(arena: Arena):
+    """Whether the run is published is not known, and that is what is said; its rows come once, whichever it was."""
+    declare(arena, "unknown")
+    arena.write("unknown/1.csv", trips(100, 40))
+    run = arena.start("run", "unknown.py", failpoints="publish.before_exchange=stop")
+    run.wait_stopped()
+    cut(arena)
+    run.go_on()
+    assert run.wait().status == 1
+    assert statuses(arena, "unknown") == ["published", "prepared"]
+    again = arena.ok("run", "unknown.py")
+    assert again["status"] == "unchanged"
+    assert "waits to be published" in again["notes"][-1]
+    mend(arena)
+    arena.ok("run", "unknown.py")
+    assert statuses(arena, "unknown") == ["published", "published"]
+    assert arena.ok("verify", "unknown.py")["sound"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NoReturn, cast
 
 from rowkeeper.errors import (
-    CircuitOpenError,
     DatabaseError,
     DeadlineExceeded,
     DiskFull,
@@ -17,7 +16,7 @@ from rowkeeper.errors import (
 )
 from rowkeeper.protocols import Destination, DestinationSession, Site
 
-OF_ITS_OWN = (CircuitOpenError, DiskFull, EngineDied, EngineDown, EngineMemory)
+OF_ITS_OWN = (DiskFull, EngineDied, EngineDown, EngineMemory)
 # What ClickHouse says when it has too much to do, lost those it works with, or has trouble with its disk. All else that
 # it says may be about the statement or the rows, which would be refused again.
 REFUSALS = frozenset(
@@ -61,7 +60,7 @@ class Away:
 
 
 def connected(destination: Destination, site: Site, schema: Any, *, may_be_away: bool) -> DestinationSession:
-    """A session; or what stands for one that could not be had.
+    """A session; or what stands for one that could not be had: no engine, no connection, a breaker that is open.
 
     Raises what `Destination.connect` raises, unless it may be away and that is all that is wrong.
     """

@@ -67,25 +67,23 @@ def drain_spool(
         automatic: nobody asked for it: leave alone what a live run holds, and what gates held before.
     """
     sweep(workspace)
-    every = [run for run in workspace.ledger.spooled() if run.status is not RunStatus.INTERRUPTED]
-    queued = [run for run in every if pipeline in (None, run.pipeline)]
-    return [_drain_target(workspace, target, automatic, observe) for target in dict.fromkeys(r.target for r in queued)]
+    waiting = [run for run in workspace.ledger.spooled() if pipeline in (None, run.pipeline)]
+    targets = {run.target: run for run in waiting if run.status is not RunStatus.INTERRUPTED}
+    return [_drain_target(workspace, run, automatic, observe) for run in targets.values()]
 
 
-def _drain_target(workspace: Workspace, target: str, automatic: bool, observe: Observer) -> Drained:
+def _drain_target(workspace: Workspace, any_run: RunRecord, automatic: bool, observe: Observer) -> Drained:
     reports: list[RunReport] = []
+    failed = None
     try:
-        with hold(workspace, destination_of(workspace.ledger.spooled(target)[0]), observe=observe) as held:
+        with hold(workspace, destination_of(any_run), observe=observe) as held:
             reconcile(held)
-            if automatic and any(run.status is RunStatus.HELD for run in queue(held)[:1]):
-                return Drained(target, ())
-            for report in drain(held):
-                reports.append(report)
+            if not (automatic and any(run.status is RunStatus.HELD for run in queue(held)[:1])):
+                for report in drain(held):
+                    reports.append(report)
     except FrameworkError as error:
-        if automatic and isinstance(error, LeaseHeld):
-            return Drained(target, tuple(reports))
-        return Drained(target, tuple(reports), error)
-    return Drained(target, tuple(reports))
+        failed = None if automatic and isinstance(error, LeaseHeld) else error
+    return Drained(any_run.target, tuple(reports), failed)
 
 
 def queue(held: Hold) -> list[RunRecord]:
@@ -105,10 +103,12 @@ def drain(held: Hold, declared: Callable[[RunRecord], Pipeline] = pipeline_of) -
     for run in queue(held):
         for older in _before(held, run):
             with about(run=older.run, pipeline=older.pipeline):
-                yield from _finished(held, older, declared(older))
+                finished = _finished(held, older, declared(older))
+            yield from finished
         with about(run=run.run, pipeline=run.pipeline):
-            yield _drained(held, run, declared(run))
-        sweep(held.workspace)
+            drained = _drained(held, run, declared(run))
+            sweep(held.workspace)
+        yield drained
 
 
 def _drained(held: Hold, run: RunRecord, pipeline: Pipeline) -> RunReport:
@@ -133,15 +133,15 @@ def _before(held: Hold, run: RunRecord) -> list[RunRecord]:
     ]
 
 
-def _finished(held: Hold, run: RunRecord, pipeline: Pipeline) -> Iterator[RunReport]:
-    """Publishes it; unless its staging area was damaged: then its input is as if never read."""
+def _finished(held: Hold, run: RunRecord, pipeline: Pipeline) -> list[RunReport]:
+    """Publishes it; unless its staging area was damaged: then its input is as if never read, and there is no report."""
     with _session(held, run, pipeline.checker.schema) as own:
         resumed = take_over(own, run, [gate.name for gate in pipeline.gates])
         if resumed is None:
             discard_run(own, run, "its staging area was damaged")
-            return
+            return []
         recorded = _published(own, resumed, pipeline, lambda columns: columns)
-        yield RunReport.from_ledger(held.ledger, recorded, own.seconds, ["it was wholly staged, and comes first"])
+        return [RunReport.from_ledger(held.ledger, recorded, own.seconds, ["it was wholly staged, and comes first"])]
 
 
 @contextmanager

@@ -7,14 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rowkeeper.errors import (
-    DatabaseError,
-    FrameworkError,
-    LeaseError,
-    RetryError,
-    RunInterrupted,
-    SpoolBlocked,
-)
+from rowkeeper.errors import DatabaseError, FrameworkError, RetryError, RunInterrupted, SpoolBlocked
 from rowkeeper.ledger import LoadedPartition, RunKind, RunRecord, RunStatus
 from rowkeeper.logs import about, failure, logger
 from rowkeeper.logs.failure import document
@@ -131,9 +124,9 @@ class _Load:
             for report in drain(held, self._declared):
                 self.notes.append(f"run {report.run}, which waited in the spool, is drained")
         except FrameworkError as error:
-            if is_of_its_own(error) or isinstance(error, (LeaseError, RetryError, RunInterrupted)):
+            first = next(iter(queue(held)), None)
+            if error.retryable or first is None or is_of_its_own(error) or isinstance(error, RetryError):
                 raise
-            first = queue(held)[0]
             raise SpoolBlocked(
                 f"run {first.run} of {first.pipeline} comes first, and cannot be drained: {error.what}",
                 hint=f"{error.hint}; or give it up: rowkeeper abandon {first.run}",

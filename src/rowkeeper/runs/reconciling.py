@@ -152,6 +152,7 @@ def recover(
 
     Raises FrameworkError, the first of them if several destinations refuse: none keeps the others from being settled.
     """
+    sweep(workspace)
     findings: list[Finding] = []
     refusals: list[FrameworkError] = []
     for target in workspace.ledger.targets(unfinished=True):

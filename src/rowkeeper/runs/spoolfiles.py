@@ -9,6 +9,7 @@ the process died: it is read again, into a file of another name, as the token is
 
 from __future__ import annotations
 
+import contextlib
 import io
 import shutil
 from collections.abc import Iterator
@@ -104,5 +105,8 @@ def _ended_run(workspace: Workspace, folder: Path) -> RunRecord | None:
 
 def spool_bytes(workspace: Workspace) -> int:
     """How much disk the spool takes."""
-    files = spool_folder(workspace).glob("*/*")
-    return sum(each.stat().st_size for each in files)
+    size = 0
+    for file in spool_folder(workspace).glob("*/*"):
+        with contextlib.suppress(FileNotFoundError):  # drained meanwhile
+            size += file.stat().st_size
+    return size
