@@ -225,7 +225,9 @@ class _Load:
             sweep(self.workspace)
             raise
         failpoint("spool.after_note")
-        log.info("run spooled", run=record.run, **record.account.as_dict())
+        account = record.account
+        counts = {"read": account.read, "staged": account.committed, "quarantined": account.quarantined}
+        log.info("run spooled", run=record.run, filtered=account.filtered, **counts)
         self.notes.append("rowkeeper spool list shows what waits; the next run drains it, or rowkeeper spool drain")
         return self._report(record)
 

@@ -139,7 +139,8 @@ def settle_in_ledger(held: Hold, why: FrameworkError) -> None:
     `why` if that is the load that this process was at.
     """
     for run in held.ledger.unfinished(held.target):
-        if run.status is RunStatus.PREPARED and run.token == held.lease.token and not run.in_spool:
+        is_ours = run.token == held.lease.token
+        if is_ours and run.status is RunStatus.PREPARED and not run.in_spool:
             raise why
         if run.status is RunStatus.STAGING and run.kind is not RunKind.ROLLBACK:
-            held.ledger.interrupt_run(held.lease, run.run, DIED)
+            held.ledger.interrupt_run(held.lease, run.run, document(why) if is_ours else DIED)
