@@ -13,6 +13,7 @@ from tests.arena import KILLED, Arena
 from tests.runs.outages import AT_LENGTH, SPOOL, cut, mend, outage
 from tests.runs.scenarios import PIPELINE, left_behind, trips
 
+NO_ROOM = {"ROWKEEPER_DISK_FREE_MIN": "1000000TiB"}
 HELD = 'rk.between("fare", 0, 100, at_least=1.0)'
 
 
@@ -302,14 +303,19 @@ def test_a_disk_that_is_full_of_spool_stops_a_run_that_then_goes_on(own_arena: A
 
 
 def test_too_little_room_stops_it_before_anything_is_written(arena: Arena):
-    """What is to stay free stays free."""
+    """What is to stay free stays free, with the destination there and without; the run can go on."""
     declare(arena, "tight")
     arena.write("tight/1.csv", trips(100, 40))
+    refused = arena.run("run", "tight.py", "--json", env=NO_ROOM)
+    assert (refused.status, refused.json["error"]["code"]) == (1, "RK-3101"), refused
+    (parked,) = [run for run in arena.ok("runs", "--pipeline", "tight")["runs"] if run["status"] == "interrupted"]
+    assert parked["error"]["code"] == "RK-3101"
     with outage(arena):
-        refused = arena.run("run", "tight.py", "--json", env={"ROWKEEPER_DISK_FREE_MIN": "1000000TiB"})
+        refused = arena.run("run", "tight.py", "--json", env=NO_ROOM)
         assert (refused.status, refused.json["error"]["code"]) == (1, "RK-3101"), refused
-        spooled(arena, "tight")
+        assert spooled(arena, "tight")["run"] == parked["run"]
     arena.ok("spool", "drain", "tight")
+    assert arena.ok("verify", "tight.py")["sound"]
 
 
 def test_a_drain_that_is_stopped_waits_and_is_drained_later(arena: Arena):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Iterator
 
 import pytest
@@ -145,6 +146,29 @@ def test_killed_on_its_way_out_of_the_spool_a_run_is_drained_once(
     assert arena.ok("spool", "list")["runs"] == []
     arena.ok("spool", "drain")  # removes what the last one that was killed had still to remove
     assert not list((arena.home / "spool").iterdir())
+
+
+PAIRS, PAIRS_OF_TORTURE = 6, 80
+
+
+def test_a_second_death_on_the_way_out_changes_nothing(arena: Arena, request: pytest.FixtureRequest):
+    """Pairs of failpoints, the second striking in the drain that follows the first death."""
+    mode = next(each for each in MODES if each.name == "quarantine")
+    expected = undisturbed(arena, mode, "pairs_calm")
+    spooled_twice(arena, mode, ["pairs_out"])
+    points = passed(arena, "spool", "drain", "pairs_out")
+    choice = random.Random(20261126)
+    count = PAIRS_OF_TORTURE if request.config.getoption("--every-failpoint") else PAIRS
+    pairs = {f"pairs_{number}": (choice.choice(points), choice.choice(points)) for number in range(count)}
+    spooled_twice(arena, mode, list(pairs))
+    faults = {}
+    for name, (first, then) in pairs.items():
+        assert arena.run("spool", "drain", name, failpoints=f"{first}=kill").status == KILLED, first
+        assert arena.run("spool", "drain", name, failpoints=f"{then}=kill").status in (KILLED, 0), (first, then)
+        assert arena.run("spool", "drain", name).status == 0, (first, then)
+        if different := differences(expected, left_behind(arena, name)):
+            faults[first, then] = different
+    assert not faults
 
 
 def spooled_twice(arena: Arena, mode: Mode, names: list[str]) -> None:
