@@ -63,6 +63,16 @@ def test_a_run_waits_with_its_account_and_is_half_read_until_then(ledger: Ledger
     assert ledger.loaded("p", TARGET) == {}
 
 
+def test_a_run_of_which_every_file_failed_does_not_wait(ledger: Ledger):
+    """One file that could be read is enough, none is not: such a run is no part of the queue."""
+    lease = ledger.acquire_lease(TARGET, 60)
+    run = spool(ledger, lease, "a", "b").run
+    for ordinal in range(2):
+        ledger.note_partition_failed(lease, run, ordinal, ERROR, keeps=())
+    ledger.interrupt_run(lease, run, ERROR)
+    assert ledger.run(run).status is RunStatus.INTERRUPTED
+
+
 def test_a_drain_that_stops_puts_the_run_back_as_it_was(ledger: Ledger):
     """Before it was prepared, after that, and after its gates held it."""
     lease = ledger.acquire_lease(TARGET, 60)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from rowkeeper.batch import Account, Partition
 from rowkeeper.ledger.records import RunRecord, RunStatus
@@ -54,7 +54,7 @@ def put_down(connection: Connection, run: RunRecord, error: Mapping[str, Any] | 
     """Where a run stands that stopped before it was published: to be gone on with; or, wholly in the spool, to be
     drained, with its account so far.
     """
-    if not run.in_spool or _is_partly_read(connection, run.run):
+    if not run.in_spool or not _is_wholly_read(connection, run.run):
         set_run(connection, run.run, status=RunStatus.INTERRUPTED.value, error=error)
         return
     accounts = _accounts_so_far(connection, run.run)
@@ -65,11 +65,11 @@ def put_down(connection: Connection, run: RunRecord, error: Mapping[str, Any] | 
     set_run(connection, run.run, status=RunStatus.SPOOLED.value, error=error, **whole)
 
 
-def _is_partly_read(connection: Connection, run: int) -> bool:
-    left = select(func.count()).where(
-        run_partitions.c.run == run, run_partitions.c.complete.is_(False), run_partitions.c.error.is_(None)
-    )
-    return bool(connection.execute(left).scalar_one())
+def _is_wholly_read(connection: Connection, run: int) -> bool:
+    """Whether each partition was read to its end, or failed, and not all of them failed."""
+    own = select(run_partitions.c.complete, run_partitions.c.error).where(run_partitions.c.run == run)
+    parts = connection.execute(own).all()
+    return all(part.complete or part.error is not None for part in parts) and any(part.complete for part in parts)
 
 
 def _accounts_so_far(connection: Connection, run: int) -> dict[int, Account]:
