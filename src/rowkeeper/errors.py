@@ -11,6 +11,7 @@
     ├── PipelineError               RK-2000  a run could not go on
     │   ├── RunInterrupted          RK-2001  the person at the keyboard stopped the run
     │   ├── RunUnfit                RK-2002  the run is not in a state for what was asked
+    │   ├── SpoolBlocked            RK-2003  an older run in the spool comes first, and cannot be drained
     │   ├── MendedUnfit             RK-2004  a file of mended rows does not fit the quarantine
     │   ├── SourceError             RK-2100  what was to be read cannot be read
     │   │   ├── SourceMissing       RK-2101  nothing is there
@@ -246,6 +247,16 @@ class RunUnfit(PipelineError):  # noqa: N818 - reads as what happened
         "Only the rejected rows of a published run can be replayed, and only a published run that is still in the "
         "table can be rolled back; only a run that its gates hold can be published with --override. rowkeeper show RUN "
         "says how it ended."
+    )
+
+
+class SpoolBlocked(PipelineError):  # noqa: N818 - reads as what happened
+    """A run that waits in the spool comes first, and cannot be drained."""
+
+    code = "RK-2003"
+    advice = (
+        "The sentence says why. Mend that, and rowkeeper spool drain, or the next run, goes on; a run that its gates "
+        "hold can be published with --override. rowkeeper abandon RUN gives it up: its input can be loaded again."
     )
 
 

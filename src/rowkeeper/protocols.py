@@ -148,6 +148,8 @@ class Contract(Protocol):
 # ------------------------------------------------------------------------------------------- destination
 
 WriteMode = Literal["append", "replace", "merge"]
+Fallback = Literal["spool"]
+"""What is done with a run that the destination cannot take: seal it away, to be published later."""
 DuplicatePolicy = Literal["skip", "quarantine", "replace"]
 
 
@@ -300,6 +302,11 @@ class Destination(Protocol):
     @property
     def target(self) -> str:
         """Names the table for good, over all pipelines: what is leased, and what the books are of."""
+        ...
+
+    @property
+    def fallback(self) -> Fallback | None:
+        """What is done with a run when it cannot be reached, or fails for reasons of its own; None: the run fails."""
         ...
 
     def describe(self) -> Mapping[str, Any]:

@@ -25,6 +25,7 @@ COLOURS = {
     "interrupted": "yellow",
     "staging": "yellow",
     "prepared": "yellow",
+    "spooled": "yellow",
     "rolled_back": "magenta",
 }
 

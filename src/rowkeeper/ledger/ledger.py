@@ -19,7 +19,7 @@ from rowkeeper.ledger.reading import Reader
 from rowkeeper.ledger.records import HeldLease, Lease
 from rowkeeper.ledger.schedules import LedgerSchedules, lease_name
 from rowkeeper.ledger.schema import ledger as ledger_table
-from rowkeeper.ledger.writing import Scribe
+from rowkeeper.ledger.spooling import SpoolScribe
 from rowkeeper.resilience.calls import Calls
 
 
@@ -28,7 +28,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Ledger(Reader, Scribe):
+class Ledger(Reader, SpoolScribe):
     """What happened, for good: runs, accounts, leases, the quarantine index.
 
     Attributes:
@@ -39,7 +39,7 @@ class Ledger(Reader, Scribe):
 
     def __init__(self, engine: Engine, clock: Clock = utc_now) -> None:
         Reader.__init__(self, engine)
-        Scribe.__init__(self, engine, clock)
+        SpoolScribe.__init__(self, engine, clock)
         self.id = _identity(engine, clock)
         self.breakers = LedgerBreakers(engine, clock)
         self.schedules = LedgerSchedules(engine, clock)

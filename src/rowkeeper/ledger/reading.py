@@ -41,6 +41,7 @@ from rowkeeper.protocols import Posting
 
 UNFINISHED = (RunStatus.STAGING, RunStatus.PREPARED, RunStatus.INTERRUPTED, RunStatus.HELD)
 IN_THE_BOOKS = (RunStatus.PUBLISHED, RunStatus.ROLLED_BACK)  # a run taken back stays, beside its reversing entry
+WAITING_IN_SPOOL = (RunStatus.SPOOLED, RunStatus.HELD)
 REPLAY_KEY = "quarantine:"
 
 
@@ -147,6 +148,15 @@ class Reader:
         with reading(self._engine) as connection:
             return [run_of(row) for row in connection.execute(query)]
 
+    def spooled(self, target: str | None = None) -> list[RunRecord]:
+        """Runs with rows in the spool that are neither published nor given up, oldest first."""
+        open_statuses = [status.value for status in (*UNFINISHED, RunStatus.SPOOLED)]
+        query = select(runs).where(runs.c.in_spool.is_(True), runs.c.status.in_(open_statuses)).order_by(runs.c.run)
+        if target is not None:
+            query = query.where(runs.c.target == target)
+        with reading(self._engine) as connection:
+            return [run_of(row) for row in connection.execute(query)]
+
     def pipelines(self) -> list[str]:
         """The names of the pipelines that ran."""
         with reading(self._engine) as connection:
@@ -180,7 +190,21 @@ class Reader:
         )
         with reading(self._engine) as connection:
             parts = [_partition_of(row) for row in connection.execute(query)]
-        return {part.partition.key: LoadedPartition(part.partition, part.run, part.ordinal) for part in parts}
+        return _by_key(parts)
+
+    def spoken_for(self, pipeline: str, target: str) -> Mapping[str, LoadedPartition]:
+        """What a pipeline has brought to a destination, and will have once all that waits in the spool is drained, and
+        what was being published when the destination went away is.
+        """
+        found = dict(self.loaded(pipeline, target))
+        waiting = [run for run in self.spooled(target) if run.status in WAITING_IN_SPOOL]
+        publishing = [run for run in self.unfinished(target) if run.status is RunStatus.PREPARED]
+        for run in sorted(waiting + publishing, key=lambda each: each.run):
+            if run.replaces_all:
+                found.clear()
+            if run.pipeline == pipeline:
+                found |= _by_key([each for each in self.partitions(run.run) if each.error is None])
+        return found
 
     def replaced(self, run: RunRecord) -> Collection[int]:
         """The ordinals of a published run's partitions whose rows later runs took the place of."""
@@ -318,7 +342,12 @@ def run_of(row: Row[Any]) -> RunRecord:
         note=row.note,
         gates=tuple(row.gates or ()),
         degraded=tuple(row.degraded or ()),
+        in_spool=row.in_spool,
     )
+
+
+def _by_key(parts: Sequence[RunPartition]) -> dict[str, LoadedPartition]:
+    return {part.partition.key: LoadedPartition(part.partition, part.run, part.ordinal) for part in parts}
 
 
 def _account_of(row: Row[Any]) -> Account:
@@ -358,6 +387,8 @@ def _batch_of(row: Row[Any]) -> BatchRecord:
         staged_at=row.staged_at,
         by_pydantic=row.by_pydantic,
         rules=row.rules,
+        spool_file=row.spool_file,
+        spool_sha256=row.spool_sha256,
     )
 
 

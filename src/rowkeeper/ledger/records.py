@@ -28,6 +28,7 @@ class RunStatus(enum.StrEnum):
     UNCHANGED = "unchanged"  # there was nothing new
     INTERRUPTED = "interrupted"  # stopped or died while staging; its staging is kept, it can go on
     HELD = "held"  # a quality gate refused what is staged; it is kept until somebody decides
+    SPOOLED = "spooled"  # read and checked, and sealed into the spool, as the destination could not take it
     FAILED = "failed"  # nothing published, nothing kept
     ROLLED_BACK = "rolled_back"  # was published, then taken back by a later run
 
@@ -78,6 +79,7 @@ class RunRecord:
         error: type, what and hint, where it failed.
         gates: names of the quality gates that it has to pass.
         degraded: what it did less well than it should have, in sentences.
+        in_spool: its rows are in spool files (or were, if it is published), not in a staging area since it was begun.
     """
 
     run: int
@@ -104,6 +106,7 @@ class RunRecord:
     note: str | None
     gates: tuple[str, ...] = ()
     degraded: tuple[str, ...] = ()
+    in_spool: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -130,13 +133,14 @@ class RunPartition:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BatchRecord:
-    """A batch that was staged: its rows are in the staging area, its rejects in a sealed file.
+    """A batch that was staged: its rows are in the staging area, or in a spool file; its rejects in a sealed file.
 
     Attributes:
         quarantine_file: name below the quarantine folder.
         reasons: "field: error type" to how often.
         by_pydantic: rows that the columns could not decide.
         rules: for each business rule, how many rows it held for, did not hold for, could not be told of.
+        spool_file: name below the spool, if it has accepted rows and they are there.
     """
 
     run: int
@@ -152,6 +156,8 @@ class BatchRecord:
     staged_at: datetime
     by_pydantic: int = 0
     rules: Mapping[str, Sequence[int]] = dataclasses.field(default_factory=dict)
+    spool_file: str | None = None
+    spool_sha256: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

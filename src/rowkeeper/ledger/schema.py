@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
 )
 
 from rowkeeper.batch import Fingerprint
@@ -127,6 +128,7 @@ runs = Table(
     Column("note", Text, nullable=True),
     Column("gates", JSON, nullable=True),  # names of the quality gates that it has to pass
     Column("degraded", JSON, nullable=True),  # sentences: what it did less well than it should have
+    Column("in_spool", Boolean, nullable=False, server_default=false()),  # its rows are, or were, in spool files
     Index("ix_runs_target_status", "target", "status"),
     Index("ix_runs_pipeline", "pipeline"),
     sqlite_autoincrement=True,  # a run's number is never given out again
@@ -167,6 +169,8 @@ batches = Table(
     Column("of_duplicates", Boolean, nullable=False),  # set aside by the seal, not by the contract
     Column("by_pydantic", BigInteger, nullable=False, server_default="0"),  # rows that the columns did not decide
     Column("rules", JSON, nullable=False, server_default="{}"),  # rule to rows valid, invalid, unknown
+    Column("spool_file", String(255), nullable=True),  # where its accepted rows are, of a run in the spool
+    Column("spool_sha256", String(64), nullable=True),
     Index("ix_batches_run_partition_ordinal", "run", "partition_ordinal"),
 )
 

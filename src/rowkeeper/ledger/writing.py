@@ -15,6 +15,7 @@ from rowkeeper.batch import Account, Fingerprint, Partition
 from rowkeeper.errors import IntegrityError
 from rowkeeper.ledger import leases
 from rowkeeper.ledger.database import writing
+from rowkeeper.ledger.entries import account_columns, insert_partitions, put_down, set_run
 from rowkeeper.ledger.leases import Clock
 from rowkeeper.ledger.reading import one_run
 from rowkeeper.ledger.records import BatchRecord, GateResult, Lease, ProfileRecord, RunKind, RunRecord, RunStatus
@@ -80,12 +81,7 @@ class Scribe:
                 reverses=reverses,
                 gates=list(gates),
             )
-            for ordinal, (partition, reload) in enumerate(partitions):
-                connection.execute(insert(run_partitions).values(_partition_row(number, ordinal, partition, reload)))
-            for ordinal, (key, error) in enumerate(failed.items(), len(partitions)):
-                unknown = Partition(key, identity="")
-                row = {**_partition_row(number, ordinal, unknown, False), "error": dict(error)}
-                connection.execute(insert(run_partitions).values(row))
+            insert_partitions(connection, number, partitions, failed)
             return one_run(connection, number)
 
     def record_unchanged(
@@ -140,7 +136,7 @@ class Scribe:
         """
         with self._step(lease, "resume_run", run, (*OPEN, RunStatus.HELD)) as (connection, _):
             values = {} if gates is None else {"gates": list(gates)}
-            _set(
+            set_run(
                 connection,
                 run,
                 **values,
@@ -155,7 +151,7 @@ class Scribe:
     def note_degraded(self, lease: Lease, run: int, sentences: Sequence[str]) -> None:
         """Notes what the run did less well than it should have, beside what was noted before."""
         with self._step(lease, "note_degraded", run, (RunStatus.STAGING,)) as (connection, record):
-            _set(connection, run, degraded=list(dict.fromkeys((*record.degraded, *sentences))))
+            set_run(connection, run, degraded=list(dict.fromkeys((*record.degraded, *sentences))))
 
     def note_batch(self, lease: Lease, batch: BatchRecord, *, partition_complete: bool) -> None:
         """Notes that a batch is staged and its rejects are sealed. Raises IntegrityError if it was noted before."""
@@ -201,7 +197,7 @@ class Scribe:
             connection.execute(update(run_partitions).where(*own).values(complete=False, next_row=0, error=dict(error)))
             connection.execute(delete(batches).where(batches.c.run == run, batches.c.partition_ordinal == ordinal))
             drops = [list(each) for each in record.drop_rows if each not in keeps]
-            _set(connection, run, drop_rows=drops)
+            set_run(connection, run, drop_rows=drops)
 
     def prepare_run(
         self,
@@ -224,19 +220,19 @@ class Scribe:
                 connection.execute(
                     update(run_partitions)
                     .where(run_partitions.c.run == run, run_partitions.c.ordinal == ordinal)
-                    .values(**_account_columns(account), fingerprint=fingerprints.get(ordinal, Fingerprint()))
+                    .values(**account_columns(account), fingerprint=fingerprints.get(ordinal, Fingerprint()))
                 )
             for batch in duplicates:
                 connection.execute(insert(batches).values(**dataclasses.asdict(batch), of_duplicates=True))
             self._post(connection, run, postings)
             self._note_schema(connection, record.target, columns, run)
-            _set(
+            set_run(
                 connection,
                 run,
                 status=RunStatus.PREPARED.value,
                 columns=[list(column) for column in columns],
                 fingerprint=sum(fingerprints.values(), Fingerprint()),
-                **_account_columns(sum(accounts.values(), Account())),
+                **account_columns(sum(accounts.values(), Account())),
             )
             return one_run(connection, run)
 
@@ -273,13 +269,14 @@ class Scribe:
 
     def reopen_run(self, lease: Lease, run: int) -> RunRecord:
         """Takes back what `prepare_run` wrote: the run was found not to be published, and can go on."""
-        with self._step(lease, "reopen_run", run, (RunStatus.PREPARED,)) as (connection, _):
+        with self._step(lease, "reopen_run", run, (RunStatus.PREPARED,)) as (connection, record):
             connection.execute(delete(postings).where(postings.c.run == run))
             connection.execute(delete(batches).where(batches.c.run == run, batches.c.of_duplicates.is_(True)))
             connection.execute(delete(schema_versions).where(schema_versions.c.run == run))
-            blank = {**_account_columns(Account()), "fingerprint": None}
+            blank = {**account_columns(Account()), "fingerprint": None}
             connection.execute(update(run_partitions).where(run_partitions.c.run == run).values(**blank))
-            _set(connection, run, status=RunStatus.INTERRUPTED.value, columns=None, **blank)
+            set_run(connection, run, columns=None, **blank)
+            put_down(connection, record, record.error)
             return one_run(connection, run)
 
     def record_published(self, lease: Lease, run: int, *, seconds: float) -> RunRecord:
@@ -288,7 +285,7 @@ class Scribe:
         with self._step(lease, "record_published", run, allowed) as (connection, record):
             if record.status is RunStatus.PREPARED:
                 order = connection.execute(select(func.coalesce(func.max(runs.c.publish_order), 0) + 1)).scalar_one()
-                _set(
+                set_run(
                     connection,
                     run,
                     status=RunStatus.PUBLISHED.value,
@@ -297,19 +294,22 @@ class Scribe:
                     seconds=seconds,
                 )
                 if record.reverses is not None:
-                    _set(connection, record.reverses, status=RunStatus.ROLLED_BACK.value)
+                    set_run(connection, record.reverses, status=RunStatus.ROLLED_BACK.value)
             return one_run(connection, run)
 
     def interrupt_run(self, lease: Lease, run: int, error: Mapping[str, Any]) -> None:
-        """Notes that a run stopped while staging; what it staged is kept."""
-        with self._step(lease, "interrupt_run", run, OPEN) as (connection, _):
-            _set(connection, run, status=RunStatus.INTERRUPTED.value, error=dict(error))
+        """Notes that a run stopped while staging; what it staged is kept. What is wholly in the spool waits there."""
+        with self._step(lease, "interrupt_run", run, OPEN) as (connection, record):
+            put_down(connection, record, dict(error))
 
     def fail_run(self, lease: Lease, run: int, error: Mapping[str, Any]) -> None:
         """Closes a run that published nothing. Of a prepared one (a rollback called off) the postings go, too."""
-        with self._step(lease, "fail_run", run, (*OPEN, RunStatus.HELD, RunStatus.PREPARED)) as (connection, _):
+        allowed = (*OPEN, RunStatus.HELD, RunStatus.PREPARED, RunStatus.SPOOLED)
+        with self._step(lease, "fail_run", run, allowed) as (connection, record):
             connection.execute(delete(postings).where(postings.c.run == run))
-            _set(connection, run, status=RunStatus.FAILED.value, error=dict(error), finished_at=self._clock())
+            blank = account_columns(Account()) if record.in_spool else {}  # of it the account so far was noted
+            closed = {"status": RunStatus.FAILED.value, "error": dict(error), "finished_at": self._clock()}
+            set_run(connection, run, **closed, **blank)
 
     def note_quality(
         self,
@@ -330,7 +330,7 @@ class Scribe:
             if profile is not None:
                 connection.execute(insert(profiles).values(**dataclasses.asdict(profile)))
             if error is not None:
-                _set(connection, run, status=RunStatus.HELD.value, error=dict(error), finished_at=self._clock())
+                set_run(connection, run, status=RunStatus.HELD.value, error=dict(error), finished_at=self._clock())
 
     def note_override(self, lease: Lease, run: int, *, who: str, reason: str, critical: bool) -> None:
         """Notes the decision to publish a held run, before it is acted on."""
@@ -361,25 +361,3 @@ class Scribe:
                     hint="rowkeeper show tells what became of it",
                 )
             yield connection, record
-
-
-def _set(connection: Connection, run: int, **values: Any) -> None:
-    connection.execute(update(runs).where(runs.c.run == run).values(**values))
-
-
-def _account_columns(account: Account) -> dict[str, int]:
-    return {f"rows_{name}": count for name, count in account.as_dict().items()}
-
-
-def _partition_row(run: int, ordinal: int, partition: Partition, reload: bool) -> dict[str, Any]:
-    return {
-        "run": run,
-        "ordinal": ordinal,
-        "key": partition.key,
-        "identity": partition.identity,
-        "size_bytes": partition.size_bytes,
-        "detail": dict(partition.detail),
-        "reload": reload,
-        "complete": False,
-        "next_row": 0,
-    }

@@ -13,6 +13,7 @@ from rowkeeper.ledger import RunRecord, RunStatus
 from rowkeeper.operations.finding import Finding
 from rowkeeper.runs.gating import open_profile, open_sample
 from rowkeeper.runs.rejects import open_rejects
+from rowkeeper.runs.spoolfiles import spool_bytes
 from rowkeeper.runs.workspace import Workspace
 
 RUNS_LOOKED_AT = 100
@@ -119,6 +120,21 @@ def _listed(runs: Sequence[RunRecord]) -> str:
     return ", ".join(f"run {run.run} of {run.pipeline} ({run.status.value})" for run in runs)
 
 
+def _spool(workspace: Workspace) -> Finding:
+    """What waits for its destination, how much disk it takes, and why it could not be drained when that was tried."""
+    runs = workspace.ledger.spooled()
+    if not runs:
+        return Finding("spool", True, "nothing waits in it")
+    names = ", ".join(f"run {run.run} of {run.pipeline}" for run in runs[:NAMES_TOLD])
+    more = f" and {len(runs) - NAMES_TOLD} more" if len(runs) > NAMES_TOLD else ""
+    found = f"{spool_bytes(workspace) / 1e6:,.1f} MB: {names}{more}"
+    refused = next((run for run in runs if run.error), None)
+    if refused is not None:
+        why = f"run {refused.run} was not drained: {(refused.error or {}).get('what')}"
+        return Finding("spool", False, f"{found}; {why}", "mend that, then rowkeeper spool drain")
+    return Finding("spool", True, found, "the next run drains it, or rowkeeper spool drain")
+
+
 def _sealed(workspace: Workspace) -> Finding:
     """Opens what the last runs sealed (rejected rows, samples, profiles): it is there, unchanged, and the key fits."""
     files = rows = 0
@@ -163,6 +179,7 @@ CHECKS: dict[str, Callable[[Workspace], Finding]] = {
     "ledger's times": _times,
     "leases": _leases,
     "runs": _unfinished,
+    "spool": _spool,
     "sealed files": _sealed,
     "breakers": _breakers,
 }

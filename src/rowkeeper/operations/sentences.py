@@ -21,11 +21,13 @@ WELL = {
     RunStatus.INTERRUPTED: "it was interrupted",
     RunStatus.HELD: "its quality gates hold it",
     RunStatus.FAILED: "it failed",
+    RunStatus.SPOOLED: "its rows wait in the spool",
     RunStatus.ROLLED_BACK: "it was published, and taken back later",
 }
 ENDED = {
     RunStatus.UNCHANGED: "There was nothing new to load; the table was left alone.",
     RunStatus.ROLLED_BACK: "The run was published, and taken back by a later one.",
+    RunStatus.SPOOLED: "The destination could not take it: its rows wait in sealed files, to be published later.",
     RunStatus.FAILED: "Nothing was published: readers see the table as it was before. What was staged is dropped.",
     RunStatus.PREPARED: "The process ended while publishing; the next command asks the table what took effect.",
 }
@@ -171,7 +173,9 @@ def _after_error(facts: Facts) -> Iterator[str]:
         yield str(error.get("hint") or "")
         if run.status is not RunStatus.HELD or not error.get("hint"):  # which says all of it
             yield _advice(str(error.get("code") or "")).replace(" RUN", f" {run.run}")
-    if run.status is RunStatus.PREPARED:
+    if run.status is RunStatus.SPOOLED:
+        yield f"rowkeeper spool drain publishes it, as does the next run; rowkeeper abandon {run.run} gives it up"
+    elif run.status is RunStatus.PREPARED:
         yield "rowkeeper recover finishes it, or undoes it"
     elif run.status in (RunStatus.INTERRUPTED, RunStatus.STAGING) and run.kind is RunKind.LOAD:
         yield f"rowkeeper resume {run.run} goes on where it stopped; rowkeeper abandon {run.run} gives it up"

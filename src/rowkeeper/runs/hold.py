@@ -16,6 +16,7 @@ from rowkeeper.ledger import Lease, Ledger
 from rowkeeper.logs import failure, logger
 from rowkeeper.protocols import Destination, DestinationSession
 from rowkeeper.resilience.deadline import cleaning_up, remaining
+from rowkeeper.runs.away import connected
 from rowkeeper.runs.report import Observer, Progress, unobserved
 from rowkeeper.runs.workspace import Workspace
 
@@ -65,14 +66,19 @@ def hold(
     destination: Destination,
     schema: pa.Schema | None = None,
     observe: Observer = unobserved,
+    *,
+    may_be_away: bool = False,
 ) -> Iterator[Hold]:
     """Takes the lease on a destination, connects to it, and gives both back when the block is left.
+
+    Args:
+        may_be_away: where it cannot be reached, the session is an `Away` that says why to whoever asks it anything.
 
     Raises LeaseError if another run holds it.
     """
     started = time.monotonic()
     with leased(workspace.ledger, destination.target, workspace.settings.lease_seconds) as lease:
-        session = destination.connect(workspace.site, schema)
+        session = connected(destination, workspace.site, schema, may_be_away=may_be_away)
         try:
             yield Hold(workspace, destination.target, lease, session, observe, started)
         finally:

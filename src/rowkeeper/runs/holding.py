@@ -13,8 +13,10 @@ from rowkeeper.runs.hold import Hold, hold
 from rowkeeper.runs.publishing import finish_load
 from rowkeeper.runs.reconciling import Finding, check_commit, destination_of, discard_run, reconcile, take_over
 from rowkeeper.runs.report import Observer, RunReport, unobserved
+from rowkeeper.runs.spoolfiles import sweep
 from rowkeeper.runs.workspace import Workspace
 
+DAMAGED = "its staging area was damaged"
 STAGED = (RunStatus.HELD, RunStatus.INTERRUPTED, RunStatus.STAGING)
 
 
@@ -95,10 +97,15 @@ def publish_held(
                 held.lease, number, who=machine.user_name(), reason=reason.strip(), critical=critical
             )
         resumed = take_over(held, run)
+        if resumed is None and run.in_spool:
+            held.ledger.interrupt_run(held.lease, number, {"type": "damaged", "what": DAMAGED, "hint": ""})
+            raise StagingDamaged(f"run {number}: {DAMAGED}", hint="it waits in the spool: rowkeeper spool drain")
         if resumed is None:
-            finding = discard_run(held, run, "its staging area was damaged")
+            finding = discard_run(held, run, DAMAGED)
             raise StagingDamaged(finding.note, hint="nothing was published; run the pipeline again")
-        return _report(held, finish_load(held, resumed, held.session.prepare()), "published against its gates")
+        published = finish_load(held, resumed, held.session.prepare())
+        sweep(workspace)
+        return _report(held, published, "published against its gates")
 
 
 def _check_held(held: Hold, run: RunRecord, *, critical: bool) -> None:

@@ -4,45 +4,48 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rowkeeper.batch import Partition
 from rowkeeper.errors import (
     DatabaseError,
     DeadlineExceeded,
     FrameworkError,
     RetryError,
     RunInterrupted,
-    SourceError,
+    SpoolBlocked,
     UnknownError,
     is_fault,
 )
-from rowkeeper.ledger import LoadedPartition, RunKind, RunPartition, RunRecord, RunStatus
+from rowkeeper.ledger import LoadedPartition, RunKind, RunRecord, RunStatus
 from rowkeeper.logs import about, failure, logger
 from rowkeeper.logs.failure import document
 from rowkeeper.pipeline import Pipeline
 from rowkeeper.protocols import Plan, Source
 from rowkeeper.quality import Gate, rehearse
 from rowkeeper.resilience.deadline import cleaning_up, deadline, process_is_ending
-from rowkeeper.resilience.degrading import collecting
+from rowkeeper.resilience.degrading import collecting, degraded
 from rowkeeper.resilience.failpoints import failpoint
+from rowkeeper.runs.away import Away, is_of_its_own
+from rowkeeper.runs.declared import pipeline_of
 from rowkeeper.runs.definition import definition_of
+from rowkeeper.runs.draining import drain, queue
 from rowkeeper.runs.gating import judge_run
 from rowkeeper.runs.hold import Hold, hold
 from rowkeeper.runs.mended import MendedSource
 from rowkeeper.runs.publishing import finish_load
 from rowkeeper.runs.reconciling import check_commit, discard_run, reconcile, take_over
 from rowkeeper.runs.rejects import REPLAYED
-from rowkeeper.runs.replayed import QuarantineSource, replays_of
+from rowkeeper.runs.replaced import Addresses, former_rows
+from rowkeeper.runs.replayed import QuarantineSource
 from rowkeeper.runs.report import Observer, Progress, RunReport, unobserved
+from rowkeeper.runs.room import check_room
 from rowkeeper.runs.sharing import wait_for_memory
+from rowkeeper.runs.spoolfiles import sweep
+from rowkeeper.runs.spooling import Work, begin, go_on, read_into_spool, settle_in_ledger
 from rowkeeper.runs.staging import Material, Stager
+from rowkeeper.runs.work import failed_before, going_on, is_same_work, marked
 from rowkeeper.runs.workspace import Workspace
-
-Addresses = Sequence[tuple[int, int]]
-"""(run, partition ordinal) of rows."""
 
 log = logger("run")
 
@@ -99,11 +102,20 @@ class _Load:
         names = {"pipeline": self.pipeline.name, "target": self.pipeline.destination.target}
         with about(**names), deadline(self.pipeline.deadline_seconds), collecting() as self.degraded:
             schema = self.material.contract.schema
-            with hold(self.workspace, self.pipeline.destination, schema, self.observe) as held:
-                return self._run(held)
+            destination, spools = self.pipeline.destination, self._spools
+            with hold(self.workspace, destination, schema, self.observe, may_be_away=spools) as held:
+                if isinstance(held.session, Away):
+                    return self._spool(held, held.session.why)
+                try:
+                    return self._run(held)
+                except FrameworkError as error:
+                    if not spools or not (is_of_its_own(error) or isinstance(error, SpoolBlocked)):
+                        raise
+                    return self._spool(held, error)
 
     def _run(self, held: Hold) -> RunReport:
         self.notes += [finding.note for finding in reconcile(held)]
+        self._drain(held)
         columns = held.session.prepare()
         rehearse(self._gates, held.session.rehearse(columns), columns)
         check_commit(held.ledger, held.session, held.target)
@@ -116,10 +128,28 @@ class _Load:
         waiting = self._waiting(held, plan)
         if not plan.to_read:
             return self._unchanged(held, plan, loaded)
-        run = waiting or self._start(held, plan, loaded)
+        run = waiting or self._start(held, plan)
         with about(run=run.run):
             log.info("run goes on" if waiting else "run started", kind=run.kind.value, partitions=len(plan.to_read))
-            return self._settled(held, run, columns, self._replaced(plan, loaded))
+            return self._settled(held, run, columns, self._replaced(plan))
+
+    def _drain(self, held: Hold) -> None:
+        """What waits in the spool for this destination comes first. Raises SpoolBlocked if it cannot be drained."""
+        sweep(self.workspace)
+        try:
+            for report in drain(held, self._declared):
+                self.notes.append(f"run {report.run}, which waited in the spool, is drained")
+        except FrameworkError as error:
+            first = next(iter(queue(held)), None)
+            if error.retryable or first is None or is_of_its_own(error) or isinstance(error, RetryError):
+                raise
+            raise SpoolBlocked(
+                f"run {first.run} of {first.pipeline} comes first, and cannot be drained: {error.what}",
+                hint=f"{error.hint}; or give it up: rowkeeper abandon {first.run}",
+            ) from error
+
+    def _declared(self, run: RunRecord) -> Pipeline:
+        return self.pipeline if run.pipeline == self.pipeline.name else pipeline_of(run)
 
     def _see_to_failed(self, plan: Plan) -> None:
         """Raises the first error of the plan, unless the run can go on without the partitions in question."""
@@ -171,7 +201,7 @@ class _Load:
         stager.stage_all()
         partitions = held.ledger.partitions(run.run)
         if all(each.error is not None for each in partitions):
-            raise next(iter(stager.failures.values()), None) or _failed_before(partitions[0])
+            raise next(iter(stager.failures.values()), None) or failed_before(partitions[0])
         run = held.ledger.run(run.run)  # what it replaces depends on what failed
         self._note_degraded(held, run)
         judge_run(held, run, self._gates, self.pipeline.classified)
@@ -181,6 +211,59 @@ class _Load:
     def _note_degraded(self, held: Hold, run: RunRecord) -> None:
         if self.degraded:
             held.ledger.note_degraded(held.lease, run.run, self.degraded)
+
+    # ------------------------------------------------------------------ where the destination cannot take it
+
+    @property
+    def _spools(self) -> bool:
+        """Whether a run that the destination cannot take goes to the spool. A replay's rows lie sealed as they are."""
+        return self.pipeline.destination.fallback == "spool" and self.kind is RunKind.LOAD
+
+    def _spool(self, held: Hold, why: FrameworkError) -> RunReport:
+        """The first half of a run alone: what there is to read is read, checked and sealed into the spool.
+
+        Raises `why` if nobody can know whether this run is published, or what it is to read.
+        """
+        settle_in_ledger(held, why)
+        check_room(self.workspace.site.home, 0, self.workspace.settings.disk_free_min)
+        held.tell(self.pipeline.name, "plan")
+        loaded = self._loaded()
+        plan = self.material.source.plan(
+            {key: each.partition for key, each in loaded.items()}, whole=self._replaces_all
+        )
+        self._see_to_failed(plan)
+        if not plan.to_read:
+            degraded("the destination was not asked what it holds", why)
+            return self._unchanged(held, plan, loaded)
+        degraded("the run was spooled: its rows wait in sealed files, and are published when the spool is drained", why)
+        work = Work(self.pipeline, self.definition, self._source_document(), plan)
+        run = go_on(held, work, self.notes) or begin(held, work, self.notes, self.degraded, why)
+        with about(run=run.run):
+            log.warning("run spooled instead", partitions=len(plan.to_read), **failure(why))
+            return self._spooled(held, run)
+
+    def _spooled(self, held: Hold, run: RunRecord) -> RunReport:
+        """Reads a run into the spool, and sees to its end, whichever that is."""
+        try:
+            read_into_spool(held, run, self.material)
+            self._note_degraded(held, run)
+            failpoint("spool.before_note")
+            record = held.ledger.note_spooled(held.lease, run.run)
+        except KeyboardInterrupt as interrupt:
+            raise self._interrupted(held, run) from interrupt
+        except FrameworkError as error:
+            if isinstance(error, DeadlineExceeded) and process_is_ending():
+                raise self._interrupted(held, run) from error
+            log.error("run failed", **failure(error))
+            self._close_in_ledger(held, run, error)
+            sweep(self.workspace)
+            raise
+        failpoint("spool.after_note")
+        account = record.account
+        counts = {"read": account.read, "staged": account.committed, "quarantined": account.quarantined}
+        log.info("run spooled", run=record.run, filtered=account.filtered, **counts)
+        self.notes.append("rowkeeper spool list shows what waits; the next run drains it, or rowkeeper spool drain")
+        return self._report(record)
 
     # ------------------------------------------------------------------ what there is to do
 
@@ -194,12 +277,14 @@ class _Load:
         return self.pipeline.destination.write_mode == "replace" and self.kind is RunKind.LOAD
 
     def _loaded(self) -> dict[str, LoadedPartition]:
-        """What was loaded before by runs of this kind: files for a load, quarantine files for a replay."""
-        loaded = self.workspace.ledger.loaded(self.pipeline.name, self.pipeline.destination.target)
+        """What was loaded before by runs of this kind, or waits in the spool to be: files for a load, quarantine files
+        for a replay.
+        """
+        loaded = self.workspace.ledger.spoken_for(self.pipeline.name, self.pipeline.destination.target)
         wanted = self.kind is RunKind.REPLAY
         return {key: each for key, each in loaded.items() if key.startswith(REPLAYED) == wanted}
 
-    def _start(self, held: Hold, plan: Plan, loaded: Mapping[str, LoadedPartition]) -> RunRecord:
+    def _start(self, held: Hold, plan: Plan) -> RunRecord:
         run = held.ledger.start_run(
             held.lease,
             pipeline=self.pipeline.name,
@@ -208,31 +293,24 @@ class _Load:
             definition=self.definition,
             source=self._source_document(),
             destination=self.pipeline.destination.describe(),
-            partitions=_marked(plan),
+            partitions=marked(plan),
             replaces_all=self._replaces_all,
-            drop_rows=[each for rows in self._replaced(plan, loaded).values() for each in rows],
+            drop_rows=[each for rows in self._replaced(plan).values() for each in rows],
             gates=[gate.name for gate in self._gates],
             failed={key: document(error) for key, error in plan.failed.items()},
         )
         held.session.stage_open(run.run, held.lease.token)
         return run
 
-    def _replaced(self, plan: Plan, loaded: Mapping[str, LoadedPartition]) -> dict[str, Addresses]:
-        """Where the former rows of changed partitions lie, by key, those replayed from their quarantine included.
+    def _replaced(self, plan: Plan) -> dict[str, Addresses]:
+        """Where the former rows of changed partitions lie, by key.
 
         A merge finds former rows by key, and a replace drops them all.
         """
-        if self.pipeline.destination.write_mode != "append":
+        destination, keys = self.pipeline.destination, [each.key for each in plan.reload]
+        if destination.write_mode != "append":
             return {}
-        everything = self.workspace.ledger.loaded(self.pipeline.name, self.pipeline.destination.target)
-        found: dict[str, Addresses] = {}
-        for partition in plan.reload:
-            former = loaded[partition.key]
-            found[partition.key] = [
-                (former.run, former.ordinal),
-                *replays_of(everything, former.run, former.ordinal),
-            ]
-        return found
+        return former_rows(self.workspace.ledger, self.pipeline.name, destination.target, keys)
 
     def _waiting(self, held: Hold, plan: Plan) -> RunRecord | None:
         """The run of this pipeline that died and can go on, its staging taken over.
@@ -243,13 +321,17 @@ class _Load:
         for run in held.ledger.unfinished(held.target):
             if run.pipeline != self.pipeline.name:
                 continue
+            if run.in_spool:
+                self.notes.append(
+                    discard_run(held, run, "it died on its way to the spool, which is not needed now").note
+                )
+                continue
             partitions = held.ledger.partitions(run.run)
-            before = [(each.partition, each.reload) for each in partitions if each.partition.identity]
-            same = run.definition == self.definition and _same_work(before, _marked(plan))
+            same = run.definition == self.definition and is_same_work(partitions, plan)
             if same and resumed is None:
                 resumed = take_over(held, run, [gate.name for gate in self._gates])
                 if resumed is not None:
-                    self.notes.append(_going_on(run, sum(each.next_row for each in partitions)))
+                    self.notes.append(going_on(run, sum(each.next_row for each in partitions)))
                     continue
             why = "its staging area was damaged" if same else "the pipeline or its input changed since"
             if run.status is RunStatus.HELD:
@@ -265,11 +347,14 @@ class _Load:
 
     def _unchanged(self, held: Hold, plan: Plan, loaded: Mapping[str, LoadedPartition]) -> RunReport:
         runs = sorted({loaded[each.key].run for each in plan.unchanged + plan.ignored if each.key in loaded})
+        open_runs = held.ledger.spooled(held.target) + held.ledger.unfinished(held.target)
+        waiting = sorted({each.run for each in open_runs} & set(runs))
         note = (
             f"nothing new: {_count(len(plan.unchanged), 'partition')} loaded before"
             + (" by run " + ", ".join(map(str, runs[-3:])) if runs else "")
             + " and unchanged since"
             + (f"; {_count(len(plan.ignored), 'changed partition')} ignored, as set" if plan.ignored else "")
+            + (f"; of these, run {', '.join(map(str, waiting))} waits to be published" if waiting else "")
         )
         record = held.ledger.record_unchanged(
             held.lease,
@@ -323,6 +408,8 @@ class _Load:
                 if record.status is RunStatus.PUBLISHED:
                     self.notes += [f"{error.what}; yet the run was published", *notes]
                     return self._report(record)
+            if self._spools and is_of_its_own(error):
+                return None  # it starts over, in the spool
             if status is not RunStatus.HELD and not error.retryable:
                 held.session.stage_drop(run.run)
         except (DatabaseError, RetryError):
@@ -340,41 +427,7 @@ class _Load:
             return  # the first error is the one to tell; the run is settled by the next command
 
     def _report(self, record: RunRecord) -> RunReport:
-        ledger = self.workspace.ledger
-        reasons: Counter[str] = Counter()
-        for batch in ledger.quarantine(record.run):
-            reasons.update(batch.reasons)
-        return RunReport.of(
-            record,
-            tuple(ledger.partitions(record.run)),
-            seconds=time.monotonic() - self.started,
-            reasons=dict(reasons.most_common()),
-            notes=tuple(self.notes),
-            gates=tuple(ledger.gate_results(record.run)),
-            override=ledger.override(record.run),
-        )
-
-
-def _failed_before(partition: RunPartition) -> SourceError:
-    """The error of a partition that failed before this process took the run over."""
-    error = partition.error or {}
-    return SourceError(str(error.get("what")), hint=str(error.get("hint")))
-
-
-def _marked(plan: Plan) -> list[tuple[Partition, bool]]:
-    return [(each, False) for each in plan.load] + [(each, True) for each in plan.reload]
-
-
-def _same_work(before: Sequence[tuple[Partition, bool]], now: Sequence[tuple[Partition, bool]]) -> bool:
-    return [(part.key, part.identity, reload) for part, reload in before] == [
-        (part.key, part.identity, reload) for part, reload in now
-    ]
-
-
-def _going_on(run: RunRecord, rows: int) -> str:
-    if run.status is RunStatus.HELD:
-        return f"run {run.run}, which was held, is judged again; its {rows:,} rows are not read again"
-    return f"run {run.run} goes on: {rows:,} rows had been read before it stopped"
+        return RunReport.from_ledger(self.workspace.ledger, record, time.monotonic() - self.started, self.notes)
 
 
 def _count(number: int, noun: str) -> str:

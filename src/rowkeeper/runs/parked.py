@@ -6,10 +6,10 @@ import dataclasses
 
 from rowkeeper.errors import LeaseError, RunUnfit
 from rowkeeper.ledger import RunKind, RunRecord, RunStatus
+from rowkeeper.runs.declared import pipeline_of
 from rowkeeper.runs.hold import hold
 from rowkeeper.runs.loading import run_pipeline
 from rowkeeper.runs.reconciling import Finding, destination_of, discard_run, reconcile
-from rowkeeper.runs.replaying import pipeline_of
 from rowkeeper.runs.report import Observer, RunReport, unobserved
 from rowkeeper.runs.workspace import Workspace
 
@@ -33,12 +33,15 @@ def parked(workspace: Workspace) -> list[Parked]:
         except LeaseError:
             continue  # it is under way
         found += [Parked(run, _why(run)) for run in ledger.unfinished(target)]
+    found += [Parked(run, _why(run)) for run in ledger.spooled() if run.status is RunStatus.SPOOLED]
     return sorted(found, key=lambda each: each.run.run)
 
 
 def _why(run: RunRecord) -> str:
     if run.status is RunStatus.HELD:
         return "its quality gates hold it"
+    if run.status is RunStatus.SPOOLED and not run.error:
+        return "it waits in the spool"
     if run.error:
         return str(run.error.get("what", "it failed"))
     return "its process died"
@@ -59,7 +62,7 @@ def resume(number: int, workspace: Workspace, observe: Observer = unobserved) ->
 
 
 def abandon(number: int, workspace: Workspace, reason: str, observe: Observer = unobserved) -> Finding:
-    """Drops what a parked run has staged; its input is as if never read. The reason is kept with the run.
+    """Drops what a parked run has staged or spooled; its input is as if never read. The reason is kept with the run.
 
     Raises:
         RunUnfit: the run is ended.
@@ -72,7 +75,9 @@ def abandon(number: int, workspace: Workspace, reason: str, observe: Observer = 
 
 def _unfinished(workspace: Workspace, number: int) -> RunRecord:
     run = workspace.ledger.run(number)
-    if all(each.run != number for each in workspace.ledger.unfinished(run.target)):
+    if run.status is not RunStatus.SPOOLED and all(
+        each.run != number for each in workspace.ledger.unfinished(run.target)
+    ):
         raise RunUnfit(
             f"run {number} is {run.status.value}: it waits for nobody",
             hint="rowkeeper runs --parked lists those that do",

@@ -15,6 +15,7 @@ from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.runs.hold import Hold, hold
 from rowkeeper.runs.publishing import finish_load
 from rowkeeper.runs.report import Observer, unobserved
+from rowkeeper.runs.spoolfiles import sweep
 from rowkeeper.runs.staging import staged_rows
 from rowkeeper.runs.tidying import tidy
 from rowkeeper.runs.workspace import Workspace
@@ -27,7 +28,9 @@ UNDONE = {"type": "undone", "what": "it had not been published when the process 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding:
-    """What was done about one dead run: `recorded`, `finished`, `undone`, `kept` (to be resumed) or `held`."""
+    """What was done about one dead run: `recorded`, `finished`, `undone`, `kept` (to be resumed), `held`, or `spooled`
+    (it waits in the spool).
+    """
 
     run: int
     pipeline: str
@@ -41,6 +44,8 @@ def reconcile(held: Hold) -> list[Finding]:
     1. Prepared: only the destination knows whether it was published. If so, the ledger learns of it now; if not, a
        rollback is called off and a load is open for resumption.
     2. Staging: it died there; what it staged is kept for the pipeline's next run. A rollback is called off.
+
+    A run that is wholly in the spool waits there again.
     """
     findings = []
     for run in held.ledger.unfinished(held.target):
@@ -50,7 +55,7 @@ def reconcile(held: Hold) -> list[Finding]:
             findings.append(_called_off(held, run))
         elif run.status is RunStatus.STAGING:
             held.ledger.interrupt_run(held.lease, run.run, DIED)
-            findings.append(Finding(run.run, run.pipeline, "kept", f"run {run.run} died while staging"))
+            findings.append(_put_down(held, run, f"run {run.run} died while staging"))
     return [_logged(each) for each in findings]
 
 
@@ -72,7 +77,13 @@ def _settle(held: Hold, run: RunRecord) -> Finding:
     if run.kind is RunKind.ROLLBACK:
         return _called_off(held, run)
     held.ledger.reopen_run(held.lease, run.run)
-    return Finding(run.run, run.pipeline, "kept", f"run {run.run} died before it was published")
+    return _put_down(held, run, f"run {run.run} died before it was published")
+
+
+def _put_down(held: Hold, run: RunRecord, note: str) -> Finding:
+    if held.ledger.run(run.run).status is RunStatus.SPOOLED:
+        return Finding(run.run, run.pipeline, "spooled", f"{note}; it waits in the spool")
+    return Finding(run.run, run.pipeline, "kept", note)
 
 
 def _called_off(held: Hold, run: RunRecord) -> Finding:
@@ -137,11 +148,13 @@ def recover(
     """`rowkeeper recover`: settles every destination, and finishes what was wholly staged.
 
     Args:
-        discard: undo what would otherwise be kept for the pipeline's next run to resume.
+        discard: undo what would otherwise be kept for the pipeline's next run to resume, but for what is in the spool:
+            its source may be gone.
         automatic: nobody asked for it: leave alone what a live run holds, and what a person stopped.
 
     Raises FrameworkError, the first of them if several destinations refuse: none keeps the others from being settled.
     """
+    sweep(workspace)
     findings: list[Finding] = []
     refusals: list[FrameworkError] = []
     for target in workspace.ledger.targets(unfinished=True):
@@ -171,7 +184,7 @@ def was_stopped(run: RunRecord) -> bool:
 
 
 def _finish_or_keep(held: Hold, run: RunRecord, discard: bool) -> Finding:
-    if discard:
+    if discard and not run.in_spool:
         return discard_run(held, run, "discarded by recover --discard")
     waiting = _waiting_for(held, run)
     if waiting is not None:
@@ -217,9 +230,10 @@ def take_over(held: Hold, run: RunRecord, gates: Sequence[str] | None = None) ->
 
 
 def discard_run(held: Hold, run: RunRecord, why: str) -> Finding:
-    """Drops what a dead run staged and closes it; its input is as if never read."""
+    """Drops what a dead run staged, or has in the spool, and closes it; its input is as if never read."""
     held.session.stage_drop(run.run)
     failpoint("reconcile.after_drop")
     held.ledger.fail_run(held.lease, run.run, {"type": "discarded", "what": why, "hint": "run the pipeline again"})
     tidy(held, run.run)
+    sweep(held.workspace)
     return _logged(Finding(run.run, run.pipeline, "undone", f"run {run.run}: {why}"))

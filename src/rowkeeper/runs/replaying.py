@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rowkeeper.errors import ConfigurationError, PipelineError, RunUnfit, SourceError
+from rowkeeper.errors import PipelineError, RunUnfit, SourceError
 from rowkeeper.ledger import BatchRecord, RunRecord, RunStatus
-from rowkeeper.pipeline import Pipeline, select
+from rowkeeper.runs.declared import pipeline_of
 from rowkeeper.runs.exporting import Exported, export
 from rowkeeper.runs.loading import replay_run
 from rowkeeper.runs.mended import MendedSource
@@ -84,14 +84,3 @@ def _rejected(number: int, workspace: Workspace) -> tuple[RunRecord, tuple[Batch
             hint="what is bad in them now is in the quarantine of the later run: rowkeeper quarantine list",
         )
     return run, current
-
-
-def pipeline_of(run: RunRecord, file: Path | None = None) -> Pipeline:
-    """The pipeline of a run, as its file declares it now. Raises ConfigurationError if the file is not there."""
-    file = file or Path(str(run.source.get("pipeline_file", "")))
-    if not file.is_file():
-        raise ConfigurationError(
-            f"the pipeline file of {run.pipeline} is not at {file}",
-            hint="run the pipeline from where its file is now (a replay takes --file PIPELINE.py)",
-        )
-    return select(file, run.pipeline)[0]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from rowkeeper.batch import Account
-from rowkeeper.ledger import GateResult, Override, RunPartition, RunRecord
+from rowkeeper.ledger import GateResult, Ledger, Override, RunPartition, RunRecord
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class Progress:
     """How far a run is. Counts are of this run, those staged before a crash included.
 
     Attributes:
-        step: open, plan, load, gate, seal, publish or record.
+        step: open, drain, plan, load, gate, seal, publish or record.
         partition: key of the partition that is being staged, where one is.
         partitions_done, partitions: how many of how many.
         account: of what was staged so far; `committed` are rows on their way there.
@@ -42,7 +43,7 @@ class RunReport:
     """The outcome of one run, as `rowkeeper run --json` prints it.
 
     Attributes:
-        status: "published", "unchanged" or "failed".
+        status: "published", "unchanged", "spooled" or "failed".
         partitions: per partition: key, account, fingerprint.
         reasons: why rows were quarantined, "field: error type" to how often.
         gates: what the quality gates said.
@@ -95,6 +96,22 @@ class RunReport:
             notes=notes,
             gates=gates,
             override=override,
+        )
+
+    @classmethod
+    def from_ledger(cls, ledger: Ledger, record: RunRecord, seconds: float, notes: Sequence[str]) -> Self:
+        """With all that the ledger knows of the run."""
+        reasons: Counter[str] = Counter()
+        for batch in ledger.quarantine(record.run):
+            reasons.update(batch.reasons)
+        return cls.of(
+            record,
+            tuple(ledger.partitions(record.run)),
+            seconds=seconds,
+            reasons=dict(reasons.most_common()),
+            notes=tuple(notes),
+            gates=tuple(ledger.gate_results(record.run)),
+            override=ledger.override(record.run),
         )
 
     @property

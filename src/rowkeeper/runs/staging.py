@@ -258,6 +258,7 @@ class Stager:
             staged_at=datetime.now(UTC),
             by_pydantic=item.by_pydantic,
             rules={name: dataclasses.astuple(count) for name, count in item.rules.items()},
+            **self._put_aside(item.ordinal, item.first_row, item.rows),
         )
         self._held.ledger.note_batch(self._held.lease, record, partition_complete=False)
         log.debug(
@@ -293,13 +294,21 @@ class Stager:
         keeps = self._replaces.get(key, ())
         self._held.ledger.note_partition_failed(self._held.lease, run, item.ordinal, document(item.error), keeps=keeps)
         failpoint("run.after_partition_failed")
-        self._held.session.stage_withdraw(item.ordinal)
+        self._withdraw(item.ordinal)
         for name in files:
             self._held.workspace.quarantine.remove(name)
         self.failures[item.ordinal] = item.error
         self._accounts[item.ordinal] = Account()
         log.error("partition failed, the run goes on without it", **{**failure(item.error), "partition": key})
         self._tell(item.ordinal + 1)
+
+    def _put_aside(self, ordinal: int, first_row: int, rows: pa.Table) -> Mapping[str, str]:
+        """Where else than in the staging area the rows of a batch are, as the ledger is to note it."""
+        del ordinal, first_row, rows
+        return {}
+
+    def _withdraw(self, ordinal: int) -> None:
+        self._held.session.stage_withdraw(ordinal)
 
     def _tell(self, done: int) -> None:
         current = self._partitions.get(done)

@@ -29,6 +29,7 @@ class Workspace:
         site: what sources and destinations are told of it.
         quarantine: seals and opens the files of rejected rows.
         samples: seals and opens what quality gates and profiles show of staged rows.
+        spool: seals and opens accepted rows that wait for their destination.
         calls: breakers and retry budgets for whoever calls other machines, shared with other processes; in `site` too.
     """
 
@@ -39,6 +40,7 @@ class Workspace:
     site: Site
     quarantine: Seal
     samples: Seal
+    spool: Seal
     calls: Calls
 
     @classmethod
@@ -68,4 +70,5 @@ class Workspace:
             )
             seal = Seal(folder.key, "quarantine", folder.path / "quarantine")
             samples = Seal(folder.key, "samples", folder.path / "samples")
-            yield cls(settings, folder, ledger, sizes, site, seal, samples, calls)
+            spool = Seal(folder.key, "spool", folder.path / "spool")
+            yield cls(settings, folder, ledger, sizes, site, seal, samples, spool, calls)

@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from rowkeeper.errors import DiskFull, IntegrityError, SealBroken, StateError
-from rowkeeper.security.keyfile import derive, write_private
+from rowkeeper.security.keyfile import derive, sync_folder, write_private
 
 MAGIC = b"RKS1"
 NONCE_BYTES = 12
@@ -45,7 +45,9 @@ class Seal:
         sealed = MAGIC + nonce + self._cipher.encrypt(nonce, data, name.encode())
         try:
             for folder in (self._root, path.parent):  # parents=True would make the upper one open to others
-                folder.mkdir(mode=0o700, exist_ok=True)
+                if not folder.exists():
+                    folder.mkdir(mode=0o700, exist_ok=True)
+                    sync_folder(folder.parent)
             path.unlink(missing_ok=True)
             write_private(path, sealed)
         except OSError as error:
@@ -73,8 +75,11 @@ class Seal:
             if f"{folder}/{path.name}" not in known:
                 path.unlink(missing_ok=True)
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, *, sha256: str | None = None) -> bytes:
         """Opens a sealed file.
+
+        Args:
+            sha256: what `write` returned, where it must be that very file.
 
         Raises IntegrityError where it is missing, was changed, or is another file than its name says.
         """
@@ -85,7 +90,7 @@ class Seal:
             raise IntegrityError(f"{path} cannot be read: {error.strerror}", hint="restore it from a backup") from error
         nonce = sealed[len(MAGIC) : len(MAGIC) + NONCE_BYTES]
         try:
-            if not sealed.startswith(MAGIC):
+            if not sealed.startswith(MAGIC) or sha256 not in (None, hashlib.sha256(sealed).hexdigest()):
                 raise InvalidTag
             return self._cipher.decrypt(nonce, sealed[len(MAGIC) + NONCE_BYTES :], name.encode())
         except (InvalidTag, ValueError) as error:

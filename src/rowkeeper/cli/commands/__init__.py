@@ -10,6 +10,7 @@ from rowkeeper.cli.commands.profiling import profile
 from rowkeeper.cli.commands.rejected import quarantine
 from rowkeeper.cli.commands.reporting import bundle
 from rowkeeper.cli.commands.running import recover, run
+from rowkeeper.cli.commands.spooled import spool
 from rowkeeper.cli.commands.tables import query, rollback, verify
 from rowkeeper.cli.commands.working import schedule, status, worker
 from rowkeeper.cli.door import Door
@@ -38,6 +39,7 @@ for command in (
     runs,
     schedule,
     show,
+    spool,
     staging,
     status,
     verify,

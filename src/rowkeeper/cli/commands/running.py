@@ -82,7 +82,7 @@ def _run_one(pipeline: Pipeline, space: Workspace, as_json: bool) -> tuple[dict[
 
 def _worst(documents: list[dict[str, Any]]) -> str:
     statuses = {document["status"] for document in documents}
-    return next(status for status in ("failed", "held", "published", "unchanged") if status in statuses)
+    return next(status for status in ("failed", "held", "spooled", "published", "unchanged") if status in statuses)
 
 
 @click.command()

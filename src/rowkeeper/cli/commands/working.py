@@ -15,7 +15,7 @@ import click
 from rich.markup import escape
 
 from rowkeeper.cli.door import json_option, out, print_json, workspace
-from rowkeeper.ledger import ScheduleRecord, lease_name
+from rowkeeper.ledger import RunStatus, ScheduleRecord, lease_name
 from rowkeeper.operations.worker.duty import next_at
 from rowkeeper.operations.worker.worker import Worker
 from rowkeeper.pipeline import load_file
@@ -85,7 +85,7 @@ def status(as_json: bool) -> None:
         documents = [_document(space, each) for each in space.ledger.schedules.all()]
         unfinished = [
             run for target in space.ledger.targets(unfinished=True) for run in space.ledger.unfinished(target)
-        ]
+        ] + [run for run in space.ledger.spooled() if run.status is RunStatus.SPOOLED]
     if as_json:
         print_json({"schedules": documents, "unfinished": [run_document(run) for run in unfinished]})
         return

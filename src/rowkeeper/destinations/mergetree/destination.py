@@ -14,7 +14,7 @@ from rowkeeper.destinations.embedded.connection import EngineConnection
 from rowkeeper.destinations.mergetree.session import TableSession
 from rowkeeper.errors import DeclarationError
 from rowkeeper.nearest import did_you_mean, one_of
-from rowkeeper.protocols import DuplicatePolicy, Guarantee, Site, WriteMode
+from rowkeeper.protocols import DuplicatePolicy, Fallback, Guarantee, Site, WriteMode
 from rowkeeper.resilience.policy import Resilience, check_resilience
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
@@ -38,6 +38,7 @@ class ClickHouseDestination:
     duplicates: DuplicatePolicy | None
     codecs: Mapping[str, str]
     low_cardinality: tuple[str, ...]
+    fallback: Fallback | None = None
     resilience: Resilience | None = dataclasses.field(default=None, compare=False)
     guarantee = Guarantee.EXACTLY_ONCE
 
@@ -48,12 +49,13 @@ class ClickHouseDestination:
 
     def describe(self) -> Mapping[str, Any]:
         """What rebuilds this declaration, but for how its calls survive, which no run depends on."""
-        return {"kind": "clickhouse", **{name: getattr(self, name) for name in _described(type(self))}}
+        names = [name for name in _described(type(self)) if name != "fallback" or self.fallback is not None]
+        return {"kind": "clickhouse", **{name: getattr(self, name) for name in names}}
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any]) -> Self:
         """The inverse of `describe`."""
-        values = {name: description[name] for name in _described(cls)}
+        values = {name: description[name] for name in _described(cls) if name in description}
         lists = {name: tuple(values[name]) for name in ("order_by", "key", "low_cardinality")}
         return cls(**{**values, **lists})
 
@@ -101,6 +103,7 @@ def clickhouse(
     codecs: Mapping[str, str] | None = None,
     low_cardinality: Sequence[str] = (),
     resilience: Resilience | None = None,
+    fallback: Fallback | None = None,
 ) -> ClickHouseDestination:
     """A table in the embedded ClickHouse, made from the contract if it is not there.
 
@@ -120,6 +123,9 @@ def clickhouse(
         low_cardinality: text columns with few distinct values, to be stored as a dictionary.
         resilience: how statements survive an engine that goes away: `rk.Resilience(...)`. None tries three times within
             a second, opens the breaker for an engine that fails at every other of ten statements, and sets no time.
+        fallback: what is done with a run when the table cannot be reached, or cannot take it for reasons of its own:
+            None lets it fail; `spool` seals what it read into encrypted files under the state folder, and publishes it,
+            in order and once, as soon as that is possible.
 
     Raises:
         ConfigurationError: the arguments do not fit together.
@@ -136,8 +142,11 @@ def clickhouse(
         codecs=dict(codecs or {}),
         low_cardinality=_names("low_cardinality", low_cardinality),
         resilience=resilience,
+        fallback=fallback,
     )
     _check(made)
+    if fallback not in (None, "spool"):
+        raise DeclarationError(f"fallback={fallback!r} is no policy", hint=one_of(str(fallback), ("spool",)))
     return made
 
 

@@ -9,13 +9,10 @@ from collections.abc import Callable, Collection
 
 from rowkeeper import machine
 from rowkeeper.errors import DiskFull
-from rowkeeper.logs import logger
 from rowkeeper.operations.worker.files import Tell
 from rowkeeper.runs.room import check_room
 from rowkeeper.runs.sizing import COMMAND_AT_REST_BYTES, GROUP_TIGHT_SHARE, STALLED_PERCENT_MAX, kept_for_others
 from rowkeeper.runs.workspace import Workspace
-
-log = logger("worker")
 
 
 class Admission:
@@ -48,10 +45,8 @@ class Admission:
         """
         why = self._short(own)
         if why and not self.why:
-            log.warning("runs held back", note=why)
             self._tell("held back", why=why)
         if self.why and not why:
-            log.info("runs started again")
             self._tell("going on")
         self.why = why
         return not why

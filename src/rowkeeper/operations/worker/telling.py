@@ -10,8 +10,12 @@ from rowkeeper.operations.worker.files import Tell
 
 EVENTS = {
     "adopted": "process of a dead worker adopted",
+    "drained": "spooled run drained",
     "ended": "process of a run ended",
+    "going on": "runs started again",
+    "held back": "runs held back",
     "ignored": "pipeline ignored",
+    "not drained": "spool not drained",
     "read": "pipeline file read",
     "ready": "worker ready",
     "recovered": "run recovered",
@@ -21,9 +25,9 @@ EVENTS = {
     "stopping": "worker stopping",
     "unreadable": "pipeline file not read",
 }
-FAULTS = ("ignored", "refused", "unreadable")
+FAULTS = ("held back", "ignored", "not drained", "refused", "unreadable")
 WELL = ("published", "unchanged", "busy", "stopped")
-NAMES = {"pid": "child", "error": "what"}  # a line's `pid` is the worker's, its `error` a class
+NAMES = {"pid": "child", "error": "what", "why": "note"}  # a line's `pid` is the worker's, its `error` a class
 
 log = logger("worker")
 

@@ -1,4 +1,4 @@
-"""The work loop: serves schedules, lets the reconciler see to what died, and watches all that it started.
+"""The work loop: serves schedules, has what died seen to and the spool drained, and watches all that it started.
 
 It does none of the work itself. What runs pipelines, reads pipeline files or reconciles is a process of its own, so
 that one that crashes, hangs or leaks does not take the worker along. All that must outlive the worker is in the ledger:
@@ -22,6 +22,7 @@ from rowkeeper.operations.worker.attempt import STOP_SECONDS, Attempt, Child
 from rowkeeper.operations.worker.duty import Duty
 from rowkeeper.operations.worker.files import Declared, Files, Tell
 from rowkeeper.operations.worker.notify import Notifier
+from rowkeeper.operations.worker.spool import Drainer
 from rowkeeper.operations.worker.telling import logged
 from rowkeeper.operations.worker.waking import Waker
 from rowkeeper.operations.worker.watchdog import Watchdog
@@ -52,6 +53,7 @@ class Worker:
         self._leaving: list[Duty] = []  # no longer declared, and still under way
         self._admission = Admission(workspace, tell)
         self._reconciler = _Reconciler(workspace, tell, source)
+        self._drainer = Drainer(workspace, tell, source)
         self._notifier = Notifier()
         self._waker = Waker()
         self._watchdog = Watchdog()
@@ -85,6 +87,7 @@ class Worker:
             self._files.read_again()
         self._guarded(self._serve)
         self._guarded(self._reconciler.look)
+        self._guarded(self._drainer.look)
         if self._files.all_read and not self._declared_anew and not self._announced:
             self._announced = True
             self._notifier.ready(self._status())
@@ -181,6 +184,7 @@ class Worker:
         for duty in every:
             duty.stop()
         self._reconciler.stop()
+        self._drainer.stop()
         deadline = time.monotonic() + STOP_SECONDS
         while self._busy(every) and self._waker.stops == 1 and time.monotonic() < deadline:
             self._waker.wait(0.2)
@@ -191,12 +195,13 @@ class Worker:
     def _busy(self, every: Sequence[Duty]) -> bool:
         for duty in every:
             self._guarded(duty.look)
-        return any(duty.attempt is not None for duty in every) or self._reconciler.busy
+        return any(duty.attempt is not None for duty in every) or self._reconciler.busy or self._drainer.busy
 
     def _kill(self) -> int:
         """Ends whatever is left of what it started; how many runs that were."""
         self._files.kill()
         self._reconciler.kill()
+        self._drainer.kill()
         left = [duty for duty in [*self._duties.values(), *self._leaving] if duty.attempt is not None]
         for duty in left:
             duty.kill()
