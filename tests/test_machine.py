@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rowkeeper.machine import MemoryGroup, memory_bytes, memory_group, processors
+from rowkeeper.machine import MachineMemory, MemoryGroup, machine_memory, memory_bytes, memory_group, processors
 from tests.arena import Arena
 
 NO_LIMIT_V1 = "9223372036854771712\n"
@@ -41,6 +41,24 @@ def test_the_tightest_group_counts(tmp_path: Path):
     assert memory_group(root) == MemoryGroup(1_000_000, 500_000)
     assert memory_bytes(root) == 1_000_000
     assert processors(root) == min(2, len(os.sched_getaffinity(0)))
+
+
+def test_what_the_machine_has_left_is_as_the_kernel_tells_it(tmp_path: Path):
+    """What could be had without swapping, and how long everybody waited: 0 where the kernel does not say."""
+    root = root_with(
+        tmp_path,
+        "0::/\n",
+        {
+            "proc/meminfo": "MemTotal:  2000 kB\nMemFree:  100 kB\nMemAvailable:  500 kB\nHugePages_Total:  0\n",
+            "proc/pressure/memory": "some avg10=50.00 avg60=1.00 avg300=0.00 total=5\n"
+            "full avg10=12.50 avg60=1.00 avg300=0.00 total=3\n",
+        },
+    )
+    assert machine_memory(root) == MachineMemory(2000 << 10, 500 << 10, 12.5)
+    (root / "proc/pressure/memory").unlink()
+    assert machine_memory(root).stalled_percent == 0.0
+    here = machine_memory()
+    assert 0 < here.available_bytes < here.total_bytes == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_the_first_version_is_understood_too(tmp_path: Path):

@@ -11,6 +11,7 @@
     ├── PipelineError               RK-2000  a run could not go on
     │   ├── RunInterrupted          RK-2001  the person at the keyboard stopped the run
     │   ├── RunUnfit                RK-2002  the run is not in a state for what was asked
+    │   ├── MendedUnfit             RK-2004  a file of mended rows does not fit the quarantine
     │   ├── SourceError             RK-2100  what was to be read cannot be read
     │   │   ├── SourceMissing       RK-2101  nothing is there
     │   │   ├── SourceDamaged       RK-2102  it is truncated, damaged, or not what it says it is
@@ -248,6 +249,17 @@ class RunUnfit(PipelineError):  # noqa: N818 - reads as what happened
     )
 
 
+class MendedUnfit(PipelineError):  # noqa: N818 - reads as what happened
+    """A file of mended rows is not of the form of an export, or does not fit the quarantine of the run."""
+
+    code = "RK-2004"
+    advice = (
+        "The message names the lines. Nothing was read or published. A mended file has lines that quarantine export "
+        "RUN wrote, each with its _rk_row as it was and its row as it should be; a line that is taken out leaves "
+        "its row in quarantine, and a row that was replayed before is not replayed again."
+    )
+
+
 class SourceError(PipelineError):
     """What was to be read cannot be read."""
 
@@ -368,7 +380,7 @@ class EngineMemory(DatabaseError):  # noqa: N818 - reads as what happened
 
     code = "RK-3004"
     advice = (
-        "Give it more: ROWKEEPER_MEMORY_MAX is for command and engine together, and half the machine by default. "
+        "Give it more: ROWKEEPER_MEMORY_MAX is for all runs and the engine, and half the machine by default. "
         "Nothing is swapped to files instead: they would not be encrypted. An engine that is up keeps the limit it was "
         "started with, until it has been idle for ROWKEEPER_ENGINE_IDLE_SECONDS."
     )

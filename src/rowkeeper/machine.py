@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import getpass
 import math
 import os
 import tomllib
@@ -29,6 +30,31 @@ class MemoryGroup:
 
     limit_bytes: int
     used_bytes: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MachineMemory:
+    """The memory of the whole machine, whoever uses it.
+
+    Attributes:
+        available_bytes: what could be had without swapping.
+        stalled_percent: of the last ten seconds, how long all processes waited for memory at once; 0 where the kernel
+            does not say.
+    """
+
+    total_bytes: int
+    available_bytes: int
+    stalled_percent: float
+
+
+def machine_memory(root: Path = ROOT) -> MachineMemory:
+    """As the kernel tells it: in a container, of the machine around it."""
+    found = dict(line.split(":", 1) for line in _text(root / "proc/meminfo").splitlines() if ":" in line)
+    total, available = (int(found.get(name, "0 kB").split()[0]) << 10 for name in ("MemTotal", "MemAvailable"))
+    lines = _text(root / "proc/pressure/memory").splitlines()
+    full = next((line for line in lines if line.startswith("full ")), "full avg10=0")
+    stalled = next((word.partition("=")[2] for word in full.split() if word.startswith("avg10=")), "0")
+    return MachineMemory(total, available if "MemAvailable" in found else total, float(stalled))
 
 
 def memory_bytes(root: Path = ROOT) -> int:
@@ -81,6 +107,14 @@ def be_nice(nice: int) -> None:
 def resident_bytes() -> int:
     """The memory of this process that is in RAM now."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def user_name() -> str:
+    """The user of the operating system; nobody has signed in to anything else yet."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
 
 
 def _folders(root: Path, controller: str) -> Iterator[Path]:

@@ -49,8 +49,9 @@ class Settings(BaseSettings):
         ByteSize | None,
         Field(
             ge=256 * 1024**2,
-            description="Memory that the command and the embedded engine may take together, such as 700MB or 4GiB: "
-            "batches, inserts and queues are sized by it. Default: half the machine, or the control group's limit.",
+            description="Memory that all runs on this machine and the embedded engine may take together, such as 700MB "
+            "or 4GiB: batches, inserts and queues are sized by it, and a run that does not fit beside others waits. "
+            "Default: half the machine, or the control group's limit.",
         ),
     ] = None
     disk_free_min: Annotated[
@@ -98,7 +99,15 @@ class Settings(BaseSettings):
         ),
     ] = 5_000_000
     query_seconds_max: Annotated[float, Field(gt=0, description="How long one `rowkeeper query` may run.")] = 300.0
-    worker_runs_max: Annotated[int, Field(gt=0, le=64, description="Runs that one worker has under way at a time.")] = 2
+    worker_runs_max: Annotated[
+        int,
+        Field(
+            gt=0,
+            le=64,
+            description="Runs that one worker has under way at a time, fewer where memory or disk are short. Every run "
+            "is sized so that as many fit in memory_max beside each other.",
+        ),
+    ] = 2
     worker_run_seconds_max: Annotated[
         float, Field(gt=0, description="A worker's run that takes longer is told to stop, and killed 10 s later.")
     ] = 6 * 3600.0

@@ -22,6 +22,7 @@ CODES = {
     "PipelineError": "RK-2000",
     "RunInterrupted": "RK-2001",
     "RunUnfit": "RK-2002",
+    "MendedUnfit": "RK-2004",
     "SourceError": "RK-2100",
     "SourceMissing": "RK-2101",
     "SourceDamaged": "RK-2102",

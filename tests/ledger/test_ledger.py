@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from hypothesis import given, settings
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from rowkeeper.batch import Account, Fingerprint, Partition
 from rowkeeper.errors import ConfigurationError, IntegrityError, LeaseError, StateError
 from rowkeeper.ledger import BatchRecord, Lease, Ledger, RunKind, RunRecord, RunStatus
-from rowkeeper.ledger.schema import metadata
+from rowkeeper.ledger.schema import leases, metadata
 from rowkeeper.protocols import Posting
 
 TARGET = "clickhouse:test/t"
@@ -273,3 +274,31 @@ def test_the_books_add_up(tmp_path_factory: pytest.TempPathFactory, steps: list[
             else:
                 expected[run] = Fingerprint(rows, hash_sum)
         assert ledger.balance(TARGET) == expected
+
+
+def test_the_runs_that_are_alive_are_those_of_this_machine_in_order(ledger: Ledger, clock: Clock):
+    """Leases of schedules, of dead processes and of other machines do not count."""
+    last = ledger.acquire_lease("clickhouse:b", 60)
+    clock.now += timedelta(seconds=1)
+    ledger.acquire_lease("clickhouse:a", 60)
+    ledger.acquire_lease("schedule:p", 60)
+    ledger.acquire_lease("clickhouse:elsewhere", 60)
+    ledger.acquire_lease("clickhouse:dead", 60)
+    with ledger._engine.begin() as connection:
+        change = sqlalchemy.update(leases)
+        connection.execute(change.where(leases.c.name == "clickhouse:elsewhere").values(host="other:1:2"))
+        connection.execute(change.where(leases.c.name == "clickhouse:dead").values(process_started=1.0))
+    assert [each.name for each in ledger.runs_alive()] == ["clickhouse:b", "clickhouse:a"]
+    ledger.release_lease(last)
+    assert [each.name for each in ledger.runs_alive()] == ["clickhouse:a"]
+
+
+def test_an_export_is_kept(ledger: Ledger):
+    """Who took rejected rows out, when, where to; the run stays as it is."""
+    lease = ledger.acquire_lease(TARGET, 60)
+    run = start(ledger, lease).run
+    before = ledger.run(run)
+    ledger.note_export(run, who="ada", path="/tmp/a", rows=3)
+    (found,) = ledger.exports(run)
+    assert (found.who, found.path, found.rows, found.exported_at) == ("ada", "/tmp/a", 3, NOW)
+    assert ledger.run(run) == before

@@ -7,22 +7,28 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import dataclasses
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from rowkeeper.batch import BATCH_BYTES
+from rowkeeper.ledger import Ledger
+from rowkeeper.machine import MachineMemory, MemoryGroup
 from rowkeeper.protocols import Columns
 from rowkeeper.runs.conveyor import ahead
+from rowkeeper.runs.sharing import Share
 from rowkeeper.runs.sizing import Gauge, sizes_of
 from rowkeeper.settings import Settings
 from rowkeeper.sources import files
@@ -73,10 +79,10 @@ def folder(tmp_path_factory) -> Path:
 
 
 class Measured:
-    """A command with an engine of its own, and what both had at most."""
+    """Commands with an engine of their own, and what they had at most: each of them, the engine, and all at once."""
 
-    def __init__(self, folder: Path, name: str, **settings: str) -> None:
-        self.home = folder / f"state-{name}"
+    def __init__(self, folder: Path, home: str, *names: str, **settings: str) -> None:
+        self.home = folder / f"state-{home}"
         env = {
             **os.environ,
             "ROWKEEPER_HOME": str(self.home),
@@ -85,28 +91,36 @@ class Measured:
             **settings,
         }
         command = [sys.executable, "-c", "from rowkeeper.cli import main; main()"]
-        with (folder / f"{name}.out").open("wb") as out:
-            self.process = subprocess.Popen(
-                [*command, "run", f"pipelines.py:{name}"], cwd=folder, env=env, stdout=out, stderr=out
-            )
-        self.output = folder / f"{name}.out"
-        self.both = self.command = self.engine = 0
+        self.processes = []
+        self.outputs = [folder / f"{home}-{name}.out" for name in names]
+        for name, output in zip(names, self.outputs, strict=True):
+            with output.open("wb") as out:
+                self.processes.append(
+                    subprocess.Popen(
+                        [*command, "run", f"pipelines.py:{name}", "--json"], cwd=folder, env=env, stdout=out, stderr=out
+                    )
+                )
+        self.all = self.command = self.engine = 0
 
     def wait(self) -> None:
         host: int | None = None
         try:
-            while self.process.poll() is None:
+            while any(process.poll() is None for process in self.processes):
                 host = host or self._host()
-                command, engine = _measured(self.process.pid), _measured(host) if host else (0, 0)
-                self.command, self.engine = max(self.command, command[0]), max(self.engine, engine[0])
-                self.both = max(self.both, command[1] + engine[1])
+                commands = [_measured(process.pid) for process in self.processes]
+                engine = _measured(host) if host else (0, 0)
+                self.command = max(self.command, *(rss for rss, _ in commands))
+                self.engine = max(self.engine, engine[0])
+                self.all = max(self.all, engine[1] + sum(pss for _, pss in commands))
                 time.sleep(0.05)
         finally:
-            self.process.kill()
+            for process in self.processes:
+                process.kill()
             if host is not None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(host, signal.SIGKILL)
-        assert self.process.returncode == 0, self.output.read_text()[-2000:]
+        for process, output in zip(self.processes, self.outputs, strict=True):
+            assert process.returncode == 0, output.read_text()[-2000:]
 
     def _host(self) -> int | None:
         for entry in Path("/proc").iterdir():
@@ -117,8 +131,13 @@ class Measured:
                         return int(entry.name)
         return None
 
+    def runs(self) -> list[dict[str, Any]]:
+        """What the ledger has of them, in the order in which they began."""
+        with Ledger.open(None, self.home) as ledger:
+            return [dataclasses.asdict(run) for run in reversed(ledger.runs())]
+
     def __str__(self) -> str:
-        return f"command {self.command >> 20} MB, engine {self.engine >> 20} MB, both at once {self.both >> 20} MB"
+        return f"command {self.command >> 20} MB, engine {self.engine >> 20} MB, all at once {self.all >> 20} MB"
 
 
 def _measured(pid: int) -> tuple[int, int]:
@@ -134,18 +153,18 @@ def _measured(pid: int) -> tuple[int, int]:
 @pytest.mark.parametrize("kind", ["csv", "ndjson", "parquet"])
 def test_rows_of_100_kb_are_loaded_within_800_mb(folder: Path, kind: str):
     """As many rows as a batch may have would be 6.5 GB of them."""
-    measured = Measured(folder, f"wide_{kind}", ROWKEEPER_MEMORY_MAX="800MiB")
+    measured = Measured(folder, kind, f"wide_{kind}", ROWKEEPER_MEMORY_MAX="800MiB")
     measured.wait()
     print(kind, measured)
-    assert measured.both < 800 * MB, measured
+    assert measured.all < 800 * MB, measured
 
 
 def test_ordinary_rows_are_loaded_within_700_mb(folder: Path):
     """A limit that leaves little more than what the two processes hold at rest."""
-    measured = Measured(folder, "ordinary_csv", ROWKEEPER_MEMORY_MAX="700MiB")
+    measured = Measured(folder, "ordinary", "ordinary_csv", ROWKEEPER_MEMORY_MAX="700MiB")
     measured.wait()
     print(measured)
-    assert measured.both < 700 * MB, measured
+    assert measured.all < 700 * MB, measured
     assert max(measured.command, measured.engine) < 600 * MB, measured
 
 
@@ -175,15 +194,63 @@ def control_group(limit_bytes: int) -> Iterator[Path]:
 def test_a_control_group_s_limit_is_found_and_kept(folder: Path):
     """Nothing is set: the limit is the group's, the kernel would end whoever goes beyond it, and nobody is ended."""
     with control_group(700 * MB) as group:
-        (group / "cgroup.procs").write_text("0")  # our children are born in it
-        try:
-            measured = Measured(folder, "wide_csv", ROWKEEPER_HOME=str(folder / "state-group"))
-            measured.home = folder / "state-group"
-        finally:
-            (group.parent / "cgroup.procs").write_text("0")
+        measured = born_in(group, lambda: Measured(folder, "group", "wide_csv"))
         measured.wait()
         print(measured, "group at most", int((group / "memory.max_usage_in_bytes").read_text()) >> 20, "MB")
         assert "oom_kill 0" in (group / "memory.oom_control").read_text()
+
+
+def born_in(group: Path, start: Callable[[], Measured]) -> Measured:
+    """Starts commands as members of the group."""
+    (group / "cgroup.procs").write_text("0")
+    try:
+        return start()
+    finally:
+        (group.parent / "cgroup.procs").write_text("0")
+
+
+def overlapped(measured: Measured) -> bool:
+    """Whether the second run began before the first had ended."""
+    first, second = measured.runs()
+    return bool(second["started_at"] < first["finished_at"])
+
+
+def test_two_runs_share_the_limit(folder: Path):
+    """Two loads of wide rows at once, of one engine: together they stay below what is set for all of them."""
+    measured = Measured(folder, "shared", "wide_csv", "wide_ndjson", ROWKEEPER_MEMORY_MAX="1400MiB")
+    measured.wait()
+    print(measured)
+    assert overlapped(measured)
+    assert measured.all < 1400 * MB, measured
+    assert measured.command < 1.2 * sizes_of(Settings(memory_max="1400MiB")).command_bytes, measured
+
+
+@pytest.mark.root
+def test_two_runs_share_the_limit_of_their_control_group(folder: Path):
+    """Nothing is set, and the kernel ends nobody."""
+    with control_group(1400 * MB) as group:
+        measured = born_in(group, lambda: Measured(folder, "shared-group", "wide_csv", "wide_ndjson"))
+        measured.wait()
+        print(measured, "group at most", int((group / "memory.max_usage_in_bytes").read_text()) >> 20, "MB")
+        assert overlapped(measured)
+        assert "oom_kill 0" in (group / "memory.oom_control").read_text()
+
+
+def test_a_run_that_does_not_fit_beside_another_waits_for_it(folder: Path):
+    """The limit has room for one: the second begins to load when the first has ended, and says that it waited."""
+    measured = Measured(folder, "waiting", "wide_csv", "wide_ndjson", ROWKEEPER_MEMORY_MAX="800MiB")
+    measured.wait()
+    print(measured)
+    assert overlapped(measured)
+    notes = [note for output in measured.outputs for note in json_of(output)["notes"]]
+    assert [note for note in notes if note.startswith("waited ")], notes
+    assert measured.all < 800 * MB, measured
+
+
+def json_of(output: Path) -> dict[str, Any]:
+    """The report that a command printed among what it told on standard error."""
+    text = output.read_text()
+    return json.loads(text[text.index("\n{") if not text.startswith("{") else 0 : text.rindex("}") + 1])
 
 
 @pytest.mark.parametrize("kind", ["csv", "ndjson", "parquet"])
@@ -226,6 +293,19 @@ def test_without_a_tight_limit_the_sizes_are_the_usual_ones():
     assert tight.statement_bytes < tight.engine_bytes
 
 
+def test_the_share_of_a_run_is_that_of_those_that_fit(tmp_path: Path):
+    """Equal shares of the runs' part; whoever waits has none, and makes nobody's smaller."""
+    with Ledger.open(None, tmp_path) as ledger:
+        for number, (limit, runs) in enumerate([("2GiB", 1), ("2GiB", 2), ("2GiB", 3), ("2GiB", 3), ("700MiB", 1)], 1):
+            ledger.acquire_lease(f"clickhouse:{number}", 60)
+            settings = Settings(memory_max=limit)
+            share = Share(ledger, settings)
+            assert share.runs() == runs
+            assert share.command_bytes() == sizes_of(settings).runs_bytes // runs
+            assert share.sizes().batch_rows > 100
+    assert sizes_of(Settings(memory_max="700MiB"), 5) == sizes_of(Settings(memory_max="700MiB"))
+
+
 def test_while_memory_is_short_no_more_than_one_item_waits():
     """And still every item comes through, in order."""
     made: list[int] = []
@@ -248,11 +328,24 @@ def test_while_memory_is_short_no_more_than_one_item_waits():
     assert taken == list(range(50))
 
 
-def test_the_gauge_goes_by_the_process_and_by_the_group_around_it():
-    """Either of them alone makes memory short."""
-    from rowkeeper.machine import MemoryGroup
+PLENTY = MachineMemory(8000 * MB, 4000 * MB, 0.0)
 
-    assert not Gauge(100, used=lambda: 90, group=lambda: None).tight()
-    assert Gauge(100, used=lambda: 110, group=lambda: None).tight()
-    assert Gauge(100, used=lambda: 10, group=lambda: MemoryGroup(1000, 950)).tight()
-    assert not Gauge(100, used=lambda: 10, group=lambda: MemoryGroup(1000, 500)).tight()
+
+@pytest.mark.parametrize(
+    ("short", "used", "group", "whole"),
+    [
+        (False, 90, None, PLENTY),
+        (True, 110, None, PLENTY),
+        (True, 10, MemoryGroup(1000, 950), PLENTY),
+        (False, 10, MemoryGroup(1000, 500), PLENTY),
+        (True, 10, None, MachineMemory(8000 * MB, 200 * MB, 0.0)),
+        (True, 10, None, MachineMemory(8000 * MB, 4000 * MB, 25.0)),
+        (False, 10, None, MachineMemory(1000 * MB, 60 * MB, 0.0)),  # of a small machine less is kept for others
+    ],
+)
+def test_the_gauge_goes_by_the_process_the_group_around_it_and_the_machine(
+    short: bool, used: int, group: MemoryGroup | None, whole: MachineMemory
+):
+    """Each of them alone makes memory short: what the machine has left, and how long everybody waits for it, too."""
+    gauge = Gauge(lambda: 100, used=lambda: used, group=lambda: group, whole=lambda: whole)
+    assert gauge.tight() is short

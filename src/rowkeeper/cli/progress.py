@@ -94,7 +94,7 @@ class _Plain(_Meter):
         step_before = self.now.step
         super().__call__(progress)
         due = time.monotonic() - self.told >= PLAIN_EVERY_SECONDS
-        if progress.step in ("seal", "load") and (due or progress.step != step_before):
+        if progress.step in ("seal", "load", "wait") and (due or progress.step != step_before):
             self.told = time.monotonic()
             self.console.print(
                 f"{self.now.pipeline}: {progress.step}: {self.text()}, {self.memory_megabytes:,.0f} MB", style="dim"

@@ -3,6 +3,7 @@
 from rowkeeper.ledger.ledger import Ledger
 from rowkeeper.ledger.records import (
     BatchRecord,
+    Export,
     GateResult,
     HeldLease,
     Lease,
@@ -20,6 +21,7 @@ from rowkeeper.ledger.schedules import ScheduleRecord, Started, lease_name
 
 __all__ = [
     "BatchRecord",
+    "Export",
     "GateResult",
     "HeldLease",
     "Lease",

@@ -82,7 +82,7 @@ def held(engine: Engine, clock: Clock) -> list[HeldLease]:
     """Those that were not given back and have not run out."""
     with reading(engine) as connection:
         rows = connection.execute(select(leases).where(leases.c.expires_at > clock()).order_by(leases.c.name)).all()
-    return [HeldLease(row.name, row.host, row.pid, row.expires_at, _dead(row)) for row in rows]
+    return [HeldLease(row.name, row.host, row.pid, row.acquired_at, row.expires_at, _dead(row)) for row in rows]
 
 
 def check(connection: Connection, lease: Lease) -> None:

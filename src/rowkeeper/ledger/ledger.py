@@ -17,7 +17,7 @@ from rowkeeper.ledger.database import connect, faults, migrate, reading, revisio
 from rowkeeper.ledger.leases import Clock
 from rowkeeper.ledger.reading import Reader
 from rowkeeper.ledger.records import HeldLease, Lease
-from rowkeeper.ledger.schedules import LedgerSchedules
+from rowkeeper.ledger.schedules import LedgerSchedules, lease_name
 from rowkeeper.ledger.schema import ledger as ledger_table
 from rowkeeper.ledger.writing import Scribe
 from rowkeeper.resilience.calls import Calls
@@ -87,6 +87,13 @@ class Ledger(Reader, Scribe):
     def leases(self) -> list[HeldLease]:
         """The leases that nobody gave back and that have not run out."""
         return leases.held(self._engine, self._clock)
+
+    def runs_alive(self) -> list[HeldLease]:
+        """The leases on destinations that live processes of this machine hold, in the order in which they took them."""
+        here = leases.host_name()
+        found = [each for each in self.leases() if each.host == here and not each.is_dead]
+        runs = [each for each in found if not each.name.startswith(lease_name(""))]
+        return sorted(runs, key=lambda each: (each.acquired_at, each.name))
 
     def schema(self) -> str:
         """The version of its tables."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from rowkeeper.errors import UnknownRun
 from rowkeeper.ledger.database import reading
 from rowkeeper.ledger.records import (
     BatchRecord,
+    Export,
     GateResult,
     LoadedPartition,
     Override,
@@ -27,6 +28,7 @@ from rowkeeper.ledger.records import (
 )
 from rowkeeper.ledger.schema import (
     batches,
+    exports,
     gate_results,
     overrides,
     postings,
@@ -105,20 +107,29 @@ class Reader:
             .order_by(batches.c.run.desc(), batches.c.id)
         )
         replays = (
-            select(run_partitions.c.key)
+            select(run_partitions.c.key, run_partitions.c.rows_read)
             .join(runs, runs.c.run == run_partitions.c.run)
             .where(runs.c.kind == RunKind.REPLAY.value, runs.c.status == RunStatus.PUBLISHED.value)
         )
         found: dict[tuple[int, str], tuple[int, Counter[str]]] = {}
+        replayed: Counter[str] = Counter()
         with reading(self._engine) as connection:
-            replayed = {str(key).split(":")[1] for key in connection.execute(replays).scalars()}
+            for key, read in connection.execute(replays):
+                replayed[str(key).split(":")[1]] += read
+            taken = Counter(connection.execute(select(exports.c.run)).scalars())
             for row in connection.execute(query):
                 rows, reasons = found.get((row.run, row.pipeline), (0, Counter()))
                 found[row.run, row.pipeline] = (rows + row.quarantined, reasons + Counter(row.reasons))
         return [
-            QuarantineSummary(run, pipeline, rows, dict(reasons.most_common()), str(run) in replayed)
+            QuarantineSummary(run, pipeline, rows, dict(reasons.most_common()), replayed[str(run)], taken[run])
             for (run, pipeline), (rows, reasons) in found.items()
         ]
+
+    def exports(self, run: int) -> list[Export]:
+        """When the rejected rows of a run were taken out in the clear, and by whom; the oldest first."""
+        query = select(exports).where(exports.c.run == run).order_by(exports.c.id)
+        with reading(self._engine) as connection:
+            return [Export(row.run, row.who, row.path, row.rows, row.exported_at) for row in connection.execute(query)]
 
     def postings(self, run: int) -> list[Posting]:
         """How publishing this run changes the books."""
@@ -170,6 +181,24 @@ class Reader:
         with reading(self._engine) as connection:
             parts = [_partition_of(row) for row in connection.execute(query)]
         return {part.partition.key: LoadedPartition(part.partition, part.run, part.ordinal) for part in parts}
+
+    def replaced(self, run: RunRecord) -> Collection[int]:
+        """The ordinals of a published run's partitions whose rows later runs took the place of."""
+        own = runs.alias("own")
+        order = select(own.c.publish_order).where(own.c.run == run.run).scalar_subquery()
+        later = select(runs.c.drop_rows, runs.c.replaces_all).where(
+            runs.c.target == run.target,
+            runs.c.status == RunStatus.PUBLISHED.value,
+            runs.c.publish_order > order,
+        )
+        ordinals = select(run_partitions.c.ordinal).where(run_partitions.c.run == run.run)
+        found: set[int] = set()
+        with reading(self._engine) as connection:
+            for drop_rows, replaces_all in connection.execute(later):
+                found |= {ordinal for number, ordinal in drop_rows if number == run.run}
+                if replaces_all:
+                    found |= set(connection.execute(ordinals).scalars())
+        return found
 
     def balance(self, target: str) -> dict[int, Fingerprint]:
         """What the books say the destination holds, by the run that brought it; runs with nothing left are absent."""

@@ -57,6 +57,7 @@ class HeldLease:
     name: str
     host: str
     pid: int
+    acquired_at: datetime
     expires_at: datetime
     is_dead: bool
 
@@ -176,14 +177,36 @@ class QuarantineSummary:
     """What one run rejected.
 
     Attributes:
-        replayed: a replay of these rows was published.
+        rows_replayed: of the rows, those of which a replay was published.
+        exports: how often they were taken out in the clear.
     """
 
     run: int
     pipeline: str
     rows: int
     reasons: Mapping[str, int]
-    replayed: bool
+    rows_replayed: int
+    exports: int
+
+    @property
+    def replayed(self) -> bool:
+        """Whether nothing is left to replay."""
+        return self.rows_replayed >= self.rows
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Export:
+    """Rejected rows that somebody took out of quarantine, in the clear.
+
+    Attributes:
+        path: of the file, as it was named then.
+    """
+
+    run: int
+    who: str
+    path: str
+    rows: int
+    exported_at: datetime
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

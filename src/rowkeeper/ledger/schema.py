@@ -234,6 +234,18 @@ overrides = Table(
     Index("ix_overrides_run", "run"),
 )
 
+exports = Table(
+    "exports",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("run", Integer, ForeignKey("runs.run"), nullable=False),
+    Column("who", String(255), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("exported_at", UtcDateTime, nullable=False),
+    Index("ix_exports_run", "run"),
+)
+
 breakers = Table(
     "breakers",
     metadata,

@@ -20,6 +20,7 @@ from rowkeeper.ledger.reading import one_run
 from rowkeeper.ledger.records import BatchRecord, GateResult, Lease, ProfileRecord, RunKind, RunRecord, RunStatus
 from rowkeeper.ledger.schema import (
     batches,
+    exports,
     gate_results,
     overrides,
     postings,
@@ -337,6 +338,13 @@ class Scribe:
         with self._step(lease, "note_override", run, allowed) as (connection, _):
             connection.execute(
                 insert(overrides).values(run=run, who=who, reason=reason, critical=critical, decided_at=self._clock())
+            )
+
+    def note_export(self, run: int, *, who: str, path: str, rows: int) -> None:
+        """Notes that rejected rows are taken out in the clear, before they are. It changes nothing of the run."""
+        with writing(self._engine, "note_export") as connection:
+            connection.execute(
+                insert(exports).values(run=run, who=who, path=path, rows=rows, exported_at=self._clock())
             )
 
     @contextmanager

@@ -24,7 +24,7 @@ FIELDS = {
     "target": "its destination",
     "partition": "key of the partition",
     "batch": "number of the batch's first row in its partition",
-    "step": "open, plan, load, gate, seal, publish or record",
+    "step": "open, plan, wait, load, gate, seal, publish or record",
     "host": "the other machine",
     "operation": "what was asked of it",
     "attempt": "number of the try, from 1",

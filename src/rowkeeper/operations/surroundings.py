@@ -70,8 +70,8 @@ def _user() -> Finding:
 def _memory(settings: Settings) -> Finding:
     sizes, group = sizes_of(settings), machine.memory_group()
     found = (
-        f"{sizes.memory_bytes / 1e6:,.0f} MB for command and engine, {machine.processors()} processors; "
-        f"batches of {sizes.batch_rows:,} rows or {sizes.batch_bytes / 1e6:,.0f} MB"
+        f"{sizes.memory_bytes / 1e6:,.0f} MB for runs and engine, room for {sizes.runs_max:,} at a time; "
+        f"batches of {sizes.batch_rows:,} rows or {sizes.batch_bytes / 1e6:,.0f} MB; {machine.processors()} processors"
     )
     if group is not None and sizes.memory_bytes > group.limit_bytes:
         return Finding(

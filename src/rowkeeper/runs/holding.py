@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import getpass
 
+from rowkeeper import machine
 from rowkeeper.batch import Account
 from rowkeeper.errors import DeclarationError, RunUnfit, StagingDamaged
 from rowkeeper.ledger import GateResult, RunRecord, RunStatus
@@ -91,7 +91,9 @@ def publish_held(
             return _report(held, run, "it had been published already")
         _check_held(held, run, critical=critical)
         if held.ledger.override(number) is None or run.status is RunStatus.HELD:
-            held.ledger.note_override(held.lease, number, who=_who(), reason=reason.strip(), critical=critical)
+            held.ledger.note_override(
+                held.lease, number, who=machine.user_name(), reason=reason.strip(), critical=critical
+            )
         resumed = take_over(held, run)
         if resumed is None:
             finding = discard_run(held, run, "its staging area was damaged")
@@ -141,11 +143,3 @@ def _report(held: Hold, run: RunRecord, note: str) -> RunReport:
         gates=tuple(ledger.gate_results(run.run)),
         override=ledger.override(run.run),
     )
-
-
-def _who() -> str:
-    """The user of the operating system; nobody has signed in to anything else yet."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"

@@ -31,14 +31,16 @@ from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.runs.definition import definition_of
 from rowkeeper.runs.gating import judge_run
 from rowkeeper.runs.hold import Hold, hold
+from rowkeeper.runs.mended import MendedSource
 from rowkeeper.runs.publishing import finish_load
 from rowkeeper.runs.reconciling import check_commit, discard_run, reconcile, take_over
-from rowkeeper.runs.rejects import QuarantineSource
+from rowkeeper.runs.rejects import REPLAYED
+from rowkeeper.runs.replayed import QuarantineSource, replays_of
 from rowkeeper.runs.report import Observer, Progress, RunReport, unobserved
+from rowkeeper.runs.sharing import wait_for_memory
 from rowkeeper.runs.staging import Material, Stager
 from rowkeeper.runs.workspace import Workspace
 
-REPLAYED = "quarantine:"
 Addresses = Sequence[tuple[int, int]]
 """(run, partition ordinal) of rows."""
 
@@ -57,7 +59,9 @@ def run_pipeline(pipeline: Pipeline, workspace: Workspace, observe: Observer = u
     return _Load(pipeline, workspace, observe, material, definition_of(pipeline), RunKind.LOAD).run()
 
 
-def replay_run(pipeline: Pipeline, workspace: Workspace, source: QuarantineSource, observe: Observer) -> RunReport:
+def replay_run(
+    pipeline: Pipeline, workspace: Workspace, source: QuarantineSource | MendedSource, observe: Observer
+) -> RunReport:
     """Runs a run's rejected rows through the pipeline as it is now."""
     material = _material(pipeline, source.at(workspace.site))
     definition = f"{definition_of(pipeline)}:{source.run}"
@@ -160,6 +164,9 @@ class _Load:
     def _load(
         self, held: Hold, run: RunRecord, columns: Sequence[tuple[str, str]], replaced: Mapping[str, Addresses]
     ) -> RunRecord:
+        waited = wait_for_memory(held, run.pipeline)
+        if waited:
+            self.notes.append(f"waited {waited:,.0f} s for memory, which other runs had")
         stager = Stager(held, run, self.material, held.ledger.partitions(run.run), replaced)
         stager.stage_all()
         partitions = held.ledger.partitions(run.run)
@@ -221,10 +228,9 @@ class _Load:
         found: dict[str, Addresses] = {}
         for partition in plan.reload:
             former = loaded[partition.key]
-            replayed = f"{REPLAYED}{former.run}:{former.run}/{former.ordinal}-"
             found[partition.key] = [
                 (former.run, former.ordinal),
-                *((each.run, each.ordinal) for key, each in everything.items() if key.startswith(replayed)),
+                *replays_of(everything, former.run, former.ordinal),
             ]
         return found
 

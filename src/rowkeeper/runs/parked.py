@@ -52,6 +52,8 @@ def resume(number: int, workspace: Workspace, observe: Observer = unobserved) ->
     run = _unfinished(workspace, number)
     if run.kind is not RunKind.LOAD:
         again = f"rowkeeper quarantine replay {run.source.get('run', '')}".rstrip()
+        if "mended" in run.source:
+            again += f" --from {run.source['mended']}"
         raise RunUnfit(f"run {number} is a {run.kind.value}, and no load", hint=f"{again} goes on with it")
     return run_pipeline(pipeline_of(run), workspace, observe)
 

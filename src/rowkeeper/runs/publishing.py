@@ -26,6 +26,7 @@ from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.runs.hold import Hold
 from rowkeeper.runs.interrupt import uninterrupted
 from rowkeeper.runs.rejects import rejects_of_duplicates, seal_rejects
+from rowkeeper.runs.room import check_room
 from rowkeeper.runs.staging import staged_rows
 from rowkeeper.runs.tidying import tidy
 
@@ -43,10 +44,12 @@ def finish_load(held: Hold, run: RunRecord, columns: Sequence[tuple[str, str]]) 
     """Takes a wholly staged run from seal to record."""
     partitions, batches = held.ledger.partitions(run.run), held.ledger.batches(run.run)
     held.tell(run.pipeline, "seal")
+    _check_room(held)
     duplicates = list(_seal_duplicates(held, run, partitions))
     failpoint("run.after_duplicates")
     sealed = held.session.seal(staged_rows(batches, partitions), change_of(run))
     failpoint("run.after_seal")
+    _check_room(held)
     with uninterrupted():
         prepared = held.ledger.prepare_run(
             held.lease,
@@ -59,6 +62,11 @@ def finish_load(held: Hold, run: RunRecord, columns: Sequence[tuple[str, str]]) 
         )
         failpoint("run.after_prepare")
         return publish_and_record(held, prepared)
+
+
+def _check_room(held: Hold) -> None:
+    """Raises DiskFull while the run can still be gone on with: neither seal nor publish should end in its midst."""
+    check_room(held.workspace.site.home, 0, held.workspace.settings.disk_free_min)
 
 
 def publish_and_record(held: Hold, run: RunRecord) -> RunRecord:

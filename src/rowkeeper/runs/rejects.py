@@ -16,19 +16,18 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import pyarrow as pa
 
-from rowkeeper.batch import BATCH_BYTES, ROW_ID, Batch, InputMode, Malformed, Partition, Verdict, row_ids, row_number
-from rowkeeper.errors import BooksDiffer, SourceError
-from rowkeeper.ledger import BatchRecord
-from rowkeeper.protocols import Columns, DuplicateRow, Guarantee, Plan, Site
+from rowkeeper.batch import ROW_ID, Batch, InputMode, Verdict, row_ids, row_number
+from rowkeeper.protocols import DuplicateRow
 from rowkeeper.security.sealing import Seal
 
 PLACE, ERRORS, TEXT = "_rk_place", "_rk_errors", "_rk_text"
 OWN = (ROW_ID, PLACE, ERRORS, TEXT)
 MODE_KEY = b"rk:mode"
+REPLAYED = "quarantine:"  # how the keys of partitions begin that are rows of a quarantine
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ def rejects_of(batch: Batch, ordinal: int, verdict: Verdict) -> Rejects | None:
     places = [*batch.places_of(positions), *(row.place for row in unread)]
     own = {
         ROW_ID: row_ids(ordinal, numbers),
-        PLACE: pa.array([f"{batch.partition}, {place}" for place in places], pa.string()),
+        PLACE: pa.array([_placed(batch.partition, place) for place in places], pa.string()),
         ERRORS: pa.array(errors, pa.string()),
         TEXT: pa.array([None] * raw.num_rows + [row.text for row in unread], pa.large_binary()),
     }
@@ -73,6 +72,11 @@ def rejects_of(batch: Batch, ordinal: int, verdict: Verdict) -> Rejects | None:
         table.replace_schema_metadata({MODE_KEY: batch.mode.value.encode()}),
         _reasons(errors),
     )
+
+
+def _placed(partition: str, place: str) -> str:
+    """A row that is replayed stays where it was found first."""
+    return place if partition.startswith(REPLAYED) else f"{partition}, {place}"
 
 
 def _reasons(errors: Sequence[str]) -> dict[str, int]:
@@ -137,110 +141,6 @@ def _json_safe(value: object) -> object:
     if isinstance(value, bytes):
         return value.decode(errors="backslashreplace")
     return value if value is None or isinstance(value, (str, int, float, bool, list, dict)) else str(value)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class QuarantineSource:
-    """The rejected rows of a run, offered as a source: each quarantine file is a partition.
-
-    Being partitions they are loaded exactly once, by the same rule as files are.
-    """
-
-    run: int
-    records: tuple[BatchRecord, ...]
-    mode: InputMode
-    seal: Seal
-    guarantee = Guarantee.EXACTLY_ONCE
-
-    def describe(self) -> Mapping[str, Any]:
-        """The run whose quarantine it is."""
-        return {"kind": "quarantine", "run": self.run}
-
-    def at(self, site: Site) -> Self:
-        """Itself: its files are in the state folder, and nobody has to be asked for them."""
-        del site
-        return self
-
-    def plan(self, loaded: Mapping[str, Partition], *, whole: bool) -> Plan:
-        """Every file that was not replayed yet."""
-        del whole  # a replay only ever adds rows
-        offered = [
-            Partition(
-                key=f"quarantine:{self.run}:{record.quarantine_file}",
-                identity=f"sha256:{record.quarantine_sha256}",
-                detail={"file": record.quarantine_file},
-            )
-            for record in self.records
-        ]
-        return Plan(
-            load=tuple(each for each in offered if each.key not in loaded),
-            unchanged=tuple(each for each in offered if each.key in loaded),
-        )
-
-    def read(
-        self, partition: Partition, *, start_row: int, batch_rows: int, columns: Columns, batch_bytes: int = BATCH_BYTES
-    ) -> Iterator[Batch]:
-        """One batch per `batch_rows` rejected rows; rows that could not be read once cannot be read now."""
-        del columns  # the source that read them first has seen to columns
-        del batch_bytes  # a file holds what one batch rejected, and was within it
-        table = open_rejects(self.seal, str(partition.detail["file"]))
-        if (table.schema.metadata or {}).get(MODE_KEY) != self.mode.value.encode():
-            readable: pa.Array[Any] = pa.array([False] * table.num_rows)
-        else:
-            readable = table[TEXT].is_null().combine_chunks()
-        for first in range(start_row, table.num_rows, batch_rows):
-            part, mask = table.slice(first, batch_rows), readable.slice(first, batch_rows)
-            yield _replay_batch(part, mask, partition.key, self.mode, first)
-
-
-def _replay_batch(part: pa.Table, readable: pa.Array[Any], key: str, mode: InputMode, first: int) -> Batch:
-    numbers = range(first, first + part.num_rows)
-    numbered = pa.array(numbers, pa.uint64())
-    rows = part.filter(readable)
-    return Batch(
-        table=rows.drop_columns([name for name in OWN if name in rows.column_names]),
-        mode=mode,
-        partition=key,
-        first_row=first,
-        next_row=first + part.num_rows,
-        row_numbers=numbered.filter(readable),
-        places=rows[PLACE].combine_chunks(),
-        malformed=tuple(
-            Malformed(
-                row=number,
-                place=row[PLACE],
-                type=json.loads(row[ERRORS])[0]["type"],
-                message=json.loads(row[ERRORS])[0]["msg"],
-                text=row[TEXT],
-            )
-            for number, row, fine in zip(numbers, part.to_pylist(), readable.to_pylist(), strict=True)
-            if not fine
-        ),
-    )
-
-
-def check_seals(records: Sequence[BatchRecord], seal: Seal) -> None:
-    """Opens every quarantine file of a run. Raises IntegrityError at the first that is not what was sealed."""
-    for record in records:
-        assert record.quarantine_file is not None
-        if open_rejects(seal, record.quarantine_file).num_rows != record.quarantined:
-            raise BooksDiffer(
-                f"{record.quarantine_file} holds another number of rows than the ledger says",
-                hint="restore it from a backup",
-            )
-
-
-def quarantine_mode(records: Sequence[BatchRecord], seal: Seal) -> InputMode:
-    """The input mode in which the rejected rows of a run were read."""
-    for record in records:
-        assert record.quarantine_file is not None
-        table = open_rejects(seal, record.quarantine_file)
-        if any(name not in OWN for name in table.column_names):
-            return InputMode((table.schema.metadata or {})[MODE_KEY].decode())
-    raise SourceError(
-        "none of the rejected rows could be read as a row, so there is nothing to replay",
-        hint="mend the source and load it again",
-    )
 
 
 def places_of(table: pa.Table, limit: int) -> dict[str, list[str]]:

@@ -1,26 +1,71 @@
-"""`rowkeeper quarantine replay`: rejected rows tried again, after the contract or the data was mended."""
+"""`rowkeeper quarantine replay` and `export`: rejected rows tried again, after the contract or the rows were mended."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from rowkeeper.errors import ConfigurationError, PipelineError, RunUnfit
-from rowkeeper.ledger import RunRecord, RunStatus
+from rowkeeper.errors import ConfigurationError, PipelineError, RunUnfit, SourceError
+from rowkeeper.ledger import BatchRecord, RunRecord, RunStatus
 from rowkeeper.pipeline import Pipeline, select
+from rowkeeper.runs.exporting import Exported, export
 from rowkeeper.runs.loading import replay_run
-from rowkeeper.runs.rejects import QuarantineSource, check_seals, quarantine_mode
+from rowkeeper.runs.mended import MendedSource
+from rowkeeper.runs.replayed import QuarantineSource, check_seals, quarantine_mode
 from rowkeeper.runs.report import Observer, RunReport, unobserved
 from rowkeeper.runs.workspace import Workspace
 
 
-def replay(number: int, workspace: Workspace, file: Path | None = None, observe: Observer = unobserved) -> RunReport:
+def replay(
+    number: int,
+    workspace: Workspace,
+    file: Path | None = None,
+    observe: Observer = unobserved,
+    *,
+    mended: Path | None = None,
+) -> RunReport:
     """Runs the rejected rows of a published run through its pipeline as the file declares it now.
 
-    Rows that pass now are committed by a run of their own; the others are quarantined under that run. Each
-    quarantine file is replayed once: asking again finds nothing new.
+    Rows that pass now are committed by a run of their own; the others are quarantined under that run. Each row is
+    replayed once: asking again finds nothing new.
 
     Args:
         file: the pipeline file, where it is no longer the one that the run was made from.
+        mended: a file of mended rows, which are replayed in the place of those that were read; all other rows stay
+            in quarantine.
+    """
+    run, records = _rejected(number, workspace)
+    pipeline = pipeline_of(run, file)
+    check_seals(records, workspace.quarantine)
+    mode = quarantine_mode(records, workspace.quarantine)
+    if mended is not None:
+        source = MendedSource(
+            mended,
+            number,
+            records,
+            mode=mode or pipeline.source.mode,
+            seal=workspace.quarantine,
+            known=pipeline.checker.columns().known,
+        )
+        return replay_run(pipeline, workspace, source, observe)
+    if mode is None:
+        raise SourceError(
+            "none of the rejected rows could be read as a row, so there is nothing to replay",
+            hint=f"rowkeeper quarantine export {number} --to FILE gives them out to be mended",
+        )
+    return replay_run(pipeline, workspace, QuarantineSource(number, records, mode, workspace.quarantine), observe)
+
+
+def export_rejected(number: int, workspace: Workspace, to: Path) -> Exported:
+    """Writes the rejected rows of a published run, in the clear, to a new file that its owner alone may read."""
+    run, records = _rejected(number, workspace)
+    check_seals(records, workspace.quarantine)
+    return export(run, records, to, workspace)
+
+
+def _rejected(number: int, workspace: Workspace) -> tuple[RunRecord, tuple[BatchRecord, ...]]:
+    """A run with what it rejected, but for files that a later run loaded anew.
+
+    Raises RunUnfit if it is not published or nothing of it is left, PipelineError if it rejected nothing.
     """
     run = workspace.ledger.run(number)
     if run.status is not RunStatus.PUBLISHED:
@@ -31,11 +76,14 @@ def replay(number: int, workspace: Workspace, file: Path | None = None, observe:
     records = tuple(workspace.ledger.quarantine(number))
     if not records:
         raise PipelineError(f"run {number} rejected no row", hint="rowkeeper quarantine list shows what there is")
-    pipeline = pipeline_of(run, file)
-    check_seals(records, workspace.quarantine)
-    mode = quarantine_mode(records, workspace.quarantine)
-    source = QuarantineSource(number, records, mode, workspace.quarantine)
-    return replay_run(pipeline, workspace, source, observe)
+    replaced = workspace.ledger.replaced(run)
+    current = tuple(record for record in records if record.partition_ordinal not in replaced)
+    if not current:
+        raise RunUnfit(
+            f"what run {number} rejected was replaced since: its files were loaded anew",
+            hint="what is bad in them now is in the quarantine of the later run: rowkeeper quarantine list",
+        )
+    return run, current
 
 
 def pipeline_of(run: RunRecord, file: Path | None = None) -> Pipeline:

@@ -1,9 +1,12 @@
-"""How much memory each part of a run may take, so that command and engine together keep within the limit.
+"""How much memory each part of a run may take, so that all runs and the engine together keep within the limit.
 
-At rest the two processes hold what no setting can lower: interpreters, libraries, ClickHouse. What is left of the
-limit is shared out. The sizes of batches and inserts follow from how many of them are alive at a time: of batches about
-twelve (read ahead, being checked with what that makes of them, waiting to be staged), of inserts about ten at
-the engine (the shared copy, the columns, the sorted ones, the part, and the merges of those before).
+At rest the processes hold what no setting can lower: interpreters, libraries, ClickHouse. What is left of the limit by
+one run and the engine is shared out: the engine has its part of it whoever works, and the runs have the other part
+together, in equal shares. A run is sized from its start as if there were as many as a worker would have under way, if
+so many fit; where more are there, their shares are smaller. The sizes of batches and inserts follow from how many of
+them are alive at a time: of batches about twelve (read ahead, being checked with what that makes of them, waiting to be
+staged), of inserts about ten at the engine (the shared copy, the columns, the sorted ones, the part, and the merges of
+those before).
 
 Measured with `tests/runs/test_memory.py`, which fails if the sum is wrong.
 """
@@ -33,9 +36,13 @@ BATCH_BYTES_MIN, BATCH_BYTES_MAX = 1 * MB, 64 * MB
 INSERT_BYTES_MIN, INSERT_BYTES_MAX = 2 * MB, 64 * MB
 ROW_BYTES_LEAST = 256  # of a row that is being checked, however small: as Python values, if the columns cannot tell
 SMALL_BELOW_BYTES = 128 * MB
+RUN_BYTES_LEAST = COMMAND_AT_REST_BYTES + BATCHES_ALIVE * 2 * BATCH_BYTES_MIN  # with less a run does not fit
 
 STATEMENT_SHARE = 0.9
 GROUP_TIGHT_SHARE = 0.9
+MACHINE_KEPT_BYTES = 256 * MB  # what is left to others
+MACHINE_KEPT_SHARE = 0.05  # of a small machine
+STALLED_PERCENT_MAX = 10.0
 LOOK_SECONDS = 0.05
 GIVE_BACK_SECONDS = 1.0
 
@@ -45,8 +52,10 @@ class Sizes:
     """What follows from the limit.
 
     Attributes:
-        memory_bytes: the limit, for the command and the engine together.
-        command_bytes: the command's part of it.
+        memory_bytes: the limit, for all runs and the engine together.
+        runs_bytes: the runs' part of it.
+        runs_max: how many of them fit.
+        command_bytes: the share of each, where as many are there as this was asked for.
         engine_bytes: the engine's, as ClickHouse counts (`max_server_memory_usage`).
         statement_bytes: of one statement at the engine (`max_memory_usage`).
         batch_rows, batch_bytes: what is read and checked at a time: whichever comes first.
@@ -56,6 +65,8 @@ class Sizes:
     """
 
     memory_bytes: int
+    runs_bytes: int
+    runs_max: int
     command_bytes: int
     engine_bytes: int
     statement_bytes: int
@@ -66,21 +77,30 @@ class Sizes:
     is_small: bool
 
 
-def sizes_of(settings: Settings) -> Sizes:
-    """The sizes for these settings on this machine."""
+def sizes_of(settings: Settings, runs: int = 1) -> Sizes:
+    """The sizes for these settings on this machine.
+
+    Args:
+        runs: how many are there now; those that do not fit wait, and have no share.
+    """
     limit = settings.memory_max or machine.memory_bytes()
     left = max(limit - COMMAND_AT_REST_BYTES - ENGINE_AT_REST_BYTES, limit // LEFT_SHARE_MIN)
-    command = int(left * COMMAND_SHARE)
-    engine = ENGINE_AT_REST_BYTES - ENGINE_UNTRACKED_BYTES + left - command
-    batch_bytes = _between(command // BATCHES_ALIVE, BATCH_BYTES_MIN, BATCH_BYTES_MAX)
+    runs_bytes = COMMAND_AT_REST_BYTES + int(left * COMMAND_SHARE)
+    engine = left - int(left * COMMAND_SHARE)
+    runs_max = max(1, runs_bytes // RUN_BYTES_LEAST)
+    runs = min(max(runs, settings.worker_runs_max), runs_max)
+    command = max(0, runs_bytes // runs - COMMAND_AT_REST_BYTES)
+    engine_bytes = ENGINE_AT_REST_BYTES - ENGINE_UNTRACKED_BYTES + engine
     return Sizes(
         memory_bytes=limit,
+        runs_bytes=runs_bytes,
+        runs_max=runs_max,
         command_bytes=COMMAND_AT_REST_BYTES + command,
-        engine_bytes=engine,
-        statement_bytes=settings.engine_memory_bytes_max or int(engine * STATEMENT_SHARE),
+        engine_bytes=engine_bytes,
+        statement_bytes=settings.engine_memory_bytes_max or int(engine_bytes * STATEMENT_SHARE),
         batch_rows=_between(command // BATCHES_ALIVE // ROW_BYTES_LEAST, 1, settings.batch_rows),
-        batch_bytes=batch_bytes,
-        insert_bytes=_between((left - command) // INSERTS_ALIVE, INSERT_BYTES_MIN, INSERT_BYTES_MAX),
+        batch_bytes=_between(command // BATCHES_ALIVE, BATCH_BYTES_MIN, BATCH_BYTES_MAX),
+        insert_bytes=_between(engine // INSERTS_ALIVE // runs, INSERT_BYTES_MIN, INSERT_BYTES_MAX),
         queue_batches=1 if command < SMALL_BELOW_BYTES else settings.queue_batches,
         is_small=command < SMALL_BELOW_BYTES,
     )
@@ -96,24 +116,35 @@ def _between(value: int, least: int, most: int) -> int:
     return max(least, min(value, most))
 
 
+def kept_for_others(memory: machine.MachineMemory) -> int:
+    """Bytes of the machine's memory that are not taken, whatever the limit is."""
+    return min(MACHINE_KEPT_BYTES, int(memory.total_bytes * MACHINE_KEPT_SHARE))
+
+
 class Gauge:
-    """Whether memory is getting short: for this process by its part of the limit, for all by the control group's.
+    """Whether memory is getting short: for this process by its share, for all by the control group's and the machine's.
 
     What the libraries keep for later is given back then. Looked at often, it measures twenty times a second.
 
     Args:
-        used: bytes that the process has in RAM; and a control group's limit and use, if there is one.
+        share: bytes that the process may have now.
+        used: bytes that it has in RAM.
+        group: a control group's limit and use, if there is one.
+        whole: what the machine has left.
     """
 
     def __init__(
         self,
-        limit_bytes: int,
+        share: Callable[[], int],
+        *,
         used: Callable[[], int] = machine.resident_bytes,
         group: Callable[[], machine.MemoryGroup | None] = machine.memory_group,
+        whole: Callable[[], machine.MachineMemory] = machine.machine_memory,
     ) -> None:
-        self._limit_bytes = limit_bytes
+        self._share = share
         self._used = used
         self._group = group
+        self._whole = whole
         self._lock = threading.Lock()
         self._looked = self._gave_back = float("-inf")
         self._tight = False
@@ -131,7 +162,10 @@ class Gauge:
             return self._tight
 
     def _measure(self) -> bool:
-        if self._used() > self._limit_bytes:
+        if self._used() > self._share():
             return True
         group = self._group()
-        return group is not None and group.used_bytes > GROUP_TIGHT_SHARE * group.limit_bytes
+        if group is not None and group.used_bytes > GROUP_TIGHT_SHARE * group.limit_bytes:
+            return True
+        whole = self._whole()
+        return whole.available_bytes < kept_for_others(whole) or whole.stalled_percent > STALLED_PERCENT_MAX

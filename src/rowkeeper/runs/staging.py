@@ -26,6 +26,7 @@ from rowkeeper.runs.interrupt import finished_first
 from rowkeeper.runs.rejects import Rejects, rejects_of, seal_rejects
 from rowkeeper.runs.report import Progress
 from rowkeeper.runs.room import check_room
+from rowkeeper.runs.sharing import Share
 from rowkeeper.runs.sizing import Gauge
 from rowkeeper.runs.transforming import apply_transform
 
@@ -109,8 +110,9 @@ class Stager:
         self._material = material
         self._partitions = {each.ordinal: each for each in partitions}
         self._replaces = replaces
-        self._sizes = held.workspace.sizes
-        self._gauge = Gauge(self._sizes.command_bytes)
+        share = Share(held.ledger, held.workspace.settings)
+        self._sizes = share.sizes()
+        self._gauge = Gauge(share.command_bytes)
         self._contract = material.contract  # the checking threads' own
         self._schema = material.contract.schema
         self._accounts = {each.ordinal: each.account for each in partitions}

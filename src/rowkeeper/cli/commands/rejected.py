@@ -1,7 +1,8 @@
-"""`quarantine`: rejected rows listed, shown and replayed."""
+"""`quarantine`: rejected rows listed, shown, given out to be mended, and replayed."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,12 @@ from rowkeeper.cli import render
 from rowkeeper.cli.door import err, json_option, out, print_json, workspace
 from rowkeeper.cli.progress import shown
 from rowkeeper.runs.rejects import describe_rejects, open_rejects
-from rowkeeper.runs.replaying import replay
+from rowkeeper.runs.replaying import export_rejected, replay
 
 
 @click.group()
 def quarantine() -> None:
-    """Rejected rows: list, show, replay."""
+    """Rejected rows: list, show, export, replay."""
 
 
 @quarantine.command("list")
@@ -36,6 +37,8 @@ def quarantine_list(as_json: bool) -> None:
                         "rows": each.rows,
                         "reasons": dict(each.reasons),
                         "replayed": each.replayed,
+                        "rows_replayed": each.rows_replayed,
+                        "exports": each.exports,
                     }
                     for each in summaries
                 ]
@@ -45,11 +48,16 @@ def quarantine_list(as_json: bool) -> None:
     if not summaries:
         out.print("no row is in quarantine")
         return
-    table = render.grid("run", "pipeline", "rows", "replayed", "reasons")
+    table = render.grid("run", "pipeline", "rows", "replayed", "exports", "reasons")
     for each in summaries:
         reasons = ", ".join(f"{count:,} x {reason}" for reason, count in list(each.reasons.items())[:3])
         table.add_row(
-            str(each.run), escape(each.pipeline), f"{each.rows:,}", "yes" if each.replayed else "no", escape(reasons)
+            str(each.run),
+            escape(each.pipeline),
+            f"{each.rows:,}",
+            f"{each.rows_replayed:,}",
+            str(each.exports),
+            escape(reasons),
         )
     out.print(table)
 
@@ -81,12 +89,43 @@ def quarantine_show(number: int, limit: int, as_json: bool) -> None:
         out.print(f"  [dim]{escape(str(row.get('text', row.get('row'))))}[/]")
 
 
+@quarantine.command("export")
+@click.argument("number", metavar="RUN", type=int)
+@click.option(
+    "--to", type=click.Path(path_type=Path), required=True, help="A new file; what is there is not overwritten."
+)
+@json_option
+def quarantine_export(number: int, to: Path, as_json: bool) -> None:
+    """Write the rejected rows of a run, in the clear, to a file: to mend them and replay them from there."""
+    with workspace() as space:
+        written = export_rejected(number, space, to)
+    err.print(
+        f"[bold yellow]in the clear:[/] {escape(str(to))} holds the values of {written.rows:,} rejected rows, "
+        "unencrypted and readable by you alone. Delete it when they are replayed. The ledger has noted the export."
+    )
+    if as_json:
+        print_json({**dataclasses.asdict(written), "path": str(written.path)})
+        return
+    out.print(f"{written.rows:,} rows written to {escape(str(to))}")
+    if written.unreadable:
+        out.print(f"{written.unreadable:,} of them could not be read as rows: write what is in their text as row")
+    if written.replayed:
+        out.print(f"{written.replayed:,} rows were replayed before, and are left out")
+    out.print(f"mend what is in row, then: rowkeeper quarantine replay {number} --from {escape(str(to))}")
+
+
 @quarantine.command("replay")
 @click.argument("number", metavar="RUN", type=int)
+@click.option(
+    "--from",
+    "mended",
+    type=click.Path(path_type=Path),
+    help="A file of mended rows, from export: they are replayed in the place of those that were read; others stay.",
+)
 @click.option("--file", type=click.Path(path_type=Path), help="The pipeline file, if it is elsewhere now.")
 @json_option
-def quarantine_replay(number: int, file: Path | None, as_json: bool) -> None:
+def quarantine_replay(number: int, mended: Path | None, file: Path | None, as_json: bool) -> None:
     """Run the rejected rows of a run through its pipeline as it is now."""
     with workspace() as space, shown(err) as observe:
-        report = replay(number, space, file, observe)
+        report = replay(number, space, file, observe, mended=mended)
     print_json(report.as_dict()) if as_json else render.show_report(report)

@@ -16,8 +16,9 @@ from functools import partial
 from pathlib import Path
 
 from rowkeeper.errors import FrameworkError
-from rowkeeper.ledger import RunStatus
-from rowkeeper.operations.worker.attempt import STOP_SECONDS, Child
+from rowkeeper.ledger import RunStatus, ScheduleRecord
+from rowkeeper.operations.worker.admission import Admission
+from rowkeeper.operations.worker.attempt import STOP_SECONDS, Attempt, Child
 from rowkeeper.operations.worker.duty import Duty
 from rowkeeper.operations.worker.files import Declared, Files, Tell
 from rowkeeper.operations.worker.notify import Notifier
@@ -49,6 +50,7 @@ class Worker:
         self._files = Files(files, tell)
         self._duties: dict[str, Duty] = {}
         self._leaving: list[Duty] = []  # no longer declared, and still under way
+        self._admission = Admission(workspace, tell)
         self._reconciler = _Reconciler(workspace, tell, source)
         self._notifier = Notifier()
         self._waker = Waker()
@@ -146,15 +148,28 @@ class Worker:
         for record in sorted(self._workspace.ledger.schedules.all(), key=lambda each: each.kept_until):
             duty = self._duties.get(record.pipeline)
             if duty is not None and duty.wants(record, now):
-                if self._under_way() >= self._workspace.settings.worker_runs_max:
+                if not self._may_start(record):
                     return
                 self._guarded(partial(duty.start, record))
 
+    def _may_start(self, record: ScheduleRecord) -> bool:
+        """Whether there is room for one more; what a dead worker's child does is under way, and only watched."""
+        if self._under_way() >= self._workspace.settings.worker_runs_max:
+            return False
+        if record.under_way is not None and record.under_way.process() is not None:
+            return True
+        return self._admission.grants({attempt.pid for attempt in self._attempts()})
+
+    def _attempts(self) -> list[Attempt]:
+        every = [*self._duties.values(), *self._leaving]
+        return [duty.attempt for duty in every if duty.attempt is not None]
+
     def _under_way(self) -> int:
-        return sum(duty.attempt is not None for duty in [*self._duties.values(), *self._leaving])
+        return len(self._attempts())
 
     def _status(self) -> str:
-        return f"{len(self._duties)} schedules, {self._under_way()} under way"
+        held = f", held back: {self._admission.why}" if self._admission.why else ""
+        return f"{len(self._duties)} schedules, {self._under_way()} under way{held}"
 
     # ------------------------------------------------------------------ the end
 
