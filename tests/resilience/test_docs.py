@@ -6,15 +6,23 @@ import dataclasses
 import re
 from pathlib import Path
 
+from pydantic import BaseModel
+
 import rowkeeper as rk
 
 PAGE = (Path(__file__).parents[2] / "docs" / "resilience.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
+class Order(BaseModel):
+    """Stands for the README's."""
+
+    id: int
+
+
 def test_the_examples_run():
     """In order, with functions where a user has their own."""
-    names = {"rk": rk, "fetch": lambda page: page, "post": lambda body: body, "find": lambda key: key}
+    names = {"rk": rk, "fetch": lambda page: page, "post": lambda body: body, "find": lambda key: key, "Order": Order}
     for block in BLOCKS:
         exec(block, names)
     assert names["receipt"] == {"key": "k1"}
