@@ -158,7 +158,7 @@ def test_calls_are_said_to_be_tried_again_only_where_they_are(arena: Arena, runs
     """A call that failed for good is not; one that may pass is; the lines are those of real calls."""
     lines: list[Mapping[str, Any]] = []
     calls = Calls(clock=FakeClock(), observers=[log_try])
-    with keep(Journal("warning", [lines.append])):
+    with keep(Journal("info", [lines.append])):
         for operation, error, kind in (
             ("orders", ValueError("no"), ValueError),
             ("prices", ConnectionRefusedError(111, "refused"), RetryError),

@@ -357,7 +357,7 @@ def test_an_engine_that_dies_in_mid_drain_leaves_the_run_in_the_spool(arena: Are
     drain.go_on()
     outcome = drain.wait()
     mend(arena)
-    assert (outcome.status, outcome.json["error"]["code"]) == (1, "RK-3001"), outcome
+    assert (outcome.status, outcome.json["error"]["code"]) == (1, "RK-3002"), outcome  # it was looked for once more
     assert statuses(arena, "faint") == ["published", "spooled"]
     arena.ok("run", "faint.py")
     assert statuses(arena, "faint") == ["published", "published"]

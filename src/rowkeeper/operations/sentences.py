@@ -140,7 +140,7 @@ def _calls(lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     opened: Counter[str] = Counter()
     for line in lines:
         name = f"{line.get('operation')} on {line.get('host')}"
-        if line["event"] == "call failed":
+        if line["event"] in ("call failed", "call refused"):
             failed[name, str(line.get("outcome"))] += 1
         elif line["event"] == "breaker turned" and line.get("after") == "open":
             opened[name] += 1

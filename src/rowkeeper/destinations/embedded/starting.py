@@ -19,7 +19,7 @@ from typing import IO
 
 from rowkeeper.destinations.embedded.locking import locked_within
 from rowkeeper.destinations.embedded.places import EnginePlaces
-from rowkeeper.errors import DeadlineExceeded, DiskFull, EngineDown, FrameworkError, StateError
+from rowkeeper.errors import DeadlineExceeded, DiskFull, EngineDown, FrameworkError
 from rowkeeper.protocols import Site
 from rowkeeper.resilience.deadline import seconds_left
 from rowkeeper.security.keyfile import derive
@@ -33,8 +33,8 @@ LEAVE_SECONDS_MAX = 60.0  # a host that is leaving, being idle, closes its table
 def ensure_host(site: Site) -> EnginePlaces:
     """Sees to it that a host is up, and says where.
 
-    Raises DatabaseError, DiskFull or StateError with what the host said if it could not start; DeadlineExceeded if
-    there was no time for it.
+    Raises EngineDown or DiskFull with what the host said if it could not start; DeadlineExceeded if there was no time
+    for it.
     """
     places = EnginePlaces.under(site.home)
     if listening(places):
@@ -45,7 +45,7 @@ def ensure_host(site: Site) -> EnginePlaces:
             if not listening(places):
                 _start(places, site)
     except OSError as error:
-        raise StateError(
+        raise EngineDown(
             f"the embedded ClickHouse cannot be started in {places.folder}: {error.strerror}",
             hint="see to space and permissions of the state folder",
         ) from error
