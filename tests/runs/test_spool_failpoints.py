@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import extent
 from tests.arena import KILLED, Arena
 from tests.runs.outages import SPOOL, cut, mend, outage
 from tests.runs.scenarios import PIPELINE, left_behind, trips
@@ -76,11 +77,11 @@ def passed(arena: Arena, *command: str) -> list[str]:
     log.unlink(missing_ok=True)
     outcome = arena.run(*command, failpoints=f"*=log:{log}")
     assert outcome.status == 0, outcome
-    return list(dict.fromkeys(log.read_text().split()))
+    return [point for point in dict.fromkeys(log.read_text().split()) if not point.endswith(":renew_lease")]
 
 
-def chosen(points: list[str], mode: Mode, request: pytest.FixtureRequest) -> Iterator[tuple[int, str]]:
-    every = 1 if request.config.getoption("--every-failpoint") else mode.every
+def chosen(points: list[str], mode: Mode) -> Iterator[tuple[int, str]]:
+    every = 1 if extent.whole else mode.every
     for number, point in enumerate(points):
         if number % every == every // 2 or (mode is MODES[0] and ("drain" in point or "spool" in point)):
             yield number, point
@@ -91,9 +92,7 @@ def differences(expected: dict[str, object], found: dict[str, object]) -> dict[s
 
 
 @by_mode
-def test_killed_on_its_way_into_the_spool_a_run_is_drained_once(
-    arena: Arena, mode: Mode, request: pytest.FixtureRequest
-):
+def test_killed_on_its_way_into_the_spool_a_run_is_drained_once(arena: Arena, mode: Mode):
     """SIGKILL at each failpoint of spooling, the same command again, then a drain: as if the destination was there."""
     expected = undisturbed(arena, mode, f"{mode.name}_calm_in")
     probe = f"{mode.name}_into"
@@ -102,7 +101,7 @@ def test_killed_on_its_way_into_the_spool_a_run_is_drained_once(
     with outage(arena):
         points = passed(arena, "run", f"{probe}.py")
     assert len(points) > 10, points
-    names = {f"{probe}_{number}": point for number, point in chosen(points, mode, request)}
+    names = {f"{probe}_{number}": point for number, point in chosen(points, mode)}
     for name in names:
         declare(arena, mode, name)
     cut(arena)
@@ -121,16 +120,14 @@ def test_killed_on_its_way_into_the_spool_a_run_is_drained_once(
 
 
 @by_mode
-def test_killed_on_its_way_out_of_the_spool_a_run_is_drained_once(
-    arena: Arena, mode: Mode, request: pytest.FixtureRequest
-):
+def test_killed_on_its_way_out_of_the_spool_a_run_is_drained_once(arena: Arena, mode: Mode):
     """SIGKILL at each failpoint of draining two runs, then again by one of the three ways: as if undisturbed."""
     expected = undisturbed(arena, mode, f"{mode.name}_calm_out")
     probe = f"{mode.name}_out"
     spooled_twice(arena, mode, [probe])
     points = passed(arena, "spool", "drain", probe)
     assert len(points) > 25, points
-    names = {f"{probe}_{number}": point for number, point in chosen(points, mode, request)}
+    names = {f"{probe}_{number}": point for number, point in chosen(points, mode)}
     spooled_twice(arena, mode, list(names))
     faults = {}
     for number, (name, point) in enumerate(names.items()):
@@ -151,14 +148,14 @@ def test_killed_on_its_way_out_of_the_spool_a_run_is_drained_once(
 PAIRS, PAIRS_OF_TORTURE = 6, 80
 
 
-def test_a_second_death_on_the_way_out_changes_nothing(arena: Arena, request: pytest.FixtureRequest):
+def test_a_second_death_on_the_way_out_changes_nothing(arena: Arena):
     """Pairs of failpoints, the second striking in the drain that follows the first death."""
     mode = next(each for each in MODES if each.name == "quarantine")
     expected = undisturbed(arena, mode, "pairs_calm")
     spooled_twice(arena, mode, ["pairs_out"])
     points = passed(arena, "spool", "drain", "pairs_out")
     choice = random.Random(20261126)
-    count = PAIRS_OF_TORTURE if request.config.getoption("--every-failpoint") else PAIRS
+    count = PAIRS_OF_TORTURE if extent.whole else PAIRS
     pairs = {f"pairs_{number}": (choice.choice(points), choice.choice(points)) for number in range(count)}
     spooled_twice(arena, mode, list(pairs))
     faults = {}
