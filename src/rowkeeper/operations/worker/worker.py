@@ -7,7 +7,6 @@ one that was killed, or whose machine was, is replaced by starting it again.
 
 from __future__ import annotations
 
-import contextlib
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -16,24 +15,21 @@ from functools import partial
 from pathlib import Path
 
 from rowkeeper.errors import FrameworkError
-from rowkeeper.ledger import RunStatus, ScheduleRecord
+from rowkeeper.ledger import ScheduleRecord
 from rowkeeper.operations.worker.admission import Admission
-from rowkeeper.operations.worker.attempt import STOP_SECONDS, Attempt, Child
+from rowkeeper.operations.worker.attempt import STOP_SECONDS, Attempt
 from rowkeeper.operations.worker.duty import Duty
 from rowkeeper.operations.worker.files import Declared, Files, Tell
 from rowkeeper.operations.worker.notify import Notifier
+from rowkeeper.operations.worker.recovering import Reconciler
 from rowkeeper.operations.worker.spool import Drainer
 from rowkeeper.operations.worker.telling import logged
 from rowkeeper.operations.worker.waking import Waker
 from rowkeeper.operations.worker.watchdog import Watchdog
 from rowkeeper.resilience.failpoints import failpoint
-from rowkeeper.runs.reconciling import DIED, was_stopped
 from rowkeeper.runs.workspace import Workspace
 
 ROUND_SECONDS = 1.0
-RECONCILE_SECONDS_MAX = 900.0  # what could not be finished is tried less and less often
-CHORE_SECONDS_MAX = 3600.0
-SETTLING = (RunStatus.STAGING, RunStatus.PREPARED, RunStatus.INTERRUPTED)  # if nobody holds their destination
 
 
 class Worker:
@@ -52,7 +48,7 @@ class Worker:
         self._duties: dict[str, Duty] = {}
         self._leaving: list[Duty] = []  # no longer declared, and still under way
         self._admission = Admission(workspace, tell)
-        self._reconciler = _Reconciler(workspace, tell, source)
+        self._reconciler = Reconciler(workspace, tell, source)
         self._drainer = Drainer(workspace, tell, source)
         self._notifier = Notifier()
         self._waker = Waker()
@@ -206,81 +202,3 @@ class Worker:
         for duty in left:
             duty.kill()
         return len(left)
-
-
-class _Reconciler:
-    """Starts `rowkeeper recover` when a run was left behind, and says which pipelines have runs that died.
-
-    What could not be finished stays as it is, so while nothing changes it is tried less and less often.
-    """
-
-    def __init__(self, workspace: Workspace, tell: Tell, source: random.Random) -> None:
-        self._workspace = workspace
-        self._tell = tell
-        self._source = source
-        self._child: Child | None = None
-        self._pause_seconds = workspace.settings.worker_reconcile_seconds
-        self._next = 0.0
-        self._last: list[tuple[int, str]] = []
-        self._hastened: set[int] = set()
-        self._died: list[str] = []
-
-    @property
-    def busy(self) -> bool:
-        """Whether it is at it."""
-        return self._child is not None and self._child.ended() is None
-
-    def look(self) -> None:
-        """Takes in what was done, and sees whether there is anything to do. Raises FrameworkError."""
-        if self._child is not None:
-            ended = self._child.ended()
-            if ended is None:
-                return
-            self._child = None
-            self._take_in(ended.document or {})
-        if time.monotonic() < self._next:
-            return
-        left = self._left_behind()
-        usual = self._workspace.settings.worker_reconcile_seconds
-        self._pause_seconds = min(RECONCILE_SECONDS_MAX, 2 * self._pause_seconds) if left == self._last else usual
-        self._last = left
-        self._next = time.monotonic() + self._source.uniform(0.5, 1.5) * (self._pause_seconds if left else usual)
-        if left:
-            self._child = Child(["recover", "--automatic"], CHORE_SECONDS_MAX)
-
-    def _take_in(self, document: dict[str, object]) -> None:
-        found = document.get("runs")
-        for each in found if isinstance(found, list) else ():
-            self._tell("recovered", **each)
-        ledger = self._workspace.ledger
-        runs = [run for target in ledger.targets(unfinished=True) for run in ledger.unfinished(target)]
-        died = {run.run: run.pipeline for run in runs if (run.error or {}).get("type") == DIED["type"]}
-        self._died += [pipeline for number, pipeline in died.items() if number not in self._hastened]
-        self._hastened = set(died)
-
-    def _left_behind(self) -> list[tuple[int, str]]:
-        """Runs that no live process is at, by what the ledger says of them."""
-        ledger = self._workspace.ledger
-        return [
-            (run.run, run.status.value)
-            for target in ledger.targets(unfinished=True)
-            if not ledger.lease_alive(target)
-            for run in ledger.unfinished(target)
-            if run.status in SETTLING and not was_stopped(run)
-        ]
-
-    def died(self) -> list[str]:
-        """Pipelines with a run that died and was kept, each run told of once: a second death waits for the schedule."""
-        found, self._died = self._died, []
-        return found
-
-    def stop(self) -> None:
-        """Tells it to stop."""
-        if self._child is not None:
-            self._child.stop()
-
-    def kill(self) -> None:
-        """Ends it at once."""
-        if self._child is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._child.kill()
