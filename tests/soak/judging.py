@@ -13,6 +13,8 @@ from tests.soak.feeding import Feed
 from tests.soak.field import Field, Unanswered
 from tests.soak.watching import LONG_SECONDS, Watch
 
+# Ctrl-C while Python itself starts, before any line of ours, ends it with these words.
+PYTHON_STARTING = re.compile(r"Fatal Python error: init_import_site: .*?\nKeyboardInterrupt\n", re.DOTALL)
 UNKNOWN = re.compile(r"RK-9001|Traceback \(most recent call last\)|Segmentation fault|Fatal Python error")
 
 
@@ -127,7 +129,7 @@ def _judge_accounts(field: Field, feed: Feed, verdict: Verdict) -> None:
 def judge_words(folder: Path, verdict: Verdict) -> None:
     """Looks for errors that nobody foresaw in all that was said."""
     for path in sorted([*folder.glob("*.err"), *folder.glob("*.out")]):
-        text = path.read_text(errors="replace")
+        text = PYTHON_STARTING.sub("", path.read_text(errors="replace"))
         if found := UNKNOWN.search(text):
             verdict.surprises += 1
             verdict.notes.append(f"{path.name}: {text[max(0, found.start() - 300) : found.end() + 1500]}")

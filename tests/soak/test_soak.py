@@ -15,7 +15,7 @@ import pytest
 
 from tests.soak.feeding import is_bad
 from tests.soak.field import Field
-from tests.soak.judging import Verdict, judge, judge_processes, judge_state_folder
+from tests.soak.judging import Verdict, judge, judge_processes, judge_state_folder, judge_words
 from tests.soak.watching import Sample, Watch
 from tests.torture.mounting import REPOSITORY
 
@@ -114,3 +114,18 @@ def test_a_process_that_takes_too_much_is_found_however_short_it_lives() -> None
     judge_processes([watch], verdict)
     assert verdict.limits_exceeded == 1
     assert not verdict.is_good
+
+
+def test_a_traceback_is_found_unless_python_itself_was_stopped_as_it_started(tmp_path: Path) -> None:
+    """Ctrl-C before the first line of Rowkeeper is Python's own to tell; what is said beside it counts."""
+    starting = (
+        "Fatal Python error: init_import_site: Failed to import the site module\n"
+        "Traceback (most recent call last):\n  File ...\nKeyboardInterrupt\n"
+    )
+    found = []
+    for said in (starting, starting + "Traceback (most recent call last):\n", "error: x (RK-9001)\n", "done\n"):
+        (tmp_path / "run.err").write_text(said)
+        verdict = Verdict()
+        judge_words(tmp_path, verdict)
+        found.append(verdict.surprises)
+    assert found == [0, 1, 1, 0]
