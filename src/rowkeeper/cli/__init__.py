@@ -1,6 +1,6 @@
 """The main door: parse, call, render; no logic of its own."""
 
-from rowkeeper.runs.interrupt import ended_quietly
+from rowkeeper.cli.starting import ended_quietly
 
 with ended_quietly():
     from rowkeeper.cli.commands import main

@@ -45,20 +45,6 @@ class Strike:
 
 
 @contextmanager
-def ended_quietly() -> Iterator[None]:
-    """Ctrl-C while a command is still being imported ends the process, without Python's traceback."""
-    undecided = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if not undecided or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@contextmanager
 def uninterrupted() -> Iterator[None]:
     """Puts off the first signal until the block is left, where it is too late to matter.
 
