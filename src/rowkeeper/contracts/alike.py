@@ -132,7 +132,7 @@ class AlikeReader:
         self._shapes: tuple[Shape, ...] = ()  # replaced as a whole: batches are checked in several threads
 
     def read(self, blocks: Iterable[tuple[int, pa.Array[Any]]]) -> Part:
-        """The documents that are of a known shape, or of one that can be learnt, in no certain order.
+        """The documents that are of a known shape, or of one that can be learnt, in their order.
 
         Args:
             blocks: some thousands of documents at a time (large_binary), with the place of the first.
