@@ -610,8 +610,8 @@ class VaultUnreachable(SecretUnavailable):
     code = "RK-6012"
     retryable = True
     advice = (
-        "Start or unseal it (bao status, bao operator unseal) and run again: nothing was opened. ROWKEEPER_VAULT_ADDRESS "
-        "is where it is looked for."
+        "Start or unseal it (bao status, bao operator unseal) and run again: nothing was opened. It is looked for at "
+        "ROWKEEPER_VAULT_ADDRESS."
     )
 
 

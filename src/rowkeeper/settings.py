@@ -16,7 +16,7 @@ The state folder is `ROWKEEPER_HOME` (default `.rowkeeper/` in the working folde
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, ByteSize, Field, ValidationInfo, model_validator
 from pydantic.fields import FieldInfo
@@ -58,9 +58,7 @@ class Settings(BaseSettings):
     ] = None
     ledger_password: Annotated[
         SecretReference | None,
-        Field(
-            description="A reference to the password for ledger_url, such as env:PGPASS. It is read at each connect."
-        ),
+        Field(description="A reference to the password for ledger_url, such as env:PGPASS; read at each connect."),
     ] = None
     batch_rows: Annotated[int, Field(gt=0, le=10_000_000, description="Rows read and checked at a time.")] = 65_536
     insert_rows: Annotated[
@@ -185,6 +183,7 @@ class _FileSource(PydanticBaseSettingsSource):
         raise NotImplementedError
 
     def __call__(self) -> dict[str, Any]:
-        file = SettingsFile.read()
-        file.refuse_unknown([name for name in self.settings_cls.model_fields if name != PROFILES])
+        file, fields = SettingsFile.read(), self.settings_cls.model_fields
+        file.refuse_unknown([name for name in fields if name != PROFILES])
+        file.refuse_literals([name for name, field in fields.items() if SecretReference in get_args(field.annotation)])
         return {**file.shared, **file.of_profile(self.current_state.get("profile"))}

@@ -29,7 +29,7 @@ def password_in(url: str) -> str | None:
     """The password of a URL, from before its host or from its parameters; None if it has none, or a reference."""
     found = USER_PART.search(url)
     if found and ":" in found[1]:
-        password = found[1].split(":", 1)[1]
+        password: str = found[1].split(":", 1)[1]
         if password and not _is_placeholder(password):
             return password
     parameters = QUERY_PART.search(url)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from rowkeeper.ledger.schedules import LedgerSchedules, lease_name
 from rowkeeper.ledger.schema import ledger as ledger_table
 from rowkeeper.ledger.spooling import SpoolScribe
 from rowkeeper.resilience.calls import Calls
+from rowkeeper.security.secret import Secret
 
 
 def utc_now() -> datetime:
@@ -46,18 +47,26 @@ class Ledger(Reader, SpoolScribe):
 
     @classmethod
     @contextmanager
-    def open(cls, url: str | None, home: Path, clock: Clock = utc_now, calls: Calls | None = None) -> Iterator[Self]:
+    def open(
+        cls,
+        url: str | None,
+        home: Path,
+        clock: Clock = utc_now,
+        calls: Calls | None = None,
+        password: Callable[[], Secret] | None = None,
+    ) -> Iterator[Self]:
         """Opens the ledger, making or migrating it first.
 
         Args:
             url: a SQLAlchemy URL; None is SQLite in the state folder.
             calls: how a ledger on another machine is reached; it cannot share its breaker through itself.
+            password: reads the password for the URL, at each connect.
 
         Raises:
             StateError: it cannot be written, or was made by a newer version.
             DatabaseError: the database refused.
         """
-        engine = connect(url, home, calls)
+        engine = connect(url, home, calls, password)
         try:
             migrate(engine)
             ledger = cls(engine, clock)

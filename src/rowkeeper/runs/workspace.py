@@ -14,6 +14,7 @@ from rowkeeper.ledger import Ledger
 from rowkeeper.protocols import Site
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.runs.journal import journal_kept, log_breaker, log_try
+from rowkeeper.runs.secrets import password_of, secrets_of
 from rowkeeper.runs.sizing import Sizes, save_memory, sizes_of
 from rowkeeper.security.sealing import Seal
 from rowkeeper.security.statefolder import StateFolder, open_state_folder
@@ -54,7 +55,11 @@ class Workspace:
         pa.set_cpu_count(threads)
         machine.be_nice(settings.nice)
         way = Calls(listeners=[log_breaker], observers=[log_try])
-        with journal_kept(settings, folder), Ledger.open(settings.ledger_url, folder.path, calls=way) as ledger:
+        with (
+            journal_kept(settings, folder),
+            secrets_of(settings, way),
+            Ledger.open(settings.ledger_url, folder.path, calls=way, password=password_of(settings)) as ledger,
+        ):
             calls = Calls(store=ledger.breakers, listeners=[log_breaker], observers=[log_try])
             site = Site(
                 home=folder.path,
