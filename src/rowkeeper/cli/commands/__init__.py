@@ -11,6 +11,7 @@ from rowkeeper.cli.commands.profiling import profile
 from rowkeeper.cli.commands.rejected import quarantine
 from rowkeeper.cli.commands.reporting import bundle
 from rowkeeper.cli.commands.running import recover, run
+from rowkeeper.cli.commands.secrets import secrets
 from rowkeeper.cli.commands.spooled import spool
 from rowkeeper.cli.commands.tables import query, rollback, verify
 from rowkeeper.cli.commands.working import schedule, status, worker
@@ -43,6 +44,7 @@ for command in (
     run,
     runs,
     schedule,
+    secrets,
     show,
     spool,
     staging,
