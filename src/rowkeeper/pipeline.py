@@ -21,9 +21,10 @@ import pyarrow as pa
 from pydantic import BaseModel, ValidationError
 
 from rowkeeper.contracts import BusinessRule, Contract
+from rowkeeper.endpoints import Endpoint
 from rowkeeper.errors import ConfigurationError, DeclarationError, FrameworkError, PipelineFileError, is_fault
 from rowkeeper.nearest import did_you_mean, nearest, one_of
-from rowkeeper.protocols import Destination, DriftPolicy, Source
+from rowkeeper.protocols import Destination, DriftPolicy, Reaching, Source
 from rowkeeper.quality import Gate
 from rowkeeper.schedule import Schedule
 from rowkeeper.security.classified import classified_fields
@@ -59,6 +60,8 @@ class Pipeline:
             a time zone of its own (`30 6 * * * Europe/Oslo`). One that came due while no worker was up is run once.
         deadline: how long one run may take: seconds, or a `timedelta`. When it is over the run is interrupted, whatever
             it is at; the next run goes on where it stopped.
+        endpoints: what the pipeline's own code (transforms, validators) connects to, each made by `rk.Endpoint`. What
+            source and destination connect to they say themselves.
 
     Raises:
         ConfigurationError: the declaration cannot work; no row has been touched.
@@ -76,6 +79,7 @@ class Pipeline:
     on_error: Literal["stop", "continue"] = "stop"
     schedule: str | None = None
     deadline: float | timedelta | None = None
+    endpoints: Sequence[Endpoint] = ()
     file: Path | None = dataclasses.field(default=None, compare=False, repr=False)  # where it was declared
 
     def __post_init__(self) -> None:
@@ -117,6 +121,20 @@ class Pipeline:
                 f"pipeline {self.name}: deadline={self.deadline!r} is no time that a run may take",
                 hint="seconds, more than 0, or a timedelta: deadline=600, deadline=timedelta(minutes=10)",
             )
+        if not all(isinstance(each, Endpoint) for each in self.endpoints):
+            raise DeclarationError(
+                f"pipeline {self.name}: endpoints is no list of endpoints",
+                hint='such as endpoints=[rk.Endpoint("api.example.com", 443)]',
+            )
+
+    @property
+    def reached(self) -> tuple[Endpoint, ...]:
+        """Every place on the network that it declares, each with what it is for."""
+        found = [(each, "own code") for each in self.endpoints]
+        for part, what in ((self.source, "source"), (self.destination, "destination")):
+            if isinstance(part, Reaching):
+                found += [(each, what) for each in part.endpoints()]
+        return tuple(dataclasses.replace(each, why=f"{self.name}: {each.why or what}") for each, what in found)
 
     @property
     def deadline_seconds(self) -> float | None:

@@ -10,11 +10,12 @@ import dataclasses
 import enum
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import pyarrow as pa
 
 from rowkeeper.batch import BATCH_BYTES, Batch, Fingerprint, InputMode, Partition, Verdict
+from rowkeeper.endpoints import Endpoint
 from rowkeeper.errors import FrameworkError
 from rowkeeper.measures import Rehearsal, StagedTable
 from rowkeeper.resilience.calls import Calls
@@ -30,6 +31,15 @@ class Guarantee(enum.StrEnum):
 
 DriftPolicy = Literal["reject", "ignore", "evolve"]
 """What a column that the contract does not name does: fail the run, be dropped, become a Nullable column."""
+
+
+@runtime_checkable
+class Reaching(Protocol):
+    """What a source or a destination that works over the network is besides; one that does not need not be."""
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        """The places it connects to. The process reaches no others."""
+        ...
 
 
 # ------------------------------------------------------------------------------------------------ source

@@ -7,6 +7,7 @@ from rowkeeper.cli.commands.history import runs, show
 from rowkeeper.cli.commands.holding import abandon, publish, resume, staging
 from rowkeeper.cli.commands.installing import doctor, init
 from rowkeeper.cli.commands.profiling import profile
+from rowkeeper.cli.commands.reaching import endpoints
 from rowkeeper.cli.commands.rejected import quarantine
 from rowkeeper.cli.commands.reporting import bundle
 from rowkeeper.cli.commands.running import recover, run
@@ -25,6 +26,7 @@ for command in (
     abandon,
     bundle,
     doctor,
+    endpoints,
     errors,
     explain,
     init,
