@@ -56,6 +56,10 @@ CODES = {
     "SecurityError": "RK-6000",
     "KeyUnusable": "RK-6001",
     "WrongKey": "RK-6002",
+    "EgressRefused": "RK-6050",
+    "AddressForbidden": "RK-6051",
+    "RedirectRefused": "RK-6052",
+    "ProxyRefused": "RK-6053",
     "UnknownError": "RK-9001",
 }
 
