@@ -165,7 +165,7 @@ def test_an_address_is_what_it_is(text: str, kind: Kind):
 def test_a_declared_name_may_not_be_there(text: str):
     """A name that somebody declared, and nothing more, is reached at public addresses alone."""
     endpoint = Endpoint("api.example.com", 443)
-    with pytest.raises(AddressForbidden, match="api.example.com is at"):
+    with pytest.raises(AddressForbidden, match=r"api\.example\.com is at"):
         Egress((endpoint,)).permit(ipaddress.ip_address(text), 443, endpoint)
 
 
