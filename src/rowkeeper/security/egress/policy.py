@@ -153,9 +153,8 @@ def _forbidden(endpoint: Endpoint, address: Address, what: str) -> AddressForbid
         hint = f'if it is meant: rk.Endpoint("{endpoint.host}", {endpoint.port}, private=True)'
     else:
         hint = f"if it is meant: ROWKEEPER_EGRESS_ALLOW={address}, or the network around it"
-    own = str(address) == endpoint.host
     return AddressForbidden(
-        f"{endpoint.host} is {what}" if own else f"{endpoint.host} is at {address}, which is {what}",
+        f"{endpoint.host} is at {address}, which is {what}" if endpoint.network is None else f"{address} is {what}",
         hint=hint,
         context={"host": endpoint.host},
     )
