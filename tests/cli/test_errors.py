@@ -60,6 +60,10 @@ CODES = {
     "SecretUnavailable": "RK-6011",
     "VaultUnreachable": "RK-6012",
     "WeakKey": "RK-6013",
+    "EgressRefused": "RK-6050",
+    "AddressForbidden": "RK-6051",
+    "RedirectRefused": "RK-6052",
+    "ProxyRefused": "RK-6053",
     "UnknownError": "RK-9001",
 }
 

@@ -8,6 +8,7 @@ from rowkeeper.cli.commands.history import runs, show
 from rowkeeper.cli.commands.holding import abandon, publish, resume, staging
 from rowkeeper.cli.commands.installing import doctor, init
 from rowkeeper.cli.commands.profiling import profile
+from rowkeeper.cli.commands.reaching import endpoints
 from rowkeeper.cli.commands.rejected import quarantine
 from rowkeeper.cli.commands.reporting import bundle
 from rowkeeper.cli.commands.running import recover, run
@@ -31,6 +32,7 @@ for command in (
     bundle,
     config,
     doctor,
+    endpoints,
     errors,
     explain,
     init,
