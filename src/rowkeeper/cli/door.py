@@ -82,9 +82,10 @@ def print_json(document: Any) -> None:
 
 
 def write_page(path: Path, text: str) -> None:
-    """Writes a page that somebody asked for. Raises StateError if it cannot be written."""
+    """Writes a page that somebody asked for, a new one for them alone to read. Raises StateError if it cannot be."""
     try:
-        path.write_text(text, encoding="utf-8")
+        with open(path, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(text)
     except OSError as error:
         raise StateError(
             f"{path} cannot be written: {error.strerror}", hint="name another file: --html PATH"
