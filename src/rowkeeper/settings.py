@@ -237,4 +237,4 @@ class _FileSource(PydanticBaseSettingsSource):
         file, fields = SettingsFile.read(), self.settings_cls.model_fields
         file.refuse_unknown([name for name in fields if name != PROFILES])
         file.refuse_literals([name for name, field in fields.items() if SecretReference in get_args(field.annotation)])
-        return {**file.shared, **file.of_profile(self.current_state.get("profile"))}
+        return {**file.shared, **file.of_profile(self.current_state.get("profile") or None)}

@@ -41,9 +41,12 @@ def test_the_snippets_run_and_are_let_through(monkeypatch: pytest.MonkeyPatch):
 
 def test_the_hook_and_the_entry_point_are_named_as_they_are():
     """The hook's id is that of .pre-commit-hooks.yaml; the group is the one that is looked for."""
-    (text,) = examples("yaml", ".pre-commit-config.yaml")
+    text, local = examples("yaml", ".pre-commit-config.yaml")
     (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
     assert yaml.safe_load(text)["repos"][0]["hooks"] == [{"id": hook["id"]}]
+    shared = ("id", "name", "entry", "types")
+    (own,) = yaml.safe_load(local)["repos"][0]["hooks"]
+    assert {key: own[key] for key in shared} == {key: hook[key] for key in shared}
     (text,) = examples("toml", "pyproject.toml")
     assert list(tomllib.loads(text)["project"]["entry-points"]) == ["rowkeeper.secrets"]
 
