@@ -20,6 +20,7 @@ NAMED_LIKE_ONE = re.compile(
     r"PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY|_KEY$|_PW$|_PWD$|_PASS$", re.I
 )
 PATHS_END = re.compile(r"_(FILE|PATH|DIR|URL|ID)$", re.I)
+REFERENCE = re.compile(r"(env:[A-Za-z_]\w*|file:[^\0\n]+|keyring:[^\0\n/]+/[^\0\n]+|vault:[^\s#]+#[^\s#]+)$")
 USER_OF_A_URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)([^/\s?#]*)@")  # greedy: a password may hold an @
 QUERY_OF_A_URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://[^\s?#]*)\?\S*")
 
@@ -49,9 +50,9 @@ def learn_url(url: str) -> None:
 
 
 def learn_environment() -> None:
-    """Variables that are named like secrets, and passwords in those that hold a URL."""
+    """Variables that are named like secrets, and passwords in those that hold a URL. A reference may be told."""
     for name, value in os.environ.items():
-        if NAMED_LIKE_ONE.search(name) and not PATHS_END.search(name):
+        if NAMED_LIKE_ONE.search(name) and not PATHS_END.search(name) and not REFERENCE.match(value):
             learn(value)
         if "://" in value:
             learn_url(value)
