@@ -24,6 +24,9 @@ NAME = re.compile(
     re.IGNORECASE,
 )
 
+# Arguments that say something of columns by their names, which may be `token` or `password` like any other.
+ABOUT_COLUMNS = frozenset({"codecs", "columns", "dtypes", "rename", "schema", "types"})
+
 
 def password_in(url: str) -> str | None:
     """The password of a URL, from before its host or from its parameters; None if it has none, or a reference."""
