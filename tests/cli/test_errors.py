@@ -60,6 +60,9 @@ CODES = {
     "SecretUnavailable": "RK-6011",
     "VaultUnreachable": "RK-6012",
     "WeakKey": "RK-6013",
+    "KeysetsDamaged": "RK-6020",
+    "KeyRevoked": "RK-6021",
+    "KeyInUse": "RK-6022",
     "UnknownError": "RK-9001",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
@@ -11,11 +12,13 @@ import pyarrow as pa
 
 from rowkeeper import machine
 from rowkeeper.ledger import Ledger
-from rowkeeper.protocols import Site
+from rowkeeper.protocols import DiskKeys, Site
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.runs.journal import journal_kept, log_breaker, log_try
 from rowkeeper.runs.secrets import password_of, secrets_of
 from rowkeeper.runs.sizing import Sizes, save_memory, sizes_of
+from rowkeeper.security.keysets import ENGINE, QUARANTINE, SAMPLES, SPOOL, Keysets
+from rowkeeper.security.references.vault import Vault
 from rowkeeper.security.sealing import Seal
 from rowkeeper.security.statefolder import StateFolder, open_state_folder
 from rowkeeper.settings import Settings
@@ -48,22 +51,21 @@ class Workspace:
     @contextmanager
     def open(cls, settings: Settings) -> Iterator[Self]:
         """Opens the state folder and the ledger, making them at first use, and closes them again."""
-        folder = open_state_folder(settings.home, settings.key_file)
-        sizes = sizes_of(settings)
-        save_memory(sizes)
-        threads = settings.threads or machine.processors()
-        pa.set_cpu_count(threads)
-        machine.be_nice(settings.nice)
         way = Calls(listeners=[log_breaker], observers=[log_try])
         with (
-            journal_kept(settings, folder),
-            secrets_of(settings, way),
+            secrets_of(settings, way) as vault,
+            _folder_opened(settings, vault) as folder,
             Ledger.open(settings.ledger_url, folder.path, calls=way, password=password_of(settings)) as ledger,
         ):
+            sizes = sizes_of(settings)
+            save_memory(sizes)
+            threads = settings.threads or machine.processors()
+            pa.set_cpu_count(threads)
+            machine.be_nice(settings.nice)
             calls = Calls(store=ledger.breakers, listeners=[log_breaker], observers=[log_try])
             site = Site(
                 home=folder.path,
-                key=folder.key,
+                disk_keys=functools.partial(disk_keys, folder.keysets),
                 ledger_id=ledger.id,
                 engine_idle_seconds=settings.engine_idle_seconds,
                 engine_memory_bytes_max=sizes.statement_bytes,
@@ -73,7 +75,20 @@ class Workspace:
                 query_seconds_max=settings.query_seconds_max,
                 calls=calls,
             )
-            seal = Seal(folder.key, "quarantine", folder.path / "quarantine")
-            samples = Seal(folder.key, "samples", folder.path / "samples")
-            spool = Seal(folder.key, "spool", folder.path / "spool")
+            seal = Seal(folder.keysets, QUARANTINE, folder.path / "quarantine")
+            samples = Seal(folder.keysets, SAMPLES, folder.path / "samples")
+            spool = Seal(folder.keysets, SPOOL, folder.path / "spool")
             yield cls(settings, folder, ledger, sizes, site, seal, samples, spool, calls)
+
+
+@contextmanager
+def _folder_opened(settings: Settings, vault: Vault | None) -> Iterator[StateFolder]:
+    folder = open_state_folder(settings.home, settings.key_reference, vault)
+    with journal_kept(settings, folder):
+        yield folder
+
+
+def disk_keys(keysets: Keysets) -> DiskKeys:
+    """The keys of the embedded engine's disk as they are now. Raises SecurityError."""
+    keyset = keysets.of(ENGINE)
+    return DiskKeys(keyset.primary.id, {key.id: key.material for key in keyset.keys})

@@ -22,7 +22,6 @@ from rowkeeper.destinations.embedded.places import EnginePlaces
 from rowkeeper.errors import DeadlineExceeded, DiskFull, EngineDown, FrameworkError
 from rowkeeper.protocols import Site
 from rowkeeper.resilience.deadline import seconds_left
-from rowkeeper.security.keyfile import derive
 
 LOG_BYTES_MAX = 1 << 20
 LISTEN_SECONDS_MAX = 5.0
@@ -41,7 +40,7 @@ def ensure_host(site: Site) -> EnginePlaces:
         return places
     try:
         places.folder.mkdir(mode=0o700, exist_ok=True)
-        with _starting(places):
+        with alone(places):
             if not listening(places):
                 _start(places, site)
     except OSError as error:
@@ -78,7 +77,7 @@ def connect(places: EnginePlaces, timeout_seconds: float | None) -> socket.socke
 
 
 @contextmanager
-def _starting(places: EnginePlaces) -> Iterator[None]:
+def alone(places: EnginePlaces) -> Iterator[None]:
     """One starter at a time; the others find the host up when it is their turn."""
     lock = os.open(places.start_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -90,8 +89,10 @@ def _starting(places: EnginePlaces) -> Iterator[None]:
 
 
 def _start(places: EnginePlaces, site: Site) -> None:
+    disk = site.disk_keys()
     order = {
-        "disk_key": derive(site.key, "engine disk").hex(),
+        "disk_keys": {number: key.hex() for number, key in disk.keys.items()},
+        "disk_key": disk.primary,
         "idle_seconds": site.engine_idle_seconds,
         "memory_bytes_max": site.engine_memory_bytes_max,
         "total_bytes_max": site.engine_total_bytes_max,
