@@ -19,7 +19,7 @@ LINE_LENGTH_MIN = 16
 NAMED_LIKE_ONE = re.compile(
     r"PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY|_KEY$|_PW$|_PWD$|_PASS$", re.I
 )
-NO_SECRETS = {"ROWKEEPER_KEY"}  # a reference
+REFERENCE = ("ROWKEEPER_KEY", re.compile(r"[a-z]+:.*"))  # says where the key is
 PATHS_END = re.compile(r"_(FILE|PATH|DIR|URL|ID)$", re.I)
 USER_OF_A_URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)([^/\s?#]*)@")  # greedy: a password may hold an @
 QUERY_OF_A_URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://[^\s?#]*)\?\S*")
@@ -52,10 +52,14 @@ def learn_url(url: str) -> None:
 def learn_environment() -> None:
     """Variables that are named like secrets, and passwords in those that hold a URL."""
     for name, value in os.environ.items():
-        if NAMED_LIKE_ONE.search(name) and not PATHS_END.search(name) and name not in NO_SECRETS:
+        if NAMED_LIKE_ONE.search(name) and not PATHS_END.search(name) and not _is_reference(name, value):
             learn(value)
         if "://" in value:
             learn_url(value)
+
+
+def _is_reference(name: str, value: str) -> bool:
+    return name == REFERENCE[0] and REFERENCE[1].fullmatch(value) is not None
 
 
 def scrubbed(text: str) -> str:

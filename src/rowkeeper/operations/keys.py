@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 
-from rowkeeper.destinations.embedded.diskkeys import engine_down, files_by_key
+from rowkeeper.destinations.embedded.diskkeys import files_by_key
 from rowkeeper.destinations.embedded.places import EnginePlaces
+from rowkeeper.destinations.embedded.starting import engine_down
 from rowkeeper.errors import ConfigurationError, KeyInUse
 from rowkeeper.logs import logger
 from rowkeeper.runs.workspace import Workspace

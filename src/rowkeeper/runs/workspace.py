@@ -80,6 +80,14 @@ class Workspace:
             spool = Seal(folder.keysets, SPOOL, folder.path / "spool")
             yield cls(settings, folder, ledger, sizes, site, seal, samples, spool, calls)
 
+    def open_keysets(self) -> None:
+        """Opens, or makes, what a run seals with, so that a run that begins needs no vault until its end.
+
+        Raises SecurityError.
+        """
+        for purpose in (ENGINE, QUARANTINE, SAMPLES, SPOOL):
+            self.folder.keysets.of(purpose)
+
 
 @contextmanager
 def _folder_opened(settings: Settings, vault: Vault | None) -> Iterator[StateFolder]:

@@ -97,7 +97,7 @@ class Seal:
             sha256: what `write` returned, where it must be that very file.
 
         Raises IntegrityError where it is missing, was changed, or is another file than its name says; KeyRevoked where
-        its key was revoked.
+        its key was revoked, or whatever keeps its keyset from being opened.
         """
         path = self._root / name
         try:
@@ -107,8 +107,9 @@ class Seal:
         number = _key_id(sealed, self._purpose)
         if number is None or sha256 not in (None, hashlib.sha256(sealed).hexdigest()):
             raise _broken(path)
+        keyset = self._keysets.of(self._purpose)
         try:
-            key = self._keysets.of(self._purpose).key(number)
+            key = keyset.key(number)
         except KeyUnusable as error:  # an id that was never given: the header was changed
             raise _broken(path) from error
         try:

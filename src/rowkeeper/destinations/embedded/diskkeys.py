@@ -8,16 +8,13 @@ ends after one finalisation and gives the state in two halves.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
-from rowkeeper.destinations.embedded.locking import locked_within
 from rowkeeper.destinations.embedded.places import EnginePlaces
-from rowkeeper.destinations.embedded.starting import LEAVE_SECONDS_MAX, alone, listening
-from rowkeeper.errors import IntegrityError, KeyInUse
+from rowkeeper.errors import IntegrityError
 
+UNKNOWN = 0  # no key has this id
 SIGNATURE = b"ENC\x02\x00"
 FINGERPRINT = slice(7, 23)
 SEEDS = (0x4368456E63727970, 0x7465644469736B46)
@@ -26,7 +23,10 @@ MASK = 2**64 - 1
 
 
 def files_by_key(places: EnginePlaces, keys: Mapping[int, bytes]) -> Counter[int]:
-    """How many files were written with which of these keys, by their headers. Raises IntegrityError."""
+    """How many files were written with which of these keys, by their headers; `UNKNOWN` counts those of none of them.
+
+    Raises IntegrityError.
+    """
     known = {fingerprint(key): number for number, key in keys.items()}
     counted: Counter[int] = Counter()
     for path in (places.disk / "enc").rglob("*"):
@@ -39,30 +39,9 @@ def files_by_key(places: EnginePlaces, keys: Mapping[int, bytes]) -> Counter[int
             continue  # merged, or dropped
         except OSError as error:
             raise IntegrityError(f"{path} cannot be read: {error.strerror}", hint="see to the disk") from error
-        number = known.get(header[FINGERPRINT])
-        if number is not None and header.startswith(SIGNATURE):
-            counted[number] += 1
+        if len(header) == FINGERPRINT.stop:  # one that is cut off was being written when its engine died
+            counted[known.get(header[FINGERPRINT], UNKNOWN) if header.startswith(SIGNATURE) else UNKNOWN] += 1
     return counted
-
-
-@contextmanager
-def engine_down(places: EnginePlaces) -> Iterator[None]:
-    """No engine is up in the block, and none starts. Raises KeyInUse if one is up."""
-    places.folder.mkdir(mode=0o700, exist_ok=True)
-    up = KeyInUse(
-        "the embedded engine is up, and writes with the keys that it was started with",
-        hint="it goes away when it has been idle for ROWKEEPER_ENGINE_IDLE_SECONDS; then try again",
-    )
-    with alone(places):
-        if listening(places):
-            raise up
-        lock = os.open(places.host_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            if not locked_within(lock, LEAVE_SECONDS_MAX):  # one that is leaving closes its tables
-                raise up
-            yield
-        finally:
-            os.close(lock)
 
 
 def fingerprint(key: bytes) -> bytes:
