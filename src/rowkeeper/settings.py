@@ -18,13 +18,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, ByteSize, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, ValidationInfo, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from rowkeeper.configuration.file import PROFILES, SettingsFile
 from rowkeeper.configuration.literal import HOW_TO_SPLIT, refuse_url
 from rowkeeper.configuration.reference import parse
+from rowkeeper.endpoints import Proxy, endpoint_from
+from rowkeeper.errors import ConfigurationError
 
 PREFIX = "ROWKEEPER_"
 
@@ -42,6 +44,27 @@ def _refer_to_key(text: str | None, info: ValidationInfo) -> str | None:
 
 SecretReference = Annotated[str, AfterValidator(_refer)]
 """The type of a setting that is a secret: where it is. `rowkeeper.security.references.resolve` gives the secret."""
+
+
+def _listed(given: object) -> object:
+    """A list that stands in one text, as in the environment."""
+    return [each.strip() for each in given.split(",") if each.strip()] if isinstance(given, str) else given
+
+
+def _all_endpoints(given: tuple[str, ...]) -> tuple[str, ...]:
+    for each in given:
+        try:
+            endpoint_from(each)
+        except ConfigurationError as error:
+            raise ValueError(f"{error.what} ({error.hint})") from None
+    return given
+
+
+def _a_proxy(given: str | None) -> str | None:
+    try:
+        return None if given is None else Proxy(given).url
+    except ConfigurationError as error:
+        raise ValueError(f"{error.what} ({error.hint})") from None
 
 
 class Settings(BaseSettings):
@@ -149,7 +172,35 @@ class Settings(BaseSettings):
         float,
         Field(gt=0, description="How often a worker looks for runs that were left behind, give or take half."),
     ] = 30.0
-
+    egress: Annotated[
+        Literal["enforce", "warn", "off"],
+        Field(
+            description="What becomes of connections to places that neither settings nor pipelines declare: refused, "
+            "logged, or nothing."
+        ),
+    ] = "enforce"
+    egress_allow: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        BeforeValidator(_listed),
+        AfterValidator(_all_endpoints),
+        Field(
+            description="More places that may be reached, with commas between them: networks (10.1.2.0/24), addresses, "
+            "hosts, each with or without a port, or URLs. Private addresses are meant.",
+        ),
+    ] = ()
+    proxy: Annotated[
+        str | None,
+        AfterValidator(_a_proxy),
+        Field(
+            description="By which public hosts are reached: socks5://, socks5h:// (the proxy looks names up) or "
+            "http:// (CONNECT), with a user where it asks for one, without a password.",
+        ),
+    ] = None
+    proxy_password: Annotated[
+        SecretReference | None,
+        Field(description="A reference to the password of the proxy's user, such as env:PROXY_PASSWORD."),
+    ] = None
     vault_address: Annotated[
         str | None,
         Field(description="Where vault: references lead to: the URL of OpenBao or Vault, https:// off this machine."),

@@ -63,6 +63,10 @@ CODES = {
     "KeysetsDamaged": "RK-6020",
     "KeyRevoked": "RK-6021",
     "KeyInUse": "RK-6022",
+    "EgressRefused": "RK-6050",
+    "AddressForbidden": "RK-6051",
+    "RedirectRefused": "RK-6052",
+    "ProxyRefused": "RK-6053",
     "UnknownError": "RK-9001",
 }
 

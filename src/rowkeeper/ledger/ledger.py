@@ -20,6 +20,7 @@ from rowkeeper.ledger.records import HeldLease, Lease
 from rowkeeper.ledger.schedules import LedgerSchedules, lease_name
 from rowkeeper.ledger.schema import ledger as ledger_table
 from rowkeeper.ledger.spooling import SpoolScribe
+from rowkeeper.protocols import WayOut
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.security.secret import Secret
 
@@ -38,11 +39,11 @@ class Ledger(Reader, SpoolScribe):
         schedules: what the workers have answered, and answer now.
     """
 
-    def __init__(self, engine: Engine, clock: Clock = utc_now) -> None:
+    def __init__(self, engine: Engine, clock: Clock = utc_now, way_out: WayOut | None = None) -> None:
         Reader.__init__(self, engine)
         SpoolScribe.__init__(self, engine, clock)
         self.id = _identity(engine, clock)
-        self.breakers = LedgerBreakers(engine, clock)
+        self.breakers = LedgerBreakers(engine, clock, way_out)
         self.schedules = LedgerSchedules(engine, clock)
 
     @classmethod
@@ -53,6 +54,8 @@ class Ledger(Reader, SpoolScribe):
         home: Path,
         clock: Clock = utc_now,
         calls: Calls | None = None,
+        *,
+        way_out: WayOut | None = None,
         password: Callable[[], Secret] | None = None,
     ) -> Iterator[Self]:
         """Opens the ledger, making or migrating it first.
@@ -60,16 +63,17 @@ class Ledger(Reader, SpoolScribe):
         Args:
             url: a SQLAlchemy URL; None is SQLite in the state folder.
             calls: how a ledger on another machine is reached; it cannot share its breaker through itself.
+            way_out: which addresses of that machine are connected to; None leaves it to the driver.
             password: reads the password for the URL, at each connect.
 
         Raises:
             StateError: it cannot be written, or was made by a newer version.
             DatabaseError: the database refused.
         """
-        engine = connect(url, home, calls, password)
+        engine = connect(url, home, calls, way_out, password)
         try:
             migrate(engine)
-            ledger = cls(engine, clock)
+            ledger = cls(engine, clock, way_out)
             try:
                 yield ledger
             finally:

@@ -6,12 +6,10 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from rowkeeper.errors import SettingsError
 from rowkeeper.resilience.calls import Calls
+from rowkeeper.security.egress.gateway import Gateway
 from rowkeeper.security.references import Resolver, resolve, resolving_with
 from rowkeeper.security.references.vault import Credentials, Vault, vault_of
 from rowkeeper.security.secret import Secret
@@ -27,22 +25,18 @@ def password_of(settings: Settings) -> Callable[[], Secret] | None:
 
 
 @contextmanager
-def secrets_of(settings: Settings, calls: Calls) -> Iterator[Vault | None]:
+def secrets_of(settings: Settings, calls: Calls, gateway: Gateway) -> Iterator[Vault | None]:
     """References in the block lead where the settings say. What a vault lent is given back at its end.
 
     Yields the vault, if one is configured. Raises SettingsError if its settings do not fit together.
     """
     with contextlib.ExitStack() as opened:
-        vault = opened.enter_context(_vault(settings, calls)) if settings.vault_address else None
+        vault = opened.enter_context(_vault(settings, calls, gateway)) if settings.vault_address else None
         opened.enter_context(resolving_with(Resolver(vault=vault.read if vault else None)))
         yield vault
 
 
-def _vault(settings: Settings, calls: Calls) -> contextlib.AbstractContextManager[Vault]:
-    if find_spec("httpx") is None:
-        raise SettingsError(
-            "vault_address is set, and the library that asks it is not installed", hint="pip install 'rowkeeper[vault]'"
-        )
+def _vault(settings: Settings, calls: Calls, gateway: Gateway) -> contextlib.AbstractContextManager[Vault]:
     assert settings.vault_address is not None
     credentials = Credentials(
         settings.vault_token, settings.vault_role_id, settings.vault_secret_id, settings.vault_approle_mount
@@ -51,12 +45,14 @@ def _vault(settings: Settings, calls: Calls) -> contextlib.AbstractContextManage
         settings.vault_address,
         credentials,
         resolve=Resolver().resolve,
-        open_client=_open_client,
+        open_client=functools.partial(_open_client, gateway),
         namespace=settings.vault_namespace,
         calls=calls,
     )
 
 
-def _open_client(_url: str) -> httpx.Client:
-    client: httpx.Client = import_module("httpx").Client(trust_env=False)
-    return client
+def _open_client(gateway: Gateway, _url: str) -> httpx.Client:
+    """The pinned client; the vault's address is one of the endpoints that the settings declare."""
+    from rowkeeper.security.egress.http import http_client  # noqa: PLC0415 - of an extra, and slow to import
+
+    return http_client(gateway)

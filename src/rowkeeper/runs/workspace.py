@@ -15,8 +15,10 @@ from rowkeeper.ledger import Ledger
 from rowkeeper.protocols import DiskKeys, Site
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.runs.journal import journal_kept, log_breaker, log_try
+from rowkeeper.runs.reaching import gateway_of
 from rowkeeper.runs.secrets import password_of, secrets_of
 from rowkeeper.runs.sizing import Sizes, save_memory, sizes_of
+from rowkeeper.security.egress.policy import log_mode
 from rowkeeper.security.keysets import ENGINE, QUARANTINE, SAMPLES, SPOOL, Keysets
 from rowkeeper.security.references.vault import Vault
 from rowkeeper.security.sealing import Seal
@@ -52,11 +54,15 @@ class Workspace:
     def open(cls, settings: Settings) -> Iterator[Self]:
         """Opens the state folder and the ledger, making them at first use, and closes them again."""
         way = Calls(listeners=[log_breaker], observers=[log_try])
+        gateway = gateway_of(settings)
         with (
-            secrets_of(settings, way) as vault,
+            secrets_of(settings, way, gateway) as vault,
             _folder_opened(settings, vault) as folder,
-            Ledger.open(settings.ledger_url, folder.path, calls=way, password=password_of(settings)) as ledger,
+            Ledger.open(
+                settings.ledger_url, folder.path, calls=way, way_out=gateway, password=password_of(settings)
+            ) as ledger,
         ):
+            log_mode(settings.egress)
             sizes = sizes_of(settings)
             save_memory(sizes)
             threads = settings.threads or machine.processors()
@@ -74,6 +80,7 @@ class Workspace:
                 engine_nice=settings.nice,
                 query_seconds_max=settings.query_seconds_max,
                 calls=calls,
+                way_out=gateway,
             )
             seal = Seal(folder.keysets, QUARANTINE, folder.path / "quarantine")
             samples = Seal(folder.keysets, SAMPLES, folder.path / "samples")

@@ -26,6 +26,7 @@ from rowkeeper.logs.secrets import learn
 from rowkeeper.security import keyfile
 from rowkeeper.security.references import resolve
 from rowkeeper.security.references.vault import Vault
+from rowkeeper.security.weakkeys import refuse_weak
 
 NONCE_BYTES = 12
 FILE, TRANSIT = "file:", "transit:"
@@ -200,6 +201,7 @@ def _decoded(reference: str, text: str) -> bytes:
         key = b""
     if len(key) != keyfile.KEY_BYTES:
         raise KeyUnusable(f"{reference} does not hold {keyfile.KEY_BYTES} bytes in hex", hint=HOW_TO_MAKE)
+    refuse_weak(key, reference)
     return key
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import stat
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.security import keydocument, keyfile
 from rowkeeper.security.keyproviders import FILE, KeyProvider, LocalKey, key_path, normal, open_provider
 from rowkeeper.security.keysets import ENGINE, QUARANTINE, SAMPLES, SPOOL, Keysets
+from rowkeeper.security.private import make_folder, refuse_open
 from rowkeeper.security.references.vault import Vault
 
 LAYOUT_VERSION = 2
@@ -115,9 +115,7 @@ def _read_certificate(path: Path) -> str | None:
 def _make_private(path: Path) -> None:
     try:
         if not path.exists():
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.chmod(0o700)  # whatever the umask
-        mode = stat.S_IMODE(path.stat().st_mode)
+            make_folder(path)
     except OSError as error:
         raise StateError(
             f"the state folder {path} cannot be made: {error.strerror}",
@@ -128,11 +126,7 @@ def _make_private(path: Path) -> None:
             f"no permission to write the state folder {path}",
             hint="run as the user who owns it, or set ROWKEEPER_HOME to a folder of your own",
         )
-    if mode & 0o077:
-        raise StateError(
-            f"the state folder {path} is open to others (mode {mode:04o})",
-            hint=f"chmod 700 {path}",
-        )
+    refuse_open(path)
 
 
 def refuse_inside(key: Path, folder: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def test_whoever_dies_on_the_way_loses_nothing(old: Arena, failpoint: str):
 
 def test_another_key_is_refused_before_anything_is_written(old: Arena):
     """The wrong key file brings nothing forward; nor does a key that is in no file."""
-    (old.folder / "other.key").write_text("5a" * 31 + "01")
+    (old.folder / "other.key").write_text(os.urandom(32).hex())
     (old.folder / "other.key").chmod(0o600)
     with pytest.raises(WrongKey, match=r"other\.key"):
         open_state_folder(old.home, f"file:{old.folder}/other.key")

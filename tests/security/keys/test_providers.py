@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rowkeeper.errors import KeyUnusable, SecretLiteral, SecretUnavailable, SettingsError, WrongKey
+from rowkeeper.errors import KeyUnusable, SecretLiteral, SecretUnavailable, SettingsError, WeakKey, WrongKey
 from rowkeeper.security.statefolder import open_state_folder
 from tests.arena import Arena
 from tests.openbao import OpenBao
@@ -36,6 +36,9 @@ def test_a_key_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         with pytest.raises(KeyUnusable, match="env:THE_KEK does not hold 32 bytes in hex") as caught:
             open_state_folder(tmp_path / "s")
         assert wrong not in f"{caught.value.what} {caught.value.hint}"
+    monkeypatch.setenv("THE_KEK", "00" * 32)
+    with pytest.raises(WeakKey, match="env:THE_KEK"):
+        open_state_folder(tmp_path / "s")
     monkeypatch.delenv("THE_KEK")
     with pytest.raises(SecretUnavailable, match="THE_KEK is not set"):
         open_state_folder(tmp_path / "s")

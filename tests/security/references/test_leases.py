@@ -162,7 +162,7 @@ def test_a_vault_that_is_away_for_a_while_costs_nothing(tmp_path: Path, monkeypa
             server.address,
             Credentials("env:THE_TOKEN"),
             resolve=Resolver().resolve,
-            open_client=lambda _: httpx.Client(),
+            open_client=client_for,
         ) as vault:
             vault.read("secret/orders#password")
             due = vault._access.token.term.renew_at

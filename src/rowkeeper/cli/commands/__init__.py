@@ -9,9 +9,11 @@ from rowkeeper.cli.commands.holding import abandon, publish, resume, staging
 from rowkeeper.cli.commands.installing import doctor, init
 from rowkeeper.cli.commands.keeping import keys
 from rowkeeper.cli.commands.profiling import profile
+from rowkeeper.cli.commands.reaching import endpoints
 from rowkeeper.cli.commands.rejected import quarantine
 from rowkeeper.cli.commands.reporting import bundle
 from rowkeeper.cli.commands.running import recover, run
+from rowkeeper.cli.commands.secrets import secrets
 from rowkeeper.cli.commands.spooled import spool
 from rowkeeper.cli.commands.tables import query, rollback, verify
 from rowkeeper.cli.commands.working import schedule, status, worker
@@ -31,6 +33,7 @@ for command in (
     bundle,
     config,
     doctor,
+    endpoints,
     errors,
     explain,
     init,
@@ -45,6 +48,7 @@ for command in (
     run,
     runs,
     schedule,
+    secrets,
     show,
     spool,
     staging,
