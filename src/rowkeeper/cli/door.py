@@ -106,11 +106,16 @@ def workspace() -> Iterator[Workspace]:
     with about(command=command), Workspace.open(load_settings()) as opened:
         log.debug("command begun")
         if opened.folder.key_made:
-            err.print(
-                f"[bold]a key was made:[/] {escape(str(opened.folder.key_path))} opens everything in "
-                f"{escape(str(opened.folder.path))}. Keep a copy of it elsewhere: without it the tables cannot be read."
-            )
+            tell_key_made(opened.folder.key_path, opened.folder.path)
         yield opened
+
+
+def tell_key_made(key: Path | None, folder: Path) -> None:
+    """Somebody has to keep a copy of a key file that was made just now."""
+    err.print(
+        f"[bold]a key was made:[/] {escape(str(key))} opens everything in {escape(str(folder))}. "
+        "Keep a copy of it elsewhere: without it the tables cannot be read."
+    )
 
 
 class Door(click.Group):

@@ -18,7 +18,8 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +57,10 @@ class Trail:
 
     Attributes:
         engine: of the ledger's database.
-        verifiers: the keys whose checkpoints are believed.
         outside: files beyond the database that get each new checkpoint.
 
     Args:
-        signer: of its checkpoints.
+        signers: gives, when they are first needed, the signer of its checkpoints, then those who signed before.
         trusted: keys whose checkpoints are believed besides: of other machines that write the same ledger.
     """
 
@@ -68,15 +68,15 @@ class Trail:
         self,
         engine: Engine,
         clock: Clock,
-        signer: Signer,
+        signers: Callable[[], tuple[Signer, ...]],
         *,
         trusted: Sequence[Verifier] = (),
         outside: Sequence[Path] = (),
     ) -> None:
         self.engine = engine
         self._clock = clock
-        self._signer = signer
-        self.verifiers = (signer.verifier, *trusted)
+        self._signers = signers
+        self._trusted = tuple(trusted)
         self.outside = tuple(outside)
         # The newest head that this process has signed or checked: all of it, as whoever writes the database could
         # change the rest and leave the checkpoint.
@@ -86,6 +86,15 @@ class Trail:
         self._host = socket.gethostname()
         self._told_at = float("-inf")
         self._untold = False
+
+    @cached_property
+    def _signer(self) -> Signer:
+        return self._signers()[0]
+
+    @cached_property
+    def verifiers(self) -> tuple[Verifier, ...]:
+        """The keys whose checkpoints are believed, the one that signs now first."""
+        return (*(each.verifier for each in self._signers()), *self._trusted)
 
     # ---------------------------------------------------------------------------------- write
 
