@@ -38,13 +38,13 @@ class Auditing:
     """How a ledger's audit trail is signed and checked.
 
     Attributes:
-        keys: gives, when it is first needed, the Ed25519 keys of its checkpoints, 32 secret bytes each: the one that
+        seeds: gives, when it is first needed, the Ed25519 keys of its checkpoints, 32 secret bytes each: the one that
             signs, then those that signed before.
         trusted: keys of other machines that write the same ledger.
         outside: files beyond the database that get each new checkpoint.
     """
 
-    keys: Callable[[], tuple[bytes, ...]] = dataclasses.field(repr=False)
+    seeds: Callable[[], tuple[bytes, ...]] = dataclasses.field(repr=False)
     trusted: tuple[Verifier, ...] = ()
     outside: tuple[Path, ...] = ()
 
@@ -65,7 +65,7 @@ class Ledger(Reader, SpoolScribe):
         self.audit = Trail(
             engine,
             clock,
-            lambda: tuple(Signer(name, key) for key in auditing.keys()),
+            lambda: tuple(Signer(name, key) for key in auditing.seeds()),
             trusted=auditing.trusted,
             outside=auditing.outside,
         )
