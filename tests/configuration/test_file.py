@@ -68,9 +68,8 @@ def test_a_flat_file_is_as_valid_as_ever():
 
 def test_a_profile_comes_before_what_is_for_all_and_after_the_environment(monkeypatch: pytest.MonkeyPatch):
     """The environment, then the profile, then the file, then the default."""
-    write(
-        "batch_rows = 1\ninsert_rows = 1\nnice = 1\n[profile.dev]\nbatch_rows = 2\ninsert_rows = 2\n[profile.x]\nnice = 9"
-    )
+    for_all, dev = "batch_rows = 1\ninsert_rows = 1\nnice = 1\n", "batch_rows = 2\ninsert_rows = 2\n"
+    write(f"{for_all}[profile.dev]\n{dev}[profile.x]\nnice = 9\n")
     monkeypatch.setenv("ROWKEEPER_PROFILE", "dev")
     monkeypatch.setenv("ROWKEEPER_BATCH_ROWS", "3")
     found = Settings()

@@ -10,8 +10,8 @@ from clickhouse_connect.driver.client import Client
 
 from rowkeeper.destinations.embedded.client import engine_client
 from rowkeeper.protocols import Site
-from tests.keys import disk_keys_of
 from tests.arena import Arena
+from tests.keys import disk_keys_of
 
 PIPELINE = """
 import rowkeeper as rk

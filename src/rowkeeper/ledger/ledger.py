@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from typing import Self
 from sqlalchemy import Engine, insert, select
 
 from rowkeeper.ledger import leases
+from rowkeeper.ledger.audit import Trail
+from rowkeeper.ledger.audit.notes import Signer, Verifier
 from rowkeeper.ledger.breakers import LedgerBreakers
 from rowkeeper.ledger.database import connect, faults, migrate, reading, revision, writing
 from rowkeeper.ledger.leases import Clock
@@ -30,6 +33,22 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Auditing:
+    """How a ledger's audit trail is signed and checked.
+
+    Attributes:
+        keys: gives, when it is first needed, the Ed25519 keys of its checkpoints, 32 secret bytes each: the one that
+            signs, then those that signed before.
+        trusted: keys of other machines that write the same ledger.
+        outside: files beyond the database that get each new checkpoint.
+    """
+
+    keys: Callable[[], tuple[bytes, ...]] = dataclasses.field(repr=False)
+    trusted: tuple[Verifier, ...] = ()
+    outside: tuple[Path, ...] = ()
+
+
 class Ledger(Reader, SpoolScribe):
     """What happened, for good: runs, accounts, leases, the quarantine index.
 
@@ -37,12 +56,21 @@ class Ledger(Reader, SpoolScribe):
         id: 32 hex digits, given at its making; part of each commit record.
         breakers: where processes share what they know of failing hosts.
         schedules: what the workers have answered, and answer now.
+        audit: the trail of changes and accesses.
     """
 
-    def __init__(self, engine: Engine, clock: Clock = utc_now, way_out: WayOut | None = None) -> None:
-        Reader.__init__(self, engine)
-        SpoolScribe.__init__(self, engine, clock)
+    def __init__(self, engine: Engine, clock: Clock, auditing: Auditing, way_out: WayOut | None = None) -> None:
         self.id = _identity(engine, clock)
+        name = f"rowkeeper/{self.id}"
+        self.audit = Trail(
+            engine,
+            clock,
+            lambda: tuple(Signer(name, key) for key in auditing.keys()),
+            trusted=auditing.trusted,
+            outside=auditing.outside,
+        )
+        Reader.__init__(self, engine)
+        SpoolScribe.__init__(self, engine, clock, self.audit)
         self.breakers = LedgerBreakers(engine, clock, way_out)
         self.schedules = LedgerSchedules(engine, clock)
 
@@ -55,6 +83,7 @@ class Ledger(Reader, SpoolScribe):
         clock: Clock = utc_now,
         calls: Calls | None = None,
         *,
+        auditing: Auditing,
         way_out: WayOut | None = None,
         password: Callable[[], Secret] | None = None,
     ) -> Iterator[Self]:
@@ -62,6 +91,7 @@ class Ledger(Reader, SpoolScribe):
 
         Args:
             url: a SQLAlchemy URL; None is SQLite in the state folder.
+            auditing: how its audit trail is signed and checked.
             calls: how a ledger on another machine is reached; it cannot share its breaker through itself.
             way_out: which addresses of that machine are connected to; None leaves it to the driver.
             password: reads the password for the URL, at each connect.
@@ -73,10 +103,11 @@ class Ledger(Reader, SpoolScribe):
         engine = connect(url, home, calls, way_out, password)
         try:
             migrate(engine)
-            ledger = cls(engine, clock, way_out)
+            ledger = cls(engine, clock, auditing, way_out)
             try:
                 yield ledger
             finally:
+                ledger.audit.tell()
                 ledger.breakers.close()
         finally:
             engine.dispose()

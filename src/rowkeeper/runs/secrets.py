@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.security.egress.gateway import Gateway
 from rowkeeper.security.references import Resolver, resolve, resolving_with
-from rowkeeper.security.references.vault import Credentials, Vault, vault_of
 from rowkeeper.security.secret import Secret
 from rowkeeper.settings import Settings
 
 if TYPE_CHECKING:
     import httpx
+
+    from rowkeeper.security.references.vault import Vault
 
 
 def password_of(settings: Settings) -> Callable[[], Secret] | None:
@@ -37,6 +38,8 @@ def secrets_of(settings: Settings, calls: Calls, gateway: Gateway) -> Iterator[V
 
 
 def _vault(settings: Settings, calls: Calls, gateway: Gateway) -> contextlib.AbstractContextManager[Vault]:
+    from rowkeeper.security.references.vault import Credentials, vault_of  # noqa: PLC0415 - few commands have a vault
+
     assert settings.vault_address is not None
     credentials = Credentials(
         settings.vault_token, settings.vault_role_id, settings.vault_secret_id, settings.vault_approle_mount

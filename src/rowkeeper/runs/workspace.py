@@ -11,7 +11,10 @@ from typing import Self
 import pyarrow as pa
 
 from rowkeeper import machine
-from rowkeeper.ledger import Ledger
+from rowkeeper.errors import SettingsError
+from rowkeeper.ledger import Auditing, Ledger
+from rowkeeper.ledger.audit.merkle import ProofInvalid
+from rowkeeper.ledger.audit.notes import Verifier
 from rowkeeper.protocols import DiskKeys, Site
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.runs.journal import journal_kept, log_breaker, log_try
@@ -19,7 +22,7 @@ from rowkeeper.runs.reaching import gateway_of
 from rowkeeper.runs.secrets import password_of, secrets_of
 from rowkeeper.runs.sizing import Sizes, save_memory, sizes_of
 from rowkeeper.security.egress.policy import log_mode
-from rowkeeper.security.keysets import ENGINE, QUARANTINE, SAMPLES, SPOOL, Keysets
+from rowkeeper.security.keysets import AUDIT, ENGINE, QUARANTINE, SAMPLES, SPOOL, Keysets
 from rowkeeper.security.references.vault import Vault
 from rowkeeper.security.sealing import Seal
 from rowkeeper.security.statefolder import StateFolder, open_state_folder
@@ -59,7 +62,12 @@ class Workspace:
             secrets_of(settings, way, gateway) as vault,
             _folder_opened(settings, vault) as folder,
             Ledger.open(
-                settings.ledger_url, folder.path, calls=way, way_out=gateway, password=password_of(settings)
+                settings.ledger_url,
+                folder.path,
+                calls=way,
+                auditing=_auditing(settings, folder),
+                way_out=gateway,
+                password=password_of(settings),
             ) as ledger,
         ):
             log_mode(settings.egress)
@@ -92,7 +100,7 @@ class Workspace:
 
         Raises SecurityError.
         """
-        for purpose in (ENGINE, QUARANTINE, SAMPLES, SPOOL):
+        for purpose in (AUDIT, ENGINE, QUARANTINE, SAMPLES, SPOOL):
             self.folder.keysets.of(purpose)
 
 
@@ -107,3 +115,25 @@ def disk_keys(keysets: Keysets) -> DiskKeys:
     """The keys of the embedded engine's disk as they are now. Raises SecurityError."""
     keyset = keysets.of(ENGINE)
     return DiskKeys(keyset.primary.id, {key.id: key.material for key in keyset.keys})
+
+
+def _auditing(settings: Settings, folder: StateFolder) -> Auditing:
+    own = folder.path / "audit" / "checkpoint"
+    outside = (own,) if settings.audit_checkpoint is None else (own, settings.audit_checkpoint.expanduser().absolute())
+    return Auditing(lambda: _audit_keys(folder.keysets), tuple(map(_trusted, settings.audit_trusted)), outside)
+
+
+def _audit_keys(keysets: Keysets) -> tuple[bytes, ...]:
+    """The one that signs, then those that signed before it was rotated in."""
+    keyset = keysets.of(AUDIT)
+    former = [key for key in keyset.keys if key.id != keyset.primary.id]
+    return tuple(key.derive("ed25519") for key in (keyset.primary, *former))
+
+
+def _trusted(text: str) -> Verifier:
+    try:
+        return Verifier.parse(text)
+    except ProofInvalid as fault:
+        raise SettingsError(
+            f"audit_trusted: {fault}", hint="rowkeeper audit key, on the other machine, prints the key as it is wanted"
+        ) from fault

@@ -20,7 +20,7 @@ from rowkeeper.security.keydocument import FROM_A_BACKUP, KeyDocument, KeyRecord
 from rowkeeper.security.keyfile import KEY_BYTES
 from rowkeeper.security.keyproviders import KeyProvider, NotUnwrapped
 
-ENGINE, QUARANTINE, SAMPLES, SPOOL = "engine", "quarantine", "samples", "spool"
+AUDIT, ENGINE, QUARANTINE, SAMPLES, SPOOL = "audit", "engine", "quarantine", "samples", "spool"
 # Before there were keysets, these keys were derived from the state folder's one key. They are kept under these numbers,
 # so that what they wrote is read.
 FIRST_IDS = {ENGINE: 1, QUARANTINE: 2, SAMPLES: 3, SPOOL: 4}

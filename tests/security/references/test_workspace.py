@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import EntryPoint
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import rowkeeper as rk
-from rowkeeper.errors import SecretUnavailable
+from rowkeeper.configuration.reference import others
+from rowkeeper.errors import SecretLiteral, SecretUnavailable
 from rowkeeper.security.references import resolve
 from tests.openbao import OpenBao
 
@@ -33,39 +34,44 @@ def test_a_vault_reference_is_followed_in_an_open_workspace(tmp_path: Path, monk
 
 
 @pytest.fixture
-def plugged(monkeypatch: pytest.MonkeyPatch) -> type:
-    """An installed package that brings the scheme `box`."""
-
-    class Box:
-        content: object = CANARY
-
-        @staticmethod
-        def read(place: str) -> object:
-            if isinstance(Box.content, Exception):
-                raise Box.content
-            return Box.content
-
-    monkeypatch.setitem(sys.modules, "box_of_tests", Box)
-    point = EntryPoint("box", "box_of_tests:read", "rowkeeper.secrets")
-    monkeypatch.setattr("rowkeeper.configuration.reference.entry_points", lambda **_: [point])
-    monkeypatch.setattr("rowkeeper.security.references.resolving.entry_points", lambda **_: [point])
-    rk_reference = sys.modules["rowkeeper.configuration.reference"]
-    rk_reference.others.cache_clear()
-    yield Box
-    rk_reference.others.cache_clear()
+def plugged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An installed package that brings the scheme `box`: its module, which a test writes, and its metadata."""
+    info = tmp_path / "box_of_tests-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: box-of-tests\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[rowkeeper.secrets]\nbox = box_of_tests:read\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    others.cache_clear()
+    yield tmp_path / "box_of_tests.py"
+    sys.modules.pop("box_of_tests", None)
+    others.cache_clear()
 
 
-def test_an_entry_point_brings_a_scheme(plugged: type):
+def test_an_entry_point_brings_a_scheme(plugged: Path):
     """Its function is given what follows the scheme, and gives the secret."""
-    assert resolve("box:at/home").reveal() == CANARY
+    plugged.write_text("def read(place): return f'of {place}'\n")
+    assert resolve("box:at/home").reveal() == "of at/home"
 
 
-@pytest.mark.parametrize("content", [RuntimeError(f"no {CANARY}"), b"bytes", None, ""])
-def test_what_an_entry_point_does_wrong_is_one_error_without_its_words(plugged: type, content: object):
-    """It raises, or gives no text: they may quote the secret."""
-    plugged.content = content
+def test_without_it_the_scheme_is_unknown():
+    """What it would have led to is not quoted: it may be a secret."""
+    with pytest.raises(SecretLiteral, match="unknown scheme"):
+        resolve("box:at/home")
+
+
+@pytest.mark.parametrize("does", [f"raise RuntimeError('{CANARY}')", "return b'bytes'", "return None", "return ''"])
+def test_what_an_entry_point_does_wrong_is_one_error_without_its_words(plugged: Path, does: str):
+    """It raises, or gives no text: its words may quote the secret."""
+    plugged.write_text(f"def read(place): {does}\n")
     with pytest.raises(SecretUnavailable) as caught:
         resolve("box:at/home")
     assert "box:at/home" in caught.value.what
     assert CANARY not in f"{caught.value.what}{caught.value.hint}"
     assert caught.value.__cause__ is None
+
+
+def test_an_entry_point_that_cannot_be_imported_is_one_error(plugged: Path):
+    """As when its package is half removed."""
+    plugged.write_text("import nothing_of_that_name\n")
+    with pytest.raises(SecretUnavailable, match="box_of_tests:read, which reads it, raised ModuleNotFoundError"):
+        resolve("box:at/home")
