@@ -21,9 +21,7 @@ from tests.arena import KILLED, Arena
 @pytest.fixture
 def old(own_arena: Arena) -> Arena:
     with tarfile.open(Path(__file__).parent.parent / "layout1.tar.gz") as archive:
-        archive.extractall(own_arena.folder, filter="data")
-    own_arena.home.chmod(0o700)
-    (own_arena.folder / "the.key").chmod(0o600)
+        archive.extractall(own_arena.folder, filter="tar")  # which keeps modes
     certificate = own_arena.home / "home.json"
     made = json.loads(certificate.read_text())
     certificate.write_text(json.dumps({**made, "key_file": str(own_arena.folder / "the.key")}))  # as if made here
