@@ -56,6 +56,14 @@ CODES = {
     "SecurityError": "RK-6000",
     "KeyUnusable": "RK-6001",
     "WrongKey": "RK-6002",
+    "TLSError": "RK-6040",
+    "CertificateRefused": "RK-6041",
+    "PinMismatch": "RK-6042",
+    "ClientCertificateRefused": "RK-6043",
+    "ProtocolRefused": "RK-6044",
+    "CertificateUnusable": "RK-6045",
+    "PlaintextRefused": "RK-6046",
+    "AuthorityError": "RK-6047",
     "UnknownError": "RK-9001",
 }
 
