@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID as Use
 
@@ -22,7 +23,7 @@ from rowkeeper.errors import (
 )
 from rowkeeper.resilience.classifying import DEFAULT
 from rowkeeper.resilience.outcomes import Effect, Outcome
-from rowkeeper.security.tls import TLS
+from rowkeeper.security.tls import TLS, client_context
 from rowkeeper.security.tls.peers import pin_of
 from tests.security.tls import workshop
 from tests.security.tls.servers import careless, listening, said, serving
@@ -152,6 +153,27 @@ def test_another_name_is_refused(tmp_path: Path):
     with serving(careless(root.leaf("127.0.0.1", "other.example"), tmp_path)) as port:
         error = refused(port, trusting(root, tmp_path), host="localhost")
     assert "is for other names" in error.what
+
+
+def by_urllib3(port: int, context: ssl.SSLContext) -> None:
+    urllib3.PoolManager(ssl_context=context, retries=False).request("GET", f"https://127.0.0.1:{port}/")
+
+
+def by_httpx(port: int, context: ssl.SSLContext) -> None:
+    httpx = pytest.importorskip("httpx", reason="httpx is not installed: pip install httpx")
+    httpx.get(f"https://127.0.0.1:{port}/", verify=context, trust_env=False)
+
+
+@pytest.mark.parametrize("get", [by_urllib3, by_httpx])
+def test_what_drivers_make_of_it_is_permanent(get: Callable[[int, ssl.SSLContext], None], tmp_path: Path):
+    """Whatever a driver wraps around it, and calls a failed connect, a bad certificate is not tried again."""
+    root = workshop.authority()
+    with serving(careless(root.leaf(begins=-90, ends=-1), tmp_path)) as port:
+        with pytest.raises(Exception, match="certificate") as caught:
+            get(port, client_context(trusting(root, tmp_path)))
+        assert not isinstance(caught.value, ssl.SSLError)
+        for effect in Effect:
+            assert DEFAULT.judge(caught.value, effect).outcome is Outcome.PERMANENT
 
 
 # ------------------------------------------------------------------------------------------------- revocation

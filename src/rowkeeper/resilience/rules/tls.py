@@ -53,7 +53,7 @@ def judge(error: BaseException) -> Judgement | None:
         seen.add(id(at))
         if isinstance(at, TLSError | ssl.SSLCertVerificationError):
             return Judgement(Outcome.PERMANENT)
-        if isinstance(at, ssl.SSLError) and at.reason in REASONS:
+        if isinstance(at, ssl.SSLError) and getattr(at, "reason", None) in REASONS:
             return Judgement(Outcome.PERMANENT)
         at = at.__cause__ or _wrapped(at)
     return None

@@ -178,18 +178,20 @@ def explained(error: BaseException, host: str, tls: TLS | None = None) -> TLSErr
             f"is refused: {error.verify_message or 'OpenSSL does not say why'}",
             "rowkeeper certs check {host} says more",
         )
-    elif isinstance(error, ssl.SSLError) and error.reason in BY_REASON:
-        row = BY_REASON[error.reason]
     else:
-        return None
+        found = BY_REASON.get(_reason(error) or "") if isinstance(error, ssl.SSLError) else None
+        if found is None:
+            return None
+        row = found
     names = {
         "host": host,
         "trusted": f"those in {tls.ca}" if tls and tls.ca else "those of this machine",
         "crl": str(tls.crl) if tls and tls.crl else "the list",
     }
-    context = {
-        "host": host,
-        "verify_code": getattr(error, "verify_code", None),
-        "reason": getattr(error, "reason", None),
-    }
+    context = {"host": host, "verify_code": getattr(error, "verify_code", None), "reason": _reason(error)}
     return row.error(row.what.format(**names), hint=row.mend.format(**names), context=context)
+
+
+def _reason(error: BaseException) -> str | None:
+    """OpenSSL's own word. Python's `SSLEOFError` and its like may have none."""
+    return getattr(error, "reason", None)
