@@ -17,7 +17,7 @@ TRUSTED = TLS(ca="/the/ca.pem", crl="/the/crl.pem")
 
 def failed(code: int) -> ssl.SSLCertVerificationError:
     error = ssl.SSLCertVerificationError(1, "certificate verify failed")
-    error.verify_code, error.verify_message = code, "OpenSSL's word"
+    error.verify_code, error.verify_message, error.reason = code, "OpenSSL's word", "CERTIFICATE_VERIFY_FAILED"
     return error
 
 
@@ -60,6 +60,10 @@ def test_what_is_explained_is_not_tried_again():
 
 def test_a_connection_that_ends_is_not_tls_business():
     """It may be tried again, so it is neither explained nor judged here."""
-    for error in (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), TimeoutError(), ConnectionResetError()):
+    for error in (
+        ssl.SSLEOFError(8, "EOF occurred in violation of protocol"),
+        TimeoutError(),
+        ConnectionResetError(104, ""),
+    ):
         assert explained(error, "h") is None
         assert DEFAULT.judge(error, Effect.READ).outcome is Outcome.TRANSIENT
