@@ -592,8 +592,8 @@ class CertificateRefused(TLSError):  # noqa: N818 - reads as what happened
 
     code = "RK-6041"
     advice = (
-        "The sentence says what is wrong with it. rowkeeper certs check HOST:PORT says more. Until it is mended nothing "
-        "is sent there: whoever answered may be somebody else."
+        "The sentence says what is wrong with it. rowkeeper certs check HOST:PORT says more. Until it is mended "
+        "nothing is sent there: whoever answered may be somebody else."
     )
 
 

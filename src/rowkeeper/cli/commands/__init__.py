@@ -2,6 +2,7 @@
 
 import click
 
+from rowkeeper.cli.commands.certificates import certs
 from rowkeeper.cli.commands.explaining import errors, explain
 from rowkeeper.cli.commands.history import runs, show
 from rowkeeper.cli.commands.holding import abandon, publish, resume, staging
@@ -24,6 +25,7 @@ click.version_option(package_name="rowkeeper")(main)
 for command in (
     abandon,
     bundle,
+    certs,
     doctor,
     errors,
     explain,

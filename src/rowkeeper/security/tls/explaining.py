@@ -45,6 +45,10 @@ NOT_AN_AUTHORITY = _refused(
     "was issued with a certificate that is no authority's, or that may not issue it",
     "let a proper authority issue it; somebody may have signed it with a certificate of a server",
 )
+OUTSIDE = _refused(
+    "is for a name that its authority may not issue for",
+    "use a name within the authority's name constraints: rowkeeper certs show",
+)
 
 BY_VERIFY_CODE = {
     2: UNKNOWN,
@@ -78,10 +82,8 @@ BY_VERIFY_CODE = {
         "is not made for servers (extended key usage)",
         "issue one for a server: rowkeeper certs issue NAME, without --client",
     ),
-    47: _refused(
-        "is for a name that its authority may not issue for",
-        "use a name within the authority's name constraints: rowkeeper certs show",
-    ),
+    47: OUTSIDE,
+    48: OUTSIDE,
     62: _refused(
         "is for other names than that",
         "connect by a name that it is for (rowkeeper certs check {host} prints them), or issue it for this one too",
