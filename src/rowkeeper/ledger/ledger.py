@@ -54,6 +54,7 @@ class Ledger(Reader, SpoolScribe):
         home: Path,
         clock: Clock = utc_now,
         calls: Calls | None = None,
+        *,
         password: Callable[[], Secret] | None = None,
         way_out: WayOut | None = None,
     ) -> Iterator[Self]:

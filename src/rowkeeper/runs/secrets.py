@@ -15,6 +15,7 @@ from rowkeeper.security.egress.gateway import Gateway
 from rowkeeper.security.references import Resolver, resolve, resolving_with
 from rowkeeper.security.references.vault import Credentials, Vault, vault_of
 from rowkeeper.security.secret import Secret
+from rowkeeper.security.tls import default_tls
 from rowkeeper.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,13 +51,13 @@ def _vault(settings: Settings, calls: Calls, gateway: Gateway) -> contextlib.Abs
         settings.vault_address,
         credentials,
         resolve=Resolver().resolve,
-        open_client=lambda _url: _http_client(gateway),
+        open_client=lambda _url: _http_client(settings, gateway),
         namespace=settings.vault_namespace,
         calls=calls,
     )
 
 
-def _http_client(gateway: Gateway) -> httpx.Client:
+def _http_client(settings: Settings, gateway: Gateway) -> httpx.Client:
     from rowkeeper.security.egress.http import http_client  # noqa: PLC0415 - its library is an extra's
 
-    return http_client(gateway)
+    return http_client(gateway, name="the vault", tls=default_tls(settings))
