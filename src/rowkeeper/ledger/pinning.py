@@ -12,10 +12,9 @@ from typing import Any
 
 from sqlalchemy.engine import Dialect
 
-from rowkeeper.ledger.places import PORTS
+from rowkeeper.ledger.places import BY_LIBPQ, PORTS
 from rowkeeper.protocols import WayOut
 
-BY_LIBPQ = ("psycopg", "psycopg2", "psycopg_async")
 UNIX_SOCKET = ("/", "@")
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError
 from rowkeeper.endpoints import Endpoint
 from rowkeeper.errors import ConfigurationError
 
+BY_LIBPQ = ("psycopg", "psycopg2", "psycopg_async")
 PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306, "oracle": 1521, "mssql": 1433}
 
 
@@ -47,10 +48,17 @@ def _places(url: URL) -> Iterator[tuple[str, int | None]]:
         yield url.host, url.port
         return
     ports = _listed(url, "port")
-    for number, given in enumerate(_listed(url, "host") or [os.environ.get("PGHOST", "localhost")]):
+    for number, given in enumerate(_listed(url, "host") or _unsaid(url)):
         host, _, port = given.partition(":") if given.count(":") == 1 else (given, "", "")
         port = port or (ports[number] if number < len(ports) else "")
         yield host, int(port) if port.isdecimal() else None
+
+
+def _unsaid(url: URL) -> list[str]:
+    """Where a URL without a host leads: libpq's to its variable, or else to a Unix socket."""
+    if url.get_driver_name() not in BY_LIBPQ:
+        return ["localhost"]
+    return [each for each in os.environ.get("PGHOST", "").split(",") if each]
 
 
 def _listed(url: URL, name: str) -> list[str]:
