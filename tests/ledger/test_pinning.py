@@ -169,6 +169,8 @@ def test_a_name_that_nobody_knows_is_an_error_of_the_ledger(port: int, tmp_path:
         ("postgresql+psycopg:///x?host=@abstract", []),
         ("postgresql+psycopg:///x?host=a:6432&host=b", ["a:6432", "b:5432"]),
         ("postgresql+psycopg:///x?host=a,b&port=5432,6432", ["a:5432", "b:6432"]),
+        ("postgresql+psycopg:///x?host=a,b&port=6432", ["a:6432", "b:6432"]),
+        ("postgresql+psycopg://ada@a:6432/x?hostaddr=10.1.2.3", ["10.1.2.3:6432"]),
         ("postgresql+psycopg:///x", []),
         ("postgresql+pg8000:///x", ["localhost:5432"]),
         ("mysql+pymysql://ada@db.internal/x", ["db.internal:3306"]),

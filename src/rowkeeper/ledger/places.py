@@ -43,14 +43,15 @@ def ledger_endpoints(url: str | None) -> tuple[Endpoint, ...]:
 
 
 def _places(url: URL) -> Iterator[tuple[str, int | None]]:
-    """Of one host, or of several: `?host=a:5432&host=b:5432`, `?host=a,b&port=5432,5433`."""
-    if url.host:
+    """Of one host, or of several: `?host=a:5432&host=b:5432`, `?host=a,b&port=5432,5433`. Addresses go before names."""
+    addresses = _listed(url, "hostaddr")
+    if url.host and not addresses:
         yield url.host, url.port
         return
-    ports = _listed(url, "port")
-    for number, given in enumerate(_listed(url, "host") or _unsaid(url)):
+    ports = _listed(url, "port") or ([str(url.port)] if url.port else [])
+    for number, given in enumerate(addresses or _listed(url, "host") or _unsaid(url)):
         host, _, port = given.partition(":") if given.count(":") == 1 else (given, "", "")
-        port = port or (ports[number] if number < len(ports) else "")
+        port = port or next(iter(ports[number:] or ports[-1:]), "")  # one port is for all of them
         yield host, int(port) if port.isdecimal() else None
 
 
