@@ -62,7 +62,7 @@ class Workspace:
             journal_kept(settings, folder),
             secrets_of(settings, way, gateway),
             Ledger.open(
-                settings.ledger_url, folder.path, calls=way, way_out=gateway, password=password_of(settings)
+                settings.ledger_url, folder.path, calls=way, password=password_of(settings), way_out=gateway
             ) as ledger,
         ):
             log_mode(settings.egress)

@@ -2,6 +2,7 @@
 
 import click
 
+from rowkeeper.cli.commands.certificates import certs
 from rowkeeper.cli.commands.configuring import config
 from rowkeeper.cli.commands.explaining import errors, explain
 from rowkeeper.cli.commands.history import runs, show
@@ -30,6 +31,7 @@ click.version_option(package_name="rowkeeper")(main)
 for command in (
     abandon,
     bundle,
+    certs,
     config,
     doctor,
     endpoints,
