@@ -49,15 +49,15 @@ def connect(
     url: str | None,
     home: Path,
     calls: Calls | None = None,
-    way_out: WayOut | None = None,
     password: Callable[[], Secret] | None = None,
+    way_out: WayOut | None = None,
 ) -> Engine:
     """An engine for the ledger: SQLite in the state folder unless a URL says otherwise.
 
     Args:
         calls: how another machine is called.
+        password: reads the password of another machine's database, at each connect.
         way_out: which addresses of it are connected to; None leaves it to the driver.
-        password: reads the password for the URL, at each connect.
     """
     if url is not None and not url.startswith("sqlite"):
         with explained("opened"):

@@ -84,8 +84,8 @@ class Ledger(Reader, SpoolScribe):
         calls: Calls | None = None,
         *,
         auditing: Auditing,
-        way_out: WayOut | None = None,
         password: Callable[[], Secret] | None = None,
+        way_out: WayOut | None = None,
     ) -> Iterator[Self]:
         """Opens the ledger, making or migrating it first.
 
@@ -93,14 +93,14 @@ class Ledger(Reader, SpoolScribe):
             url: a SQLAlchemy URL; None is SQLite in the state folder.
             auditing: how its audit trail is signed and checked.
             calls: how a ledger on another machine is reached; it cannot share its breaker through itself.
-            way_out: which addresses of that machine are connected to; None leaves it to the driver.
             password: reads the password for the URL, at each connect.
+            way_out: which addresses of that machine are connected to; None leaves it to the driver.
 
         Raises:
             StateError: it cannot be written, or was made by a newer version.
             DatabaseError: the database refused.
         """
-        engine = connect(url, home, calls, way_out, password)
+        engine = connect(url, home, calls, password, way_out)
         try:
             migrate(engine)
             ledger = cls(engine, clock, auditing, way_out)

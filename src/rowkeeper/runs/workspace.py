@@ -105,6 +105,14 @@ class Workspace:
 
 
 @contextmanager
+def state_folder(settings: Settings) -> Iterator[StateFolder]:
+    """The state folder without its ledger, which may be out of reach."""
+    calls = Calls(listeners=[log_breaker], observers=[log_try])
+    with secrets_of(settings, calls, gateway_of(settings)) as vault, _folder_opened(settings, vault) as folder:
+        yield folder
+
+
+@contextmanager
 def _folder_opened(settings: Settings, vault: Vault | None) -> Iterator[StateFolder]:
     folder = open_state_folder(settings.home, settings.key_reference, vault)
     with journal_kept(settings, folder):

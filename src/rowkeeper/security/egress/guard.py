@@ -64,15 +64,17 @@ class Guard:
         egress = self._egress
         number = _port_number(port)
         endpoint = self._direct(egress, name, number, None)
-        pins: set[Pin] = set()
-        for _, _, _, _, place in places:
-            address = ipaddress.ip_address(place[0])
+        addresses = [ipaddress.ip_address(place[0]) for _, _, _, _, place in places]
+        for address in addresses:
             egress.permit(address, number, endpoint)
-            pins.update(
-                (plain(address), each.port, each.protocol) for each in egress.endpoints if each.host == endpoint.host
-            )
         with self._lock:
-            self._pins |= pins
+            self._pins |= {
+                (plain(address), each.port, each.protocol)
+                for each in egress.endpoints
+                if each.host == endpoint.host and not isinstance(each.proxy, Proxy)
+                for address in addresses
+                if not egress.objection(address, each.port, each)
+            }
 
     def may_look_up(self, host: str | bytes | None, port: str | int | None) -> None:
         """Lets a name be looked up that is declared. Raises EgressRefused for others: a question is a message, too."""
