@@ -18,6 +18,7 @@ from rowkeeper.ledger.records import (
     SchemaVersion,
 )
 from rowkeeper.ledger.schedules import ScheduleRecord, Started, lease_name
+from rowkeeper.ledger.securing import Transport
 
 __all__ = [
     "BatchRecord",
@@ -37,5 +38,6 @@ __all__ = [
     "ScheduleRecord",
     "SchemaVersion",
     "Started",
+    "Transport",
     "lease_name",
 ]

@@ -25,6 +25,7 @@ from rowkeeper.errors import (
     StateError,
 )
 from rowkeeper.ledger.remote import CONNECT_SECONDS_MIN, HAS_CONNECT_TIMEOUT, reach
+from rowkeeper.ledger.securing import Transport, connect_securely, remember, transport_of
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.resilience.deadline import exceeded, remaining, seconds_left
 from rowkeeper.resilience.failpoints import failpoint
@@ -36,16 +37,18 @@ QUERY_CANCELED = "57014"  # by `statement_timeout`
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def connect(url: str | None, home: Path, calls: Calls | None = None) -> Engine:
+def connect(url: str | None, home: Path, calls: Calls | None = None, transport: Transport | None = None) -> Engine:
     """An engine for the ledger: SQLite in the state folder unless a URL says otherwise.
 
     Args:
         calls: how another machine is called.
+        transport: whether that is by TLS, and whose word is taken.
     """
     if url is not None and not url.startswith("sqlite"):
         with explained("opened"):
             try:
                 engine = create_engine(url, pool_pre_ping=True)
+                remember(engine, transport)
                 reach(engine, calls or Calls())
                 return engine
             except (ImportError, SQLAlchemyError) as error:
@@ -68,7 +71,9 @@ def hasty(engine: Engine) -> Engine:
     """The same database for what may be lost and must not wait: no wait for the disk, next to none for its lock."""
     if engine.dialect.name != "sqlite":
         patience = {"connect_timeout": CONNECT_SECONDS_MIN} if engine.dialect.name in HAS_CONNECT_TIMEOUT else {}
-        return create_engine(engine.url, pool_size=1, pool_timeout=HASTY_BUSY_SECONDS, connect_args=patience)
+        made = create_engine(engine.url, pool_size=1, pool_timeout=HASTY_BUSY_SECONDS, connect_args=patience)
+        connect_securely(made, transport_of(engine))
+        return made
     made = create_engine(engine.url, connect_args={"timeout": HASTY_BUSY_SECONDS, "check_same_thread": False})
     event.listen(made, "connect", _tune_hasty)
     event.listen(made, "begin", functools.partial(_begin, HASTY_BUSY_SECONDS))

@@ -19,6 +19,7 @@ from rowkeeper.ledger.reading import Reader
 from rowkeeper.ledger.records import HeldLease, Lease
 from rowkeeper.ledger.schedules import LedgerSchedules, lease_name
 from rowkeeper.ledger.schema import ledger as ledger_table
+from rowkeeper.ledger.securing import Transport
 from rowkeeper.ledger.spooling import SpoolScribe
 from rowkeeper.resilience.calls import Calls
 
@@ -46,18 +47,28 @@ class Ledger(Reader, SpoolScribe):
 
     @classmethod
     @contextmanager
-    def open(cls, url: str | None, home: Path, clock: Clock = utc_now, calls: Calls | None = None) -> Iterator[Self]:
+    def open(
+        cls,
+        url: str | None,
+        home: Path,
+        clock: Clock = utc_now,
+        calls: Calls | None = None,
+        *,
+        transport: Transport | None = None,
+    ) -> Iterator[Self]:
         """Opens the ledger, making or migrating it first.
 
         Args:
             url: a SQLAlchemy URL; None is SQLite in the state folder.
             calls: how a ledger on another machine is reached; it cannot share its breaker through itself.
+            transport: whether that is by TLS, and whose word is taken; without, by TLS, and this machine's store.
 
         Raises:
             StateError: it cannot be written, or was made by a newer version.
             DatabaseError: the database refused.
+            TLSError: it cannot be reached by TLS.
         """
-        engine = connect(url, home, calls)
+        engine = connect(url, home, calls, transport)
         try:
             migrate(engine)
             ledger = cls(engine, clock)

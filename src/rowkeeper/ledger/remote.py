@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import Dialect
 
 from rowkeeper.errors import CircuitOpenError, DeadlineExceeded, RetryError
+from rowkeeper.ledger.securing import explained, secured, transport_of
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.resilience.classifying import DEFAULT
 from rowkeeper.resilience.deadline import seconds_left, sql_seconds_left
@@ -41,13 +42,21 @@ def reach(engine: Engine, calls: Calls) -> None:
     line = calls.to(f"ledger on {host}", "connect", CONNECTING, DEFAULT.with_rules(never_connected))
 
     def connect(dialect: Dialect, _record: object, args: list[Any], options: dict[str, Any]) -> Any:
+        transport = transport_of(engine)
+        demanded = secured(dialect.driver, options, transport)
+
         def once() -> Any:
+            given = dict(demanded)
             limit = seconds_left()
             if limit is not None and engine.dialect.name in HAS_CONNECT_TIMEOUT:
-                return dialect.connect(
-                    *args, **{**options, "connect_timeout": max(CONNECT_SECONDS_MIN, math.ceil(limit))}
-                )
-            return dialect.connect(*args, **options)
+                given["connect_timeout"] = max(CONNECT_SECONDS_MIN, math.ceil(limit))
+            try:
+                return dialect.connect(*args, **given)
+            except dbapi.OperationalError as error:
+                told = explained(error, dialect.driver, given, transport)
+                if told is not None:
+                    raise told from error
+                raise
 
         try:
             return line.call(once, effect=Effect.READ)

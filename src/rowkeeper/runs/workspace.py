@@ -10,13 +10,14 @@ from typing import Self
 import pyarrow as pa
 
 from rowkeeper import machine
-from rowkeeper.ledger import Ledger
+from rowkeeper.ledger import Ledger, Transport
 from rowkeeper.protocols import Site
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.runs.journal import journal_kept, log_breaker, log_try
 from rowkeeper.runs.sizing import Sizes, save_memory, sizes_of
 from rowkeeper.security.sealing import Seal
 from rowkeeper.security.statefolder import StateFolder, open_state_folder
+from rowkeeper.security.tls import default_tls
 from rowkeeper.settings import Settings
 
 
@@ -54,7 +55,11 @@ class Workspace:
         pa.set_cpu_count(threads)
         machine.be_nice(settings.nice)
         way = Calls(listeners=[log_breaker], observers=[log_try])
-        with journal_kept(settings, folder), Ledger.open(settings.ledger_url, folder.path, calls=way) as ledger:
+        transport = Transport(default_tls(settings), settings.ledger_plaintext)
+        with (
+            journal_kept(settings, folder),
+            Ledger.open(settings.ledger_url, folder.path, calls=way, transport=transport) as ledger,
+        ):
             calls = Calls(store=ledger.breakers, listeners=[log_breaker], observers=[log_try])
             site = Site(
                 home=folder.path,

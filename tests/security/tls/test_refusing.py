@@ -59,12 +59,6 @@ def test_a_good_server_is_taken(tmp_path: Path):
 # ----------------------------------------------------------------------------- what is wrong with a certificate
 
 
-def weak_rsa() -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return rsa.generate_private_key(65537, 1024)
-
-
 def truncated(root: Made) -> Made:
     """Issued by an intermediate authority that the server does not send."""
     return workshop.authority("Intermediate", issuer=root).leaf()
@@ -84,7 +78,7 @@ def too_deep(root: Made) -> Made:
 
 
 def of_a_weak_authority(root: Made) -> Made:
-    weak = workshop.authority("Weak", issuer=root, key=weak_rsa())
+    weak = workshop.authority("Weak", issuer=root, key=workshop.weak_rsa())
     return weak.leaf(sends=[weak.certificate])
 
 
@@ -123,7 +117,7 @@ FAULTS: dict[str, tuple[Callable[[Made], Made], str, str]] = {
         "ROWKEEPER_TLS_CA",
     ),
     "truncated chain": (truncated, "leaves out an intermediate certificate", "send its whole chain"),
-    "RSA of 1024 bits": (lambda root: root.leaf(key=weak_rsa()), "a key that is too weak", "2048 bits"),
+    "RSA of 1024 bits": (lambda root: root.leaf(key=workshop.weak_rsa()), "a key that is too weak", "2048 bits"),
     "weak authority": (of_a_weak_authority, "issued by an authority whose key is too weak", "2048 bits"),
     "signed with SHA-1": (sha1, "can be forged (SHA-1 or MD5)", "SHA-256"),
     "for clients only": (lambda root: root.leaf(uses=[Use.CLIENT_AUTH]), "not made for servers", "without --client"),

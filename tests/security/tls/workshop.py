@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import ipaddress
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -133,6 +134,13 @@ def signed_with_sha1(made: Made, issuer: Made) -> Made:
     whole = made.certificate.public_bytes(Encoding.DER)
     whole = whole.replace(made.certificate.tbs_certificate_bytes, body).replace(SHA256_WITH_RSA, SHA1_WITH_RSA)
     return Made(x509.load_der_x509_certificate(whole.replace(made.certificate.signature, signature)), made.key)
+
+
+def weak_rsa() -> Any:
+    """A key of 1024 bits, about whose making `cryptography` warns."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return rsa.generate_private_key(65537, 1024)
 
 
 def _general(name: str) -> x509.GeneralName:
