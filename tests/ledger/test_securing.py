@@ -260,6 +260,6 @@ def test_a_driver_that_cannot_check_is_refused():
 
 
 def test_a_store_is_named_that_is_there():
-    """Wheels of psycopg bring an OpenSSL whose own store is on nobody's disk."""
+    """Wheels of psycopg bring an OpenSSL whose own store may be on nobody's disk."""
     given = secured("psycopg", {"host": "db.example"}, Transport())["sslrootcert"]
     assert given == "system" or os.path.exists(given)

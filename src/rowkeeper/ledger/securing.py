@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import ssl
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, event
@@ -18,7 +16,7 @@ from sqlalchemy.engine import Dialect
 
 from rowkeeper.errors import CertificateUnusable, PlaintextRefused, TLSError
 from rowkeeper.logs import logger
-from rowkeeper.security.tls import TLS, client_context, is_local
+from rowkeeper.security.tls import TLS, client_context, is_local, store_file
 
 BY_LIBPQ = ("psycopg", "psycopg2", "psycopg_async")
 CHECKED = "verify-full"
@@ -99,7 +97,7 @@ def _demanded(options: Mapping[str, Any], tls: TLS, mode: str) -> dict[str, Any]
     client_context(tls)  # refuses files of ours that cannot be used, each with its reason: libpq has no words for it
     words: dict[str, Any] = {
         "sslmode": mode,
-        "sslrootcert": str(tls.ca) if tls.ca else _store_of_this_machine(),
+        "sslrootcert": str(tls.ca or store_file() or "system"),
         "ssl_min_protocol_version": "TLSv1.2",
         "gssencmode": "disable",  # it would come before TLS, and nobody would look at the certificate
     }
@@ -113,12 +111,6 @@ def _demanded(options: Mapping[str, Any], tls: TLS, mode: str) -> dict[str, Any]
             words["sslpassword"] = passphrase_of(tls.passphrase).reveal()
     own = {name: value for name, value in options.items() if value and name != "gssencmode"}
     return {**options, **words, **own}
-
-
-def _store_of_this_machine() -> str:
-    """libpq's own `system` is the folder of the OpenSSL that it was built with, which wheels do not bring along."""
-    found = ssl.get_default_verify_paths().cafile
-    return found if found and Path(found).exists() else "system"
 
 
 def _places(driver: str, options: Mapping[str, Any]) -> list[str]:
