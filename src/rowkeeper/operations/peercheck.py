@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from rowkeeper.errors import DeclarationError, PinMismatch, TLSError
+from rowkeeper.errors import DeclarationError, TLSError
 from rowkeeper.operations.finding import Finding
 from rowkeeper.security.tls import TLS, secure
 from rowkeeper.security.tls.authority.signing import names_of
@@ -99,8 +99,7 @@ def _verdict(place: Place, tls: TLS) -> Finding:
             with telling(place.host, tls), contextlib.suppress(TimeoutError):
                 connection.recv(1)
     except TLSError as error:
-        name = "pin" if isinstance(error, PinMismatch) else "connection"
-        return Finding(name, False, error.what, error.hint)
+        return Finding("connection", False, error.what, error.hint)
     return Finding("connection", True, f"{place} is trusted: {found}")
 
 

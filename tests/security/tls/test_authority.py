@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -82,9 +83,16 @@ def test_a_leaf_lives_sixty_days(authority: Authority, clock: Clock):
     assert authority.issue("late", HERE).not_after == authority.certificate.not_valid_after_utc
 
 
-def test_everything_is_private_and_the_authoritys_key_is_sealed(authority: Authority, tmp_path: Path):
-    """Folders 0700, files 0600, and no private key in the clear but those of leaves."""
-    authority.issue("web", HERE)
+def test_everything_is_private_and_the_authoritys_key_is_sealed(tmp_path: Path):
+    """Folders 0700, files 0600, whatever the umask; and no private key in the clear but those of leaves."""
+    former = os.umask(0)
+    try:
+        authority = Authority.of(open_state_folder(tmp_path / "home", tmp_path / "the.key"))
+        authority.found("Test Authority")
+        authority.issue("web", HERE)
+        authority.renew(["web"])
+    finally:
+        os.umask(former)
     for path in (tmp_path / "home" / "certs").rglob("*"):
         if not path.is_symlink():
             assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
