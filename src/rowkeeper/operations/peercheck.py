@@ -162,9 +162,8 @@ def _names(leaf: x509.Certificate, host: str) -> Finding:
 
 def _matches(host: str, names: Sequence[str]) -> bool:
     """A star stands for one label, the first (RFC 6125, 6.4.3)."""
-    return any(
-        host in (each.lower(), host.partition(".")[0] + each.lower()[1:] if each[0] == "*" else "") for each in names
-    )
+    parent = host.partition(".")[2]
+    return any(host == each.lower() or (parent and f"*.{parent}" == each.lower()) for each in names)
 
 
 def _strength(chain: Sequence[x509.Certificate]) -> Finding:

@@ -22,7 +22,7 @@ from rowkeeper.errors import (
 from rowkeeper.resilience.failpoints import arm
 from rowkeeper.security.statefolder import open_state_folder
 from rowkeeper.security.tls import TLS, server_context
-from rowkeeper.security.tls.authority import Authority, Wish, expiries
+from rowkeeper.security.tls.authority import Authority, CertificateFolder, Wish, expiries
 from rowkeeper.settings import Settings
 from tests.security.tls.servers import said, serving
 
@@ -224,6 +224,27 @@ def test_a_renewal_that_dies_leaves_what_was(point: str, authority: Authority):
         assert authority.issued("web").serial == web.serial
         server_context(web.cert, web.key)
     assert authority.renew(["web"])[0].serial != web.serial
+    assert authority.revoke("web")
+
+
+def test_a_renewal_of_several_is_all_known_or_none(authority: Authority):
+    """A name that is not there is told before another is renewed."""
+    web = authority.issue("web", HERE)
+    with pytest.raises(AuthorityError, match="no certificate of the name wbe"):
+        authority.renew(["web", "wbe"])
+    assert authority.issued("web").serial == web.serial
+
+
+def test_one_process_at_a_time_changes_it(authority: Authority):
+    """Another is told so at once, and reading goes on."""
+    web = authority.issue("web", HERE)
+    other = Authority(CertificateFolder(authority.folder.path), authority._seal)
+    with authority.folder.alone():
+        for act in (lambda: other.issue("x", HERE), lambda: other.renew(["web"]), lambda: other.revoke("web")):
+            with pytest.raises(AuthorityError, match="another process is at the certificates"):
+                act()
+        assert other.issued("web") == web
+    assert other.renew(["web"])
 
 
 # --------------------------------------------------------------------------------------------------- revocation

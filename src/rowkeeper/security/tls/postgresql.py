@@ -11,6 +11,7 @@ import socket
 import struct
 
 from rowkeeper.errors import ProtocolRefused, TLSError
+from rowkeeper.resilience.deadline import seconds_left
 from rowkeeper.security.tls.declaring import TLS
 from rowkeeper.security.tls.peers import secure, telling
 
@@ -34,7 +35,7 @@ def why_refused(host: str, address: str, port: int, tls: TLS) -> TLSError:
         address: where it is.
     """
     try:
-        connection = socket.create_connection((address, port), timeout=SECONDS_MAX)
+        connection = socket.create_connection((address, port), timeout=seconds_left(SECONDS_MAX))
         with contextlib.closing(connection):
             ask_for_tls(connection, f"{host}:{port}")
             with secure(connection, host, tls) as secured, telling(host, tls):
