@@ -27,6 +27,7 @@ from rowkeeper.resilience.calls import Calls
 from rowkeeper.resilience.course import Attempt
 from rowkeeper.security.tls import TLS
 from tests.arena import Arena
+from tests.auditing import AUDITING
 from tests.ledger.postgres import Fronted, Native, native_tools, own_address
 from tests.security.tls import workshop
 from tests.security.tls.workshop import Made
@@ -84,7 +85,7 @@ def refused(url: str, folder: Path, transport: Transport | None) -> TLSError:
     tries: list[Attempt] = []
     with (
         pytest.raises(TLSError) as caught,
-        Ledger.open(url, folder, calls=Calls(observers=[tries.append]), transport=transport),
+        Ledger.open(url, folder, calls=Calls(observers=[tries.append]), auditing=AUDITING, transport=transport),
     ):
         pass
     assert len(tries) <= 1
@@ -95,7 +96,7 @@ def refused(url: str, folder: Path, transport: Transport | None) -> TLSError:
 def test_another_machine_is_reached_by_tls(server: Server, root: Made, tmp_path: Path):
     """Without a word of it in the URL, with the authority of the settings; the shared breakers' connections too."""
     server.configure(root.leaf(server.address))
-    with Ledger.open(url_of(server), tmp_path, transport=trusting(root, tmp_path)) as ledger:
+    with Ledger.open(url_of(server), tmp_path, auditing=AUDITING, transport=trusting(root, tmp_path)) as ledger:
         assert encrypted(ledger)
         assert encrypted(ledger, ledger.breakers._engine)
 
@@ -125,7 +126,7 @@ def test_the_environment_does_not_weaken_it(
     server.configure(root.leaf(server.address))
     monkeypatch.setenv(variable, {"PGSSLMODE": "disable", "PGHOST": server.address}[variable])
     url = url_of(server) if variable == "PGSSLMODE" else f"postgresql+psycopg://postgres@:{server.port}/postgres"
-    with Ledger.open(url, tmp_path, transport=trusting(root, tmp_path)) as ledger:
+    with Ledger.open(url, tmp_path, auditing=AUDITING, transport=trusting(root, tmp_path)) as ledger:
         assert encrypted(ledger)
 
 
@@ -152,7 +153,7 @@ def test_loopback_and_sockets_need_no_tls(server: Server, tmp_path: Path):
     if isinstance(server, Native):
         urls += [url_of(server, "127.0.0.1"), url_of(server, "localhost")]
     for url in urls:
-        with Ledger.open(url, tmp_path) as ledger:
+        with Ledger.open(url, tmp_path, auditing=AUDITING) as ledger:
             assert not encrypted(ledger)
 
 
@@ -197,7 +198,7 @@ def test_a_revoked_server_is_refused(server: Server, root: Made, tmp_path: Path)
     server.configure(bad)
     assert "was revoked" in refused(url_of(server), tmp_path, transport).what
     server.configure(root.leaf(server.address))
-    with Ledger.open(url_of(server), tmp_path, transport=transport) as ledger:
+    with Ledger.open(url_of(server), tmp_path, auditing=AUDITING, transport=transport) as ledger:
         assert encrypted(ledger)
 
 
@@ -207,7 +208,7 @@ def test_a_client_certificate_lets_it_in(server: Server, root: Made, tmp_path: P
     monkeypatch.setenv("KEY_PASSPHRASE", "canary-passphrase")
     cert, key = root.leaf("etl", uses=[Use.CLIENT_AUTH]).write(tmp_path, "client", "canary-passphrase")
     own = trusting(root, tmp_path, cert=cert, key=key, passphrase="env:KEY_PASSPHRASE")
-    with Ledger.open(url_of(server), tmp_path, transport=own) as ledger:
+    with Ledger.open(url_of(server), tmp_path, auditing=AUDITING, transport=own) as ledger:
         assert encrypted(ledger)
         assert "canary" not in repr(ledger._engine.url)
     cert, key = workshop.authority("Other").leaf("etl", uses=[Use.CLIENT_AUTH]).write(tmp_path, "other")

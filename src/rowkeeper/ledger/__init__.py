@@ -1,6 +1,6 @@
 """What happened, for good: runs, accounts, leases, the quarantine index."""
 
-from rowkeeper.ledger.ledger import Ledger
+from rowkeeper.ledger.ledger import Auditing, Ledger
 from rowkeeper.ledger.records import (
     BatchRecord,
     Export,
@@ -21,6 +21,7 @@ from rowkeeper.ledger.schedules import ScheduleRecord, Started, lease_name
 from rowkeeper.ledger.securing import Transport
 
 __all__ = [
+    "Auditing",
     "BatchRecord",
     "Export",
     "GateResult",

@@ -10,11 +10,15 @@ from typing import Self
 import pyarrow as pa
 
 from rowkeeper import machine
-from rowkeeper.ledger import Ledger, Transport
+from rowkeeper.errors import SettingsError
+from rowkeeper.ledger import Auditing, Ledger, Transport
+from rowkeeper.ledger.audit.merkle import ProofInvalid
+from rowkeeper.ledger.audit.notes import Verifier
 from rowkeeper.protocols import Site
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.runs.journal import journal_kept, log_breaker, log_try
 from rowkeeper.runs.sizing import Sizes, save_memory, sizes_of
+from rowkeeper.security.keysets import Keysets
 from rowkeeper.security.sealing import Seal
 from rowkeeper.security.statefolder import StateFolder, open_state_folder
 from rowkeeper.security.tls import default_tls
@@ -56,9 +60,10 @@ class Workspace:
         machine.be_nice(settings.nice)
         way = Calls(listeners=[log_breaker], observers=[log_try])
         transport = Transport(default_tls(settings), settings.ledger_plaintext)
+        auditing = _auditing(settings, folder)
         with (
             journal_kept(settings, folder),
-            Ledger.open(settings.ledger_url, folder.path, calls=way, transport=transport) as ledger,
+            Ledger.open(settings.ledger_url, folder.path, calls=way, transport=transport, auditing=auditing) as ledger,
         ):
             calls = Calls(store=ledger.breakers, listeners=[log_breaker], observers=[log_try])
             site = Site(
@@ -77,3 +82,19 @@ class Workspace:
             samples = Seal(folder.key, "samples", folder.path / "samples")
             spool = Seal(folder.key, "spool", folder.path / "spool")
             yield cls(settings, folder, ledger, sizes, site, seal, samples, spool, calls)
+
+
+def _auditing(settings: Settings, folder: StateFolder) -> Auditing:
+    key = Keysets(folder.key).of("audit").primary.derive("ed25519")
+    own = folder.path / "audit" / "checkpoint"
+    outside = (own,) if settings.audit_checkpoint is None else (own, settings.audit_checkpoint.expanduser().absolute())
+    return Auditing(key, tuple(map(_trusted, settings.audit_trusted)), outside)
+
+
+def _trusted(text: str) -> Verifier:
+    try:
+        return Verifier.parse(text)
+    except ProofInvalid as fault:
+        raise SettingsError(
+            f"audit_trusted: {fault}", hint="rowkeeper audit key, on the other machine, prints the key as it is wanted"
+        ) from fault
