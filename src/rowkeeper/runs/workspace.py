@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from rowkeeper import machine
 from rowkeeper.errors import SettingsError
-from rowkeeper.ledger import Auditing, Ledger
+from rowkeeper.ledger import Auditing, Ledger, Transport
 from rowkeeper.ledger.audit.merkle import ProofInvalid
 from rowkeeper.ledger.audit.notes import Verifier
 from rowkeeper.protocols import Site
@@ -24,6 +24,7 @@ from rowkeeper.security.egress.policy import log_mode
 from rowkeeper.security.keysets import Keysets
 from rowkeeper.security.sealing import Seal
 from rowkeeper.security.statefolder import StateFolder, open_state_folder
+from rowkeeper.security.tls import default_tls
 from rowkeeper.settings import Settings
 
 
@@ -62,6 +63,7 @@ class Workspace:
         machine.be_nice(settings.nice)
         way = Calls(listeners=[log_breaker], observers=[log_try])
         gateway = gateway_of(settings)
+        transport = Transport(default_tls(settings), settings.ledger_plaintext)
         auditing = _auditing(settings, folder)
         with (
             journal_kept(settings, folder),
@@ -70,6 +72,7 @@ class Workspace:
                 settings.ledger_url,
                 folder.path,
                 calls=way,
+                transport=transport,
                 auditing=auditing,
                 password=password_of(settings),
                 way_out=gateway,

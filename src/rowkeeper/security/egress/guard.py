@@ -78,6 +78,11 @@ class Guard:
                 if not egress.objection(address, each.port, each)
             }
 
+    def pin(self, endpoint: Endpoint, port: int, addresses: Iterable[Address]) -> None:
+        """Takes in addresses that the gateway has checked, for a driver that connects to them itself."""
+        with self._lock:
+            self._pins |= {(plain(address), port, endpoint.protocol) for address in addresses}
+
     def may_look_up(self, host: str | bytes | None, port: str | int | None) -> None:
         """Lets a name be looked up that is declared. Raises EgressRefused for others: a question is a message, too."""
         name = _as_text(host)
