@@ -263,12 +263,6 @@ class Settings(BaseSettings):
                 refuse_url(value, name, hint=HOW_TO_SPLIT if name == "ledger_url" else "")
         return self
 
-    @model_validator(mode="after")
-    def _refuse_halves(self) -> Self:
-        if self.ledger_password is not None and self.ledger_url is None:
-            raise ValueError("ledger_password is for the server of ledger_url, which is not set")
-        return self
-
     audit_checkpoint: Annotated[
         Path | None,
         Field(
@@ -283,6 +277,12 @@ class Settings(BaseSettings):
             "write the same ledger."
         ),
     ] = ()
+
+    @model_validator(mode="after")
+    def _refuse_halves(self) -> Self:
+        if self.ledger_password is not None and self.ledger_url is None:
+            raise ValueError("ledger_password is for the server of ledger_url, which is not set")
+        return self
 
     @classmethod
     def settings_customise_sources(

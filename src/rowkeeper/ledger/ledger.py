@@ -22,6 +22,7 @@ from rowkeeper.ledger.reading import Reader
 from rowkeeper.ledger.records import HeldLease, Lease
 from rowkeeper.ledger.schedules import LedgerSchedules, lease_name
 from rowkeeper.ledger.schema import ledger as ledger_table
+from rowkeeper.ledger.securing import Transport
 from rowkeeper.ledger.spooling import SpoolScribe
 from rowkeeper.protocols import WayOut
 from rowkeeper.resilience.calls import Calls
@@ -83,6 +84,7 @@ class Ledger(Reader, SpoolScribe):
         clock: Clock = utc_now,
         calls: Calls | None = None,
         *,
+        transport: Transport | None = None,
         auditing: Auditing,
         password: Callable[[], Secret] | None = None,
         way_out: WayOut | None = None,
@@ -95,12 +97,14 @@ class Ledger(Reader, SpoolScribe):
             calls: how a ledger on another machine is reached; it cannot share its breaker through itself.
             password: reads the password for the URL, at each connect.
             way_out: which addresses of that machine are connected to; None leaves it to the driver.
+            transport: whether that is by TLS, and whose word is taken; without, by TLS, and this machine's store.
 
         Raises:
             StateError: it cannot be written, or was made by a newer version.
             DatabaseError: the database refused.
+            TLSError: it cannot be reached by TLS.
         """
-        engine = connect(url, home, calls, password, way_out)
+        engine = connect(url, home, calls, transport=transport, password=password, way_out=way_out)
         try:
             migrate(engine)
             ledger = cls(engine, clock, auditing, way_out)

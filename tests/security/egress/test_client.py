@@ -216,7 +216,7 @@ def test_tls_is_for_the_name(authority: trustme.CA, tmp_path: Path):
     tls = trusting(authority, tmp_path)
     with serving(say("hello"), authority, HOST) as server:
         port = server.server_port
-        declared = (Endpoint(HOST, port), Endpoint("127.0.0.1", port))
+        declared = (Endpoint(HOST, port), Endpoint("127.0.0.1", port, private=True))
         with client(Gateway(Egress(declared), lookup=at("127.0.0.1")), tls=tls) as http:
             assert http.get(f"https://{HOST}:{port}/").text == "hello"
             assert http.get(f"https://{HOST.upper()}.:{port}/").text == "hello"
@@ -246,7 +246,7 @@ def test_plaintext_is_for_this_machine():
 def test_plaintext_that_is_declared():
     """It is reached."""
     with serving(say("hello")) as server:
-        declared = (Endpoint(HOST, server.server_port), Endpoint("127.0.0.1", server.server_port))
+        declared = (Endpoint(HOST, server.server_port), Endpoint("127.0.0.1", server.server_port, private=True))
         with client(Gateway(Egress(declared), lookup=at("127.0.0.1")), plaintext=True) as http:
             assert http.get(f"http://{HOST}:{server.server_port}/").text == "hello"
 
