@@ -71,7 +71,7 @@ def hashes(arena: Arena, *leave_out: str) -> dict[str, str]:
 def test_keys_are_listed(loaded: Arena):
     """Each with its purpose, its state, and how many files are sealed with it; the words for people say the same."""
     found = keys(loaded)
-    assert {purpose for purpose, _ in found} == {"engine", "quarantine", "samples", "spool"}
+    assert {purpose for purpose, _ in found} == {"audit", "engine", "quarantine", "samples", "spool"}
     assert found["quarantine", "primary"]["files"] == 1
     assert found["engine", "primary"]["files"] > 0
     told = loaded.run("keys", "list")
