@@ -15,17 +15,18 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from urllib.parse import urlencode
 
 import psutil
+import pyarrow as pa
 import pytest
-from clickhouse_connect.driver.exceptions import DatabaseError
 
-from rowkeeper.destinations.embedded.client import engine_client
-from rowkeeper.protocols import Site
+from rowkeeper.destinations.embedded.places import EnginePlaces
+from rowkeeper.destinations.embedded.starting import connect
+from rowkeeper.destinations.mergetree.bulk import shared_arrow_file
 from rowkeeper.security.keysets import ENGINE, QUARANTINE, SAMPLES, SPOOL
 from rowkeeper.security.statefolder import open_state_folder
 from tests.arena import Arena
-from tests.keys import disk_keys_of
 from tests.runs.outages import outage
 
 PIPELINE = """
@@ -53,7 +54,7 @@ people = rk.Pipeline(
 """
 SHARED_MEMORY = Path("/dev/shm")
 STEPS = [
-    "stage.before_insert",  # a batch is in shared memory
+    "stage.before_insert",
     "private_file.before_link",  # a sealed file has no name yet
     "gate.after_samples",
     "publish.before_exchange",
@@ -152,9 +153,11 @@ def test_nothing_is_there_in_the_middle_of_a_run_or_left_when_it_is_killed(bank:
     arena.ok("keys", "list")  # the first use makes a key file, outside
     running = arena.start("run", "p.py", failpoints=f"{step}=stop")
     running.wait_stopped()
-    needles = canaries + keys_of(arena)
-    assert not in_the_clear(arena, needles)
-    running.signal(signal.SIGKILL)
+    try:
+        needles = canaries + keys_of(arena)
+        assert not in_the_clear(arena, needles)
+    finally:
+        running.signal(signal.SIGKILL)
     running.wait()
     arena.kill_host()
     assert not in_the_clear(arena, needles)
@@ -164,39 +167,40 @@ def test_nothing_is_there_in_the_middle_of_a_run_or_left_when_it_is_killed(bank:
 
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user takes root")
-def test_rows_in_shared_memory_are_for_their_owner_alone(bank: tuple[Arena, list[bytes]]):
+def test_rows_in_shared_memory_are_for_their_owner_alone():
     """The batch on its way to the engine has no name, and another user cannot open it through the process."""
-    arena, canaries = bank
-    running = arena.start("run", "p.py", failpoints="stage.before_insert=stop")
-    running.wait_stopped()
-    at = Path(f"/proc/{running.process.pid}/fd")
-    batch = next(path for path in at.iterdir() if "rowkeeper-batch" in os.readlink(path))
-    code = "import os, sys\nos.setgid(65534)\nos.setuid(65534)\nopen(sys.argv[1], 'rb').read()"
-    other = subprocess.run([sys.executable, "-c", code, batch], capture_output=True, check=False)
-    assert b"PermissionError" in other.stderr, other
-    assert holds(batch.read_bytes(), canaries)  # it is the batch
-    running.signal(signal.SIGKILL)
-    running.wait()
+    with shared_arrow_file(pa.table({"name": [CANARY]})) as path:
+        assert CANARY.encode() in Path(path).read_bytes()
+        assert "deleted" in os.readlink(path)
+        code = "import os, sys\nos.setgid(65534)\nos.setuid(65534)\nopen(sys.argv[1], 'rb').read()"
+        other = subprocess.run([sys.executable, "-c", code, path], capture_output=True, check=False)
+        assert b"PermissionError" in other.stderr, other
 
 
 def test_the_engine_joins_and_sorts_in_memory_alone(bank: tuple[Arena, list[bytes]]):
     """Whatever a client sets: no statement writes a temporary file, which chDB would not encrypt."""
     arena, _ = bank
-    arena.ok("run", "p.py")
+    arena.ok("query", "SELECT 1")
     folder = arena.home / "engine" / "data" / "tmp"
-    client = engine_client(Site(arena.home, disk_keys_of(arena.home), ledger_id=""), writes=False)
+    before = folder.stat().st_mtime_ns
     many = "(SELECT number AS id, concat('canary-', toString(number)) AS name FROM numbers(50000))"
     joined = f"SELECT count() FROM {many} AS a JOIN {many} AS b USING name"
-    ordered = f"SELECT count() FROM (SELECT * FROM {many} ORDER BY name LIMIT 49999)"
-    small = {"max_bytes_in_join": 100_000, "max_block_size": 1000}
-    before = folder.stat().st_mtime_ns
     for algorithm in ("grace_hash", "partial_merge", "prefer_partial_merge", "auto", "full_sorting_merge"):
-        with_files = {**small, "join_algorithm": algorithm, "grace_hash_join_initial_buckets": 4}
-        with pytest.raises(DatabaseError, match="SET_SIZE_LIMIT_EXCEEDED"):
-            client.query(joined, settings=with_files)
-    client.query(ordered, settings={"max_bytes_before_external_sort": 1000, "max_block_size": 1000})
-    client.close()
+        answer = by_hand(
+            arena, joined, join_algorithm=algorithm, max_bytes_in_join=100_000, grace_hash_join_initial_buckets=4
+        )
+        assert b"SET_SIZE_LIMIT_EXCEEDED" in answer, answer
+    ordered = f"SELECT count() FROM (SELECT * FROM {many} ORDER BY name LIMIT 49999)"
+    assert b"49999" in by_hand(arena, ordered, max_bytes_before_external_sort=1000, max_block_size=1000)
     assert (folder.stat().st_mtime_ns, list(folder.iterdir())) == (before, [])
+
+
+def by_hand(arena: Arena, query: str, **settings: object) -> bytes:
+    """A statement by any client of the engine, with settings in its address."""
+    with connect(EnginePlaces.under(arena.home), 60) as client:
+        head = f"POST /?{urlencode(settings)} HTTP/1.1\r\nHost: local\r\nConnection: close\r\n"
+        client.sendall(f"{head}Content-Length: {len(query)}\r\n\r\n{query}".encode())
+        return b"".join(iter(lambda: client.recv(1 << 16), b""))
 
 
 def test_the_search_would_find_something(bank: tuple[Arena, list[bytes]]):

@@ -132,13 +132,13 @@ def revoke(workspace: Workspace, word: str, *, force: bool, reason: str | None) 
 
 def _refuse_used(purpose: str, number: int, counted: Counter[int] | None) -> None:
     if counted is None:
-        what = f"what {purpose} has encrypted with key {number:08x} is in tables, and is not counted"
+        what = f"what key {number:08x} of {purpose} was used for is in no files of its own, and is not counted"
     elif counted[number]:
         plural = "s are" if counted[number] > 1 else " is"
         what = f"{counted[number]:,} file{plural} still sealed with key {number:08x} of {purpose}"
     else:
         return
-    raise KeyInUse(what, hint="with --force --reason TEXT it is revoked all the same, and they are lost")
+    raise KeyInUse(what, hint="with --force --reason TEXT it is revoked all the same, and that is lost")
 
 
 def _of_word(workspace: Workspace, word: str) -> tuple[str, int]:

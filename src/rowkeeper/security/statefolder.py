@@ -19,13 +19,19 @@ from rowkeeper.errors import KeyUnusable, NewerState, StateError, WrongKey
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.security import keydocument, keyfile
 from rowkeeper.security.keyproviders import FILE, KeyProvider, LocalKey, key_path, normal, open_provider
-from rowkeeper.security.keysets import ENGINE, QUARANTINE, SAMPLES, SPOOL, Keysets
+from rowkeeper.security.keysets import AUDIT, ENGINE, QUARANTINE, SAMPLES, SPOOL, Keysets
 from rowkeeper.security.private import make_folder, refuse_open
 from rowkeeper.security.references.vault import Vault
 
 LAYOUT_VERSION = 2
 CERTIFICATE = "home.json"
-FIRST_PURPOSES = {ENGINE: "engine disk", QUARANTINE: "quarantine", SAMPLES: "samples", SPOOL: "spool"}
+FIRST_PURPOSES = {
+    ENGINE: "engine disk",
+    QUARANTINE: "quarantine",
+    SAMPLES: "samples",
+    SPOOL: "spool",
+    AUDIT: "audit",
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

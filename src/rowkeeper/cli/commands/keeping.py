@@ -93,7 +93,7 @@ def _show(found: list[KeyFound]) -> None:
             f"{each.id:08x}",
             each.status,
             f"{each.made:%Y-%m-%d %H:%M}",
-            "in tables" if each.files is None else f"{each.files:,}",
+            "" if each.files is None else f"{each.files:,}",
             escape(each.reason or ""),
         )
         table.add_row(*cells)
