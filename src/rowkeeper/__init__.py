@@ -43,14 +43,30 @@ if TYPE_CHECKING:
     from rowkeeper.runs.report import RunReport
     from rowkeeper.runs.workspace import Workspace
     from rowkeeper.security.classified import Classified
+    from rowkeeper.security.protection import (
+        Encrypt,
+        EncryptJoinable,
+        FormatPreserving,
+        Generalise,
+        PartialMask,
+        Pseudonymise,
+        Redact,
+    )
     from rowkeeper.settings import Settings
 
 __all__ = [
     "Account",
     "CircuitBreaker",
     "Classified",
+    "Encrypt",
+    "EncryptJoinable",
     "Fingerprint",
+    "FormatPreserving",
+    "Generalise",
+    "PartialMask",
     "Pipeline",
+    "Pseudonymise",
+    "Redact",
     "Resilience",
     "Retry",
     "RetryBudget",
@@ -83,8 +99,15 @@ _HOMES = {
     "Account": ("batch", "Account"),
     "CircuitBreaker": ("resilience.policy", "CircuitBreaker"),
     "Classified": ("security.classified", "Classified"),
+    "Encrypt": ("security.protection", "Encrypt"),
+    "EncryptJoinable": ("security.protection", "EncryptJoinable"),
     "Fingerprint": ("batch", "Fingerprint"),
+    "FormatPreserving": ("security.protection", "FormatPreserving"),
+    "Generalise": ("security.protection", "Generalise"),
+    "PartialMask": ("security.protection", "PartialMask"),
     "Pipeline": ("pipeline", "Pipeline"),
+    "Pseudonymise": ("security.protection", "Pseudonymise"),
+    "Redact": ("security.protection", "Redact"),
     "Resilience": ("resilience.policy", "Resilience"),
     "Retry": ("resilience.policy", "Retry"),
     "RetryBudget": ("resilience.policy", "RetryBudget"),

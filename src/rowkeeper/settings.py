@@ -34,6 +34,13 @@ class Settings(BaseSettings):
         Path | None,
         Field(description="The key of everything at rest. Default: ~/.config/rowkeeper/<home id>.key"),
     ] = None
+    policy_file: Annotated[
+        Path | None,
+        Field(
+            description="Protections of columns by classification, for all pipelines. Default: rowkeeper.policy.toml "
+            "in the working folder, if there is one."
+        ),
+    ] = None
     ledger_url: Annotated[
         str | None,
         Field(description="A SQLAlchemy URL for the ledger. Default: SQLite in the state folder."),

@@ -44,6 +44,7 @@ def replay(
             records,
             mode=mode or pipeline.source.mode,
             seal=workspace.quarantine,
+            keysets=workspace.keysets,
             known=pipeline.checker.columns().known,
         )
         return replay_run(pipeline, workspace, source, observe)
@@ -52,7 +53,8 @@ def replay(
             "none of the rejected rows could be read as a row, so there is nothing to replay",
             hint=f"rowkeeper quarantine export {number} --to FILE gives them out to be mended",
         )
-    return replay_run(pipeline, workspace, QuarantineSource(number, records, mode, workspace.quarantine), observe)
+    rejected = QuarantineSource(number, records, mode, workspace.quarantine, workspace.keysets)
+    return replay_run(pipeline, workspace, rejected, observe)
 
 
 def export_rejected(number: int, workspace: Workspace, to: Path) -> Exported:

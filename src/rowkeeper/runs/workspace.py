@@ -15,6 +15,7 @@ from rowkeeper.protocols import Site
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.runs.journal import journal_kept, log_breaker, log_try
 from rowkeeper.runs.sizing import Sizes, save_memory, sizes_of
+from rowkeeper.security.keysets import Keysets
 from rowkeeper.security.sealing import Seal
 from rowkeeper.security.statefolder import StateFolder, open_state_folder
 from rowkeeper.settings import Settings
@@ -30,6 +31,7 @@ class Workspace:
         quarantine: seals and opens the files of rejected rows.
         samples: seals and opens what quality gates and profiles show of staged rows.
         spool: seals and opens accepted rows that wait for their destination.
+        keysets: the keys of protected columns, and of classified cells in quarantine.
         calls: breakers and retry budgets for whoever calls other machines, shared with other processes; in `site` too.
     """
 
@@ -41,6 +43,7 @@ class Workspace:
     quarantine: Seal
     samples: Seal
     spool: Seal
+    keysets: Keysets
     calls: Calls
 
     @classmethod
@@ -71,4 +74,4 @@ class Workspace:
             seal = Seal(folder.key, "quarantine", folder.path / "quarantine")
             samples = Seal(folder.key, "samples", folder.path / "samples")
             spool = Seal(folder.key, "spool", folder.path / "spool")
-            yield cls(settings, folder, ledger, sizes, site, seal, samples, spool, calls)
+            yield cls(settings, folder, ledger, sizes, site, seal, samples, spool, Keysets(folder.key), calls)

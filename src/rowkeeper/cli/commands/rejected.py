@@ -72,7 +72,7 @@ def quarantine_show(number: int, limit: int, as_json: bool) -> None:
     with workspace() as space:
         space.ledger.run(number)
         for record in space.ledger.quarantine(number):
-            for row in describe_rejects(open_rejects(space.quarantine, str(record.quarantine_file))):
+            for row in describe_rejects(open_rejects(space.quarantine, str(record.quarantine_file)), space.keysets):
                 if len(rows) == limit:
                     break
                 rows.append(row)
