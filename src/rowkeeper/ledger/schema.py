@@ -250,6 +250,19 @@ exports = Table(
     Index("ix_exports_run", "run"),
 )
 
+reveals = Table(
+    "reveals",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("run", Integer, ForeignKey("runs.run"), nullable=False),
+    Column("who", String(255), nullable=False),
+    Column("what", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("revealed_at", UtcDateTime, nullable=False),
+    Index("ix_reveals_run", "run"),
+)
+
 breakers = Table(
     "breakers",
     metadata,

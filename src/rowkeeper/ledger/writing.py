@@ -26,6 +26,7 @@ from rowkeeper.ledger.schema import (
     overrides,
     postings,
     profiles,
+    reveals,
     run_partitions,
     runs,
     schema_versions,
@@ -346,6 +347,12 @@ class Scribe:
             connection.execute(
                 insert(exports).values(run=run, who=who, path=path, rows=rows, exported_at=self._clock())
             )
+
+    def note_reveal(self, run: int, *, who: str, what: str, reason: str, rows: int) -> None:
+        """Notes that classified values are shown in the clear, before they are. It changes nothing of the run."""
+        with writing(self._engine, "note_reveal") as connection:
+            values = {"run": run, "who": who, "what": what, "reason": reason, "rows": rows}
+            connection.execute(insert(reveals).values(**values, revealed_at=self._clock()))
 
     @contextmanager
     def _step(

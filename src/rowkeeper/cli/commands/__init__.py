@@ -9,6 +9,7 @@ from rowkeeper.cli.commands.installing import doctor, init
 from rowkeeper.cli.commands.profiling import profile
 from rowkeeper.cli.commands.rejected import quarantine
 from rowkeeper.cli.commands.reporting import bundle
+from rowkeeper.cli.commands.revealing import reveal
 from rowkeeper.cli.commands.running import recover, run
 from rowkeeper.cli.commands.spooled import spool
 from rowkeeper.cli.commands.tables import query, rollback, verify
@@ -34,6 +35,7 @@ for command in (
     query,
     recover,
     resume,
+    reveal,
     rollback,
     run,
     runs,
