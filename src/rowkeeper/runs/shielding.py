@@ -17,11 +17,12 @@ import dataclasses
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pyarrow as pa
 from pydantic import BaseModel
+from pydantic_core import core_schema
 
 from rowkeeper.batch import RAW_LINE, ROW_ID, InputMode
 from rowkeeper.contracts.names import names_of, runs_code_before
@@ -48,11 +49,13 @@ SILENT = frozenset(
         *("decimal_type", "decimal_parsing", "decimal_max_digits", "decimal_max_places", "decimal_whole_digits"),
         *("date_type", "date_past", "date_future", "date_from_datetime_inexact"),
         *("datetime_type", "datetime_past", "datetime_future", "timezone_naive", "timezone_aware"),
-        *("time_type", "time_delta_type", "uuid_type", "uuid_version", "enum", "literal_error"),
+        *("time_type", "time_delta_type", "uuid_type", "uuid_version", "enum", "literal_error", "json_invalid"),
         *("rk_out_of_range", "rk_nanoseconds", "rk_validator_raised", "rk_unstorable", "rk_unreadable"),
-        *("rk_rule", "rk_rule_unknown", "rk_more_errors", "rk_unprotectable"),
+        *("rk_rule", "rk_rule_unknown", "rk_more_errors", "rk_unprotectable", "rk_unknown_column"),
     }
 )
+# What the user's own code raises may quote any field of the row; all other types speak of their own field.
+PYDANTICS = frozenset(get_args(core_schema.ErrorType)) - {"value_error", "assertion_error"}
 
 
 def bound_to(name: str, address: int) -> bytes:
@@ -85,9 +88,10 @@ class Shield:
         return json.dumps([self._withheld(each) if self._may_quote(each) else each for each in errors])
 
     def _may_quote(self, error: Mapping[str, Any]) -> bool:
-        where = str(error["loc"][0]) if error["loc"] else ""
-        about = not where or self.everything or where in self.raw or where in self.fields
-        return about and (error["type"] not in SILENT or len(error["loc"]) > 1)
+        kind, loc = error["type"], error["loc"]
+        if not loc or self.everything or loc[0] in self.raw or loc[0] in self.fields:
+            return kind not in SILENT or len(loc) > 1  # later parts of a location may be data
+        return kind not in SILENT and kind not in PYDANTICS
 
     def _withheld(self, error: Mapping[str, Any]) -> dict[str, Any]:
         silent = error["type"] in SILENT

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import types
-import typing
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from typing_extensions import get_type_hints, is_typeddict
 
 from rowkeeper.errors import DeclarationError
 from rowkeeper.security.classified import Classified
@@ -43,6 +43,12 @@ def marked_fields(model: type[BaseModel]) -> dict[str, Marked]:
         markers = [*whole, *parts]
         if not markers:
             continue
+        uncalled = next((each for each in markers if isinstance(each, type)), None)
+        if uncalled is not None:
+            raise DeclarationError(
+                f"{model.__name__}.{name}: the marker {uncalled.__name__} is not called",
+                hint=f"write rk.{uncalled.__name__}(...), with its brackets",
+            )
         methods = [each for each in whole if isinstance(each, Method)]
         if len(methods) > 1:
             raise DeclarationError(
@@ -74,9 +80,7 @@ def _own(annotation: Any, metadata: Iterable[Any]) -> Iterator[Any]:
         elif isinstance(each, (Classified, Method)):
             yield each
         elif isinstance(each, type) and issubclass(each, (Classified, Method)):
-            raise DeclarationError(
-                f"the marker {each.__name__} is not called", hint=f"write rk.{each.__name__}(...), with its brackets"
-            )
+            yield each
     for annotated in _as_whole(annotation):
         yield from _own(get_args(annotated)[0], get_args(annotated)[1:])
 
@@ -114,8 +118,12 @@ def _parts_of(kind: type) -> Iterator[tuple[Any, Iterable[Any]]]:
     if issubclass(kind, BaseModel):
         for _, annotation, metadata in _declared(kind):
             yield annotation, metadata
-    elif dataclasses.is_dataclass(kind) or typing.is_typeddict(kind) or hasattr(kind, "_fields"):
-        for annotation in typing.get_type_hints(kind, include_extras=True).values():
+    elif dataclasses.is_dataclass(kind) or is_typeddict(kind) or hasattr(kind, "_fields"):
+        try:
+            hints = get_type_hints(kind, include_extras=True)
+        except NameError:  # of a class inside a function, which names others there
+            hints = kind.__annotations__
+        for annotation in hints.values():
             yield annotation, ()
 
 
