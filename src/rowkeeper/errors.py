@@ -581,6 +581,7 @@ class ProtectionMissing(SecurityError):  # noqa: N818 - reads as what happened
     """A classified column has no protection, and the policy file asks for one (`require_protection`)."""
 
     code = "RK-6030"
+    category = Category.CONFIGURATION  # for whoever wrote the command, contract or policy to mend
     advice = (
         "Give the field a protection in the contract, such as rk.Pseudonymise(), or its classification one in the "
         "policy file. Nothing was read or written."
@@ -591,6 +592,7 @@ class PolicyUnusable(SecurityError):  # noqa: N818 - reads as what it is
     """The policy file cannot be read, or says something that is no policy."""
 
     code = "RK-6031"
+    category = Category.CONFIGURATION  # for whoever wrote the command, contract or policy to mend
     advice = (
         "The message names what is wrong. No pipeline runs without a policy that was asked for. "
         "docs/security-columns.md shows a policy file with all that can stand in it."
@@ -601,6 +603,7 @@ class ProtectionChanged(SecurityError):  # noqa: N818 - reads as what happened
     """A column of the table was protected in another way, or with another key, by the run before."""
 
     code = "RK-6032"
+    category = Category.CONFIGURATION  # for whoever wrote the command, contract or policy to mend
     advice = (
         'One column would hold values that do not compare. Load into a table of another name, or with write="replace", '
         "which writes every row anew; or make the protection what it was."
@@ -611,6 +614,7 @@ class RevealIrreversible(SecurityError):  # noqa: N818 - reads as what it is
     """There is no way back from the protection of this column."""
 
     code = "RK-6033"
+    category = Category.CONFIGURATION  # for whoever wrote the command, contract or policy to mend
     advice = "Only Encrypt, EncryptJoinable and FormatPreserving can be turned back. Other values are at the source."
 
 

@@ -56,6 +56,12 @@ CODES = {
     "SecurityError": "RK-6000",
     "KeyUnusable": "RK-6001",
     "WrongKey": "RK-6002",
+    "ProtectionMissing": "RK-6030",
+    "PolicyUnusable": "RK-6031",
+    "ProtectionChanged": "RK-6032",
+    "RevealIrreversible": "RK-6033",
+    "RevealFailed": "RK-6034",
+    "RevealRefused": "RK-6035",
     "UnknownError": "RK-9001",
 }
 

@@ -1,4 +1,4 @@
-"""A clear value never reaches a disk: whole pipelines, bad rows, duplicates, gates, the spool, and what is told of it."""
+"""A clear value never reaches a disk: whole pipelines, bad rows, duplicates, gates, spool, and what is told of it."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ def test_samples_of_gates_show_no_classified_value(arena: Arena):
     gates = """gates=[
         rk.accepted_values("city", ["Oslo"], severity="warn"),
         rk.sql("ours", "SELECT id AS harmless, note FROM {staged}", severity="warn")]"""
-    body = HEAD.replace(', {method}]', "]").replace("{{staged}}", "{staged}")
+    body = HEAD.replace(", {method}]", "]").replace("{{staged}}", "{staged}")
     arena.write("sampled.py", body.format(name="sampled", method="", arguments=gates))
     arena.write("sampled/a.csv", f"id,mail,note,city\n1,{CANARIES['mail']},,Bern\n2,b@x.y,,Oslo\n")
     number = str(arena.ok("run", "sampled.py")["run"])
@@ -251,7 +251,7 @@ def test_duplicates_in_quarantine_show_no_classified_value(arena: Arena):
     """Those of a column that nothing protects are sealed in quarantine, although the table has them in the clear."""
     arena.write(
         "twice.py",
-        HEAD.replace(', {method}]', "]").format(
+        HEAD.replace(", {method}]", "]").format(
             name="twice", method="", arguments='options={"key": ["id"], "duplicates": "quarantine"}'
         ),
     )

@@ -247,7 +247,9 @@ def test_redacting_takes_every_column():
         assert through(Redact(), field, values) == expected
 
 
-@pytest.mark.parametrize("kind", [pa.list_(pa.string()), pa.map_(pa.string(), pa.int64()), pa.struct([("a", pa.int8())])])
+@pytest.mark.parametrize(
+    "kind", [pa.list_(pa.string()), pa.map_(pa.string(), pa.int64()), pa.struct([("a", pa.int8())])]
+)
 def test_cells_of_several_values_are_refused(kind: pa.DataType):
     """A list has no one value to be protected."""
     methods = (PartialMask(), Pseudonymise(), Encrypt(), EncryptJoinable(), FormatPreserving(), Generalise(bucket=1))

@@ -31,7 +31,9 @@ def test_ff1(name: str, least: int):
 
 def test_ff1_takes_many_texts_at_once():
     """Rows of a matrix are encrypted as each of them is by itself."""
-    tests = [(group, test) for group in groups("aes_ff1_base10") for test in group["tests"] if test["result"] == "valid"]
+    tests = [
+        (group, test) for group in groups("aes_ff1_base10") for test in group["tests"] if test["result"] == "valid"
+    ]
     together = itertools.groupby(tests, key=lambda each: (each[1]["key"], each[1]["tweak"], len(each[1]["msg"])))
     largest = max((list(found) for _, found in together), key=len)
     assert len(largest) > 1

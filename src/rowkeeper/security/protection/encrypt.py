@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from rowkeeper.security.protection.ciphertext import Opener, from_text, joinable_cells, sealed_cells, to_text
+from rowkeeper.security.protection.ciphertext import Opener, from_text, joinable_cells, sealed_cells, to_texts
 from rowkeeper.security.protection.method import Method, Use, as_text, checked_purpose
 from rowkeeper.security.protection.pseudonym import refused_identity
 from rowkeeper.security.protection.values import Values, bytes_of, is_one_value, values_of
@@ -42,7 +42,7 @@ class Encrypt(Method):
     def protect(self, values: Values, use: Use) -> Values:
         """Each value by itself."""
         sealed = sealed_cells(bytes_of(values, use.field).to_pylist(), use.keyset)
-        return pa.array(map(to_text, sealed), pa.string())
+        return pa.array(to_texts(sealed), pa.string())
 
     def reveal(self, stored: Values, use: Use) -> Values:
         """By the key that each value names."""
@@ -81,7 +81,7 @@ class EncryptJoinable(Method):
     def protect(self, values: Values, use: Use) -> Values:
         """With the lasting key."""
         sealed = joinable_cells(bytes_of(values, use.field).to_pylist(), use.keyset, use.lasting_key)
-        return pa.array(map(to_text, sealed), pa.string())
+        return pa.array(to_texts(sealed), pa.string())
 
     def reveal(self, stored: Values, use: Use) -> Values:
         """By the key that each value names."""

@@ -16,6 +16,9 @@ from rowkeeper.security.classified import Classified
 from rowkeeper.security.protection.method import Method
 
 
+MARKERS = (Classified, Method)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Marked:
     """A field that is classified, protected, or both.
@@ -77,9 +80,7 @@ def _own(annotation: Any, metadata: Iterable[Any]) -> Iterator[Any]:
     for each in metadata:
         if isinstance(each, FieldInfo):
             yield from _own(None, each.metadata)
-        elif isinstance(each, (Classified, Method)):
-            yield each
-        elif isinstance(each, type) and issubclass(each, (Classified, Method)):
+        elif isinstance(each, MARKERS) or (isinstance(each, type) and issubclass(each, MARKERS)):
             yield each
     for annotated in _as_whole(annotation):
         yield from _own(get_args(annotated)[0], get_args(annotated)[1:])

@@ -60,9 +60,10 @@ class FormatPreserving(Method):
             raise DeclarationError(
                 f"FormatPreserving: radix={self.radix!r} is no radix", hint="10 for digits, 36 for letters as well"
             )
-        if not isinstance(self.separators, str) or any(each.isalnum() for each in self.separators):
+        separators = self.separators
+        if not isinstance(separators, str) or not separators.isascii() or any(map(str.isalnum, separators)):
             raise DeclarationError(
-                "FormatPreserving: a letter or digit is no separator", hint='characters such as separators=" -"'
+                "FormatPreserving: separators are neither letters nor digits, and ASCII", hint='such as separators=" -"'
             )
 
     @property
@@ -94,14 +95,10 @@ class FormatPreserving(Method):
             least = DOMAIN_MIN  # of seven digits: of six there are only 900,000
             listed = values.to_pylist()
             return [place for place, each in enumerate(listed) if abs(each) < least or abs(each) > INT64_MAX]
-        drop = str.maketrans("", "", self.separators)
-        alphabet, least = frozenset(self.alphabet), self._length_min
-        found = []
-        for place, text in enumerate(values.to_pylist()):
-            core = text.translate(drop)
-            if len(core) < least or not alphabet.issuperset(core):
-                found.append(place)
-        return found
+        text = _Text.of(values, self.alphabet)
+        strange = (text.numerals == INVALID) & ~np.isin(text.data, np.frombuffer(self.separators.encode(), np.uint8))
+        bad = (text.lengths < self._length_min) | (text.per_value(strange) > 0)
+        return np.flatnonzero(bad).tolist()
 
     def protect(self, values: Values, use: Use) -> Values:
         """All values of one length at once."""
@@ -121,16 +118,7 @@ class FormatPreserving(Method):
         turn = _Turn(ff1, use.purpose.encode(), backward=backward)
         if _t.is_integer(values.type):
             return pa.array(_integers(values.to_pylist(), turn), values.type)
-        return pa.array(self._texts(values.to_pylist(), turn), values.type)
-
-    def _texts(self, texts: Sequence[str], turn: _Turn) -> list[str]:
-        drop = str.maketrans("", "", self.separators)
-        cores = [text.translate(drop) for text in texts]
-        turned = _of_one_length(cores, self.alphabet, turn)
-        return [
-            made if len(made) == len(text) else _with_separators(text, made, self.separators)
-            for text, made in zip(texts, turned, strict=True)
-        ]
+        return _Text.of(values, self.alphabet).turned(turn, self.alphabet)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -145,14 +133,54 @@ class _Turn:
         return (self.ff1.decrypt if self.backward else self.ff1.encrypt)(numerals, self.tweak)
 
 
-def _of_one_length(cores: Sequence[str], alphabet: str, turn: _Turn) -> list[str]:
-    """Turns texts of several lengths, those of one length together."""
-    made = [""] * len(cores)
-    for places, matrix in _matrices(cores):
-        numerals = _numerals(alphabet)[matrix].astype(np.uint16)
-        letters = np.frombuffer(alphabet.encode(), np.uint8)[turn(numerals)]
-        _put(made, places, letters)
-    return made
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Text:
+    """A column of text as its bytes.
+
+    Attributes:
+        starts: where in `data` each text begins, and the last one ends.
+        numerals: of each byte, `INVALID` for one that is not of the alphabet.
+        lengths: how many bytes of each text are of the alphabet.
+    """
+
+    kind: pa.DataType
+    data: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+    numerals: NDArray[np.uint8]
+    lengths: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, values: Values, alphabet: str) -> _Text:
+        texts: Any = pa.concat_arrays([values]).cast(pa.large_string())
+        _, offsets, data = texts.buffers()
+        size = len(texts)
+        starts = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + size + 1] if size else np.zeros(1, int)
+        whole = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(0, np.uint8)
+        numerals = _numerals(alphabet)[whole[starts[0] : starts[-1]]]
+        made = cls(values.type, whole[starts[0] : starts[-1]], starts - starts[0], numerals, np.zeros(0, int))
+        return dataclasses.replace(made, lengths=made.per_value(numerals != INVALID))
+
+    def per_value(self, marked: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """How many bytes of each text are marked."""
+        total = np.concatenate([[0], np.cumsum(marked, dtype=np.int64)])
+        counted: NDArray[np.int64] = np.diff(total[self.starts])
+        return counted
+
+    def turned(self, turn: _Turn, alphabet: str) -> Values:
+        """The column with what is of the alphabet turned, those of one length together, and all else where it was."""
+        inside = self.numerals != INVALID
+        numerals = self.numerals[inside].astype(np.uint16)
+        firsts = np.cumsum(self.lengths) - self.lengths
+        for length in np.unique(self.lengths):
+            places = firsts[self.lengths == length][:, None] + np.arange(length)
+            numerals[places] = turn(numerals[places])
+        data = self.data.copy()
+        data[inside] = np.frombuffer(alphabet.encode(), np.uint8)[numerals]
+        size = len(self.lengths)
+        texts = pa.LargeStringArray.from_buffers(
+            size, pa.py_buffer(self.starts.tobytes()), pa.py_buffer(data.tobytes())
+        )
+        return texts.cast(self.kind)
 
 
 def _matrices(cores: Sequence[str]) -> list[tuple[list[int], NDArray[np.uint8]]]:
@@ -177,11 +205,6 @@ def _numerals(alphabet: str) -> NDArray[np.uint8]:
     table = np.full(256, INVALID, np.uint8)
     table[np.frombuffer(alphabet.encode(), np.uint8)] = np.arange(len(alphabet), dtype=np.uint8)
     return table
-
-
-def _with_separators(text: str, made: str, separators: str) -> str:
-    letters = iter(made)
-    return "".join(each if each in separators else next(letters) for each in text)
 
 
 def _integers(numbers: Sequence[int], turn: _Turn) -> list[int]:
