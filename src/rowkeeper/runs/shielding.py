@@ -26,7 +26,7 @@ from pydantic_core import core_schema
 
 from rowkeeper.batch import RAW_LINE, ROW_ID, InputMode
 from rowkeeper.contracts.names import names_of, runs_code_before
-from rowkeeper.security.keysets import Keysets
+from rowkeeper.security.keysets import Keyset, Keysets
 from rowkeeper.security.protection.ciphertext import Opener, sealed_cells
 from rowkeeper.security.protection.plan import Protections, column_of_document
 from rowkeeper.security.protection.policy import METHODS
@@ -70,10 +70,11 @@ class Shield:
     Attributes:
         raw: by name under which the source has it: how it is shown; None: it is not.
         fields: names of the contract's fields, as errors name them beside those of the source.
+        keyset: seals their cells.
         everything: the model's own code makes rows of raw ones, so each raw column may hold what is classified.
     """
 
-    keysets: Keysets
+    keyset: Keyset
     raw: Mapping[str, Mapping[str, Any] | None]
     fields: frozenset[str]
     everything: bool
@@ -112,7 +113,7 @@ class Shield:
             "text": True,
             "types": base64.b64encode(pa.schema([table.schema.field(name) for name in names]).serialize()).decode(),
         }
-        return _sealed(table, [*names, TEXT], cells, self.keysets)
+        return _sealed(table, [*names, TEXT], cells, self.keyset)
 
 
 def shield_of(model: type[BaseModel], protections: Protections, keysets: Keysets) -> Shield | None:
@@ -124,7 +125,7 @@ def shield_of(model: type[BaseModel], protections: Protections, keysets: Keysets
         method = protections.of(name)
         document = method.document() if method is not None else None
         raw |= dict.fromkeys(names_of(model, name, model.model_fields[name]), document)
-    return Shield(keysets, raw, protections.classified, runs_code_before(model))
+    return Shield(keysets.of(PURPOSE), raw, protections.classified, runs_code_before(model))
 
 
 def shield_stored(table: pa.Table, classified: Iterable[str], keysets: Keysets) -> pa.Table:
@@ -132,12 +133,13 @@ def shield_stored(table: pa.Table, classified: Iterable[str], keysets: Keysets) 
     keys = dict.fromkeys(classified)
     if not keys:
         return table
-    return _sealed(table, [TEXT], {"columns": {}, "keys": keys, "everything": False, "text": False}, keysets)
+    return _sealed(
+        table, [TEXT], {"columns": {}, "keys": keys, "everything": False, "text": False}, keysets.of(PURPOSE)
+    )
 
 
-def _sealed(table: pa.Table, names: Sequence[str], cells: Mapping[str, Any], keysets: Keysets) -> pa.Table:
+def _sealed(table: pa.Table, names: Sequence[str], cells: Mapping[str, Any], keyset: Keyset) -> pa.Table:
     addresses: list[Any] = table[ROW_ID].to_pylist()
-    keyset = keysets.of(PURPOSE)
     for name in names:
         clear = cell_bytes(table[name])
         there = [place for place, each in enumerate(clear) if each is not None]

@@ -31,7 +31,6 @@ class Workspace:
         quarantine: seals and opens the files of rejected rows.
         samples: seals and opens what quality gates and profiles show of staged rows.
         spool: seals and opens accepted rows that wait for their destination.
-        keysets: the keys of protected columns, and of classified cells in quarantine.
         calls: breakers and retry budgets for whoever calls other machines, shared with other processes; in `site` too.
     """
 
@@ -43,7 +42,6 @@ class Workspace:
     quarantine: Seal
     samples: Seal
     spool: Seal
-    keysets: Keysets
     calls: Calls
 
     @classmethod
@@ -74,4 +72,9 @@ class Workspace:
             seal = Seal(folder.key, "quarantine", folder.path / "quarantine")
             samples = Seal(folder.key, "samples", folder.path / "samples")
             spool = Seal(folder.key, "spool", folder.path / "spool")
-            yield cls(settings, folder, ledger, sizes, site, seal, samples, spool, Keysets(folder.key), calls)
+            yield cls(settings, folder, ledger, sizes, site, seal, samples, spool, calls)
+
+    @property
+    def keysets(self) -> Keysets:
+        """The keys of protected columns, and of classified cells in quarantine."""
+        return Keysets(self.folder.key)

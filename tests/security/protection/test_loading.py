@@ -101,7 +101,7 @@ def loud(arena: Arena) -> None:
 
 @pytest.mark.parametrize("word", METHODS)
 def test_no_clear_value_is_left_anywhere(arena: Arena, word: str):
-    """Not in the table, quarantine, samples, profile, ledger, log, pages or what commands print; sealed files opened."""
+    """Not in table, quarantine, samples, profile, ledger, log, pages or what commands print; sealed files opened."""
     name = f"whole_{word}"
     gates = 'gates=[rk.complete("note", severity="warn"), rk.consistent("no", "city = \'x\'", severity="warn")],'
     arguments = gates + 'options={"key": ["id"], "duplicates": "quarantine"}'
@@ -214,7 +214,7 @@ def test_typed_cells_are_sealed_and_come_back(arena: Arena):
 
 def test_a_token_opens_in_its_own_place_alone(arena: Arena):
     """Moved to another row or column, or with a letter changed, it is refused, and nothing is replayed."""
-    declare(arena, "moved", f"id,mail,note,city\n1,bad-one@x.y,n1,Oslo\n2,bad-two@x.y,n2,Bern\n")
+    declare(arena, "moved", "id,mail,note,city\n1,bad-one@x.y,n1,Oslo\n2,bad-two@x.y,n2,Bern\n")
     number = str(arena.ok("run", "moved.py")["run"])
     first, second = _exported(arena, number, "moved")
     text = first["row"]["note"]["_rk_sealed"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from rowkeeper.cli import render
@@ -17,12 +19,13 @@ from rowkeeper.runs.revealing import reveal_column
     "--where",
     multiple=True,
     metavar="COLUMN=VALUE",
-    help="Only rows with this value; of a joinable column the clear one.",
+    help="Only rows with this value; of a joinable column the clear one. COLUMN=- asks for it: other users of the "
+    "machine see what stands in a command.",
 )
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many rows.")
 @click.option("--reason", default="", help="Why. It is kept in the ledger.")
 @json_option
-def reveal(table: str, column: str, where: tuple[str, ...], limit: int, reason: str, as_json: bool) -> None:
+def reveal(*, table: str, column: str, where: tuple[str, ...], limit: int, reason: str, as_json: bool) -> None:
     """Turn the values of a protected column back, for a reason, and on the record."""
     conditions = dict(_condition(each) for each in where)
     with workspace() as space:
@@ -39,4 +42,11 @@ def _condition(text: str) -> tuple[str, str]:
     name, sign, value = text.partition("=")
     if not sign or not name:
         raise DeclarationError("--where takes COLUMN=VALUE", hint="such as --where id=7")
-    return name, value
+    return name, _asked_for(name) if value == "-" else value
+
+
+def _asked_for(name: str) -> str:
+    """From a terminal without showing it, else the next line of standard input."""
+    if sys.stdin.isatty():
+        return str(click.prompt(name, hide_input=True, err=True))
+    return sys.stdin.readline().removesuffix("\n")

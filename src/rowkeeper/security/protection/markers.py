@@ -15,7 +15,6 @@ from rowkeeper.errors import DeclarationError
 from rowkeeper.security.classified import Classified
 from rowkeeper.security.protection.method import Method
 
-
 MARKERS = (Classified, Method)
 
 
