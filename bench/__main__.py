@@ -65,6 +65,7 @@ def main() -> None:
     _check(console, options.rows)
     _protect(console)
     _host(console, min(options.rows, STAGED_ROWS_MAX), options.repeats, whole["parquet"] / options.rows)
+    _audit(console)
     if options.large:
         _large(console, options.large)
 
@@ -75,6 +76,18 @@ def _protect(console: Console) -> None:
     for word, each in found.items():
         table.add_row(word, *(f"{each[kind]['clock'] / 1e6:.2f}" for kind in ("repeating", "distinct")))
     console.print("Column protection, 2 million rows of text (bench.protecting tells more)", table)
+
+
+def _audit(console: Console) -> None:
+    found = measured("bench.auditing")
+    table = Table("entries", "one by one, a second", "in batches, a second", "verified in s")
+    table.add_row(
+        f"{found['entries']:,}",
+        f"{found['one_by_one_per_second']:,}",
+        f"{found['in_batches_per_second']:,}",
+        f"{found['verify_seconds']:.1f}",
+    )
+    console.print("The audit trail in SQLite, each commit on the disk before it counts", table)
 
 
 def _check(console: Console, rows: int) -> None:

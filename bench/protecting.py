@@ -1,9 +1,9 @@
 """Column protection: values a second of each method, on a column that repeats its values and one that does not.
 
 `python -m bench.protecting [ROWS]` prints a table for people and a JSON document in its last line. Text of 22
-characters (whole numbers of 16 digits where the form is kept), 50,000 distinct values or all of them distinct. The figure is the
-quickest of a few repeats, by the clock; `cpu` is by the processor time of all threads, which other work on the machine
-does not change.
+characters (digits, 16 of them, where the form is kept), 50,000 distinct values or all of them distinct. The figure is
+the quickest of a few repeats, by the clock; `cpu` is by the processor time of all threads, which other work on the
+machine changes less.
 """
 
 from __future__ import annotations

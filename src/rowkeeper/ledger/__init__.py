@@ -1,6 +1,6 @@
 """What happened, for good: runs, accounts, leases, the quarantine index."""
 
-from rowkeeper.ledger.ledger import Ledger
+from rowkeeper.ledger.ledger import Auditing, Ledger
 from rowkeeper.ledger.records import (
     BatchRecord,
     Export,
@@ -11,7 +11,6 @@ from rowkeeper.ledger.records import (
     Override,
     ProfileRecord,
     QuarantineSummary,
-    Reveal,
     RunKind,
     RunPartition,
     RunRecord,
@@ -21,6 +20,7 @@ from rowkeeper.ledger.records import (
 from rowkeeper.ledger.schedules import ScheduleRecord, Started, lease_name
 
 __all__ = [
+    "Auditing",
     "BatchRecord",
     "Export",
     "GateResult",
@@ -31,7 +31,6 @@ __all__ = [
     "Override",
     "ProfileRecord",
     "QuarantineSummary",
-    "Reveal",
     "RunKind",
     "RunPartition",
     "RunRecord",

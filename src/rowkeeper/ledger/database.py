@@ -6,7 +6,7 @@ import functools
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -114,7 +114,9 @@ def _begin(busy_seconds: float, connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN")
         return
     until = time.monotonic() + busy_seconds
-    connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_SLICE_MS}")
+    # By the driver: each way through SQLAlchemy takes as long as all that SQLite does for a small step of a run.
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute(f"PRAGMA busy_timeout = {BUSY_SLICE_MS}")
     while True:
         try:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -124,7 +126,7 @@ def _begin(busy_seconds: float, connection: Connection) -> None:
             seconds_left()
         else:
             break
-    connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(busy_seconds * 1000)}")
+    driver.execute(f"PRAGMA busy_timeout = {int(busy_seconds * 1000)}")
 
 
 def _is_locked(error: DBAPIError) -> bool:
@@ -142,12 +144,18 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def writing(engine: Engine, step: str) -> Iterator[Connection]:
-    """One transaction: all of it or nothing. `step` names its failpoints."""
+    """One transaction: all of it or nothing. `step` names its failpoints.
+
+    What is put in `connection.info["after_commit"]` is done once it is committed.
+    """
     with explained("written"), engine.connect() as connection:
         connection.info["writes"] = True
+        connection.info["after_commit"] = after = list[Callable[[], None]]()
         with connection.begin():
             yield connection
             failpoint(f"ledger.before_commit:{step}")
+    for act in after:
+        act()
     failpoint(f"ledger.after_commit:{step}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from typing import Self
 from sqlalchemy import Engine, insert, select
 
 from rowkeeper.ledger import leases
+from rowkeeper.ledger.audit import Trail
+from rowkeeper.ledger.audit.notes import Signer, Verifier
 from rowkeeper.ledger.breakers import LedgerBreakers
 from rowkeeper.ledger.database import connect, faults, migrate, reading, revision, writing
 from rowkeeper.ledger.leases import Clock
@@ -28,6 +31,21 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Auditing:
+    """How a ledger's audit trail is signed and checked.
+
+    Attributes:
+        key: 32 secret bytes: the Ed25519 key of its checkpoints.
+        trusted: keys of other machines that write the same ledger.
+        outside: files beyond the database that get each new checkpoint.
+    """
+
+    key: bytes = dataclasses.field(repr=False)
+    trusted: tuple[Verifier, ...] = ()
+    outside: tuple[Path, ...] = ()
+
+
 class Ledger(Reader, SpoolScribe):
     """What happened, for good: runs, accounts, leases, the quarantine index.
 
@@ -35,22 +53,34 @@ class Ledger(Reader, SpoolScribe):
         id: 32 hex digits, given at its making; part of each commit record.
         breakers: where processes share what they know of failing hosts.
         schedules: what the workers have answered, and answer now.
+        audit: the trail of changes and accesses.
     """
 
-    def __init__(self, engine: Engine, clock: Clock = utc_now) -> None:
-        Reader.__init__(self, engine)
-        SpoolScribe.__init__(self, engine, clock)
+    def __init__(self, engine: Engine, clock: Clock, auditing: Auditing) -> None:
         self.id = _identity(engine, clock)
+        signer = Signer(f"rowkeeper/{self.id}", auditing.key)
+        self.audit = Trail(engine, clock, signer, trusted=auditing.trusted, outside=auditing.outside)
+        Reader.__init__(self, engine)
+        SpoolScribe.__init__(self, engine, clock, self.audit)
         self.breakers = LedgerBreakers(engine, clock)
         self.schedules = LedgerSchedules(engine, clock)
 
     @classmethod
     @contextmanager
-    def open(cls, url: str | None, home: Path, clock: Clock = utc_now, calls: Calls | None = None) -> Iterator[Self]:
+    def open(
+        cls,
+        url: str | None,
+        home: Path,
+        clock: Clock = utc_now,
+        calls: Calls | None = None,
+        *,
+        auditing: Auditing,
+    ) -> Iterator[Self]:
         """Opens the ledger, making or migrating it first.
 
         Args:
             url: a SQLAlchemy URL; None is SQLite in the state folder.
+            auditing: how its audit trail is signed and checked.
             calls: how a ledger on another machine is reached; it cannot share its breaker through itself.
 
         Raises:
@@ -60,10 +90,11 @@ class Ledger(Reader, SpoolScribe):
         engine = connect(url, home, calls)
         try:
             migrate(engine)
-            ledger = cls(engine, clock)
+            ledger = cls(engine, clock, auditing)
             try:
                 yield ledger
             finally:
+                ledger.audit.tell()
                 ledger.breakers.close()
         finally:
             engine.dispose()

@@ -20,7 +20,6 @@ from rowkeeper.ledger.records import (
     Override,
     ProfileRecord,
     QuarantineSummary,
-    Reveal,
     RunKind,
     RunPartition,
     RunRecord,
@@ -34,7 +33,6 @@ from rowkeeper.ledger.schema import (
     overrides,
     postings,
     profiles,
-    reveals,
     run_partitions,
     runs,
     schema_versions,
@@ -133,13 +131,6 @@ class Reader:
         query = select(exports).where(exports.c.run == run).order_by(exports.c.id)
         with reading(self._engine) as connection:
             return [Export(row.run, row.who, row.path, row.rows, row.exported_at) for row in connection.execute(query)]
-
-    def reveals(self, run: int | None = None) -> list[Reveal]:
-        """When classified values were shown in the clear, to whom and why; of one run or of all, the oldest first."""
-        query = select(reveals).where(reveals.c.run == run) if run is not None else select(reveals)
-        with reading(self._engine) as connection:
-            rows = connection.execute(query.order_by(reveals.c.id))
-            return [Reveal(row.run, row.who, row.what, row.reason, row.rows, row.revealed_at) for row in rows]
 
     def postings(self, run: int) -> list[Posting]:
         """How publishing this run changes the books."""

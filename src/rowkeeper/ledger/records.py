@@ -216,23 +216,6 @@ class Export:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Reveal:
-    """Classified values that somebody had shown in the clear.
-
-    Attributes:
-        run: whose quarantine it was, or the last that brought rows to the table.
-        what: such as `column email of people`.
-    """
-
-    run: int
-    who: str
-    what: str
-    reason: str
-    rows: int
-    revealed_at: datetime
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class GateResult:
     """What one quality gate said of a run's staged rows.
 

@@ -1,24 +1,22 @@
 """`rowkeeper reveal`: protected values turned back, for a reason, and on the record.
 
-The order is what makes the record whole: who asks may; a reason is given; the values are looked up and opened; the
-ledger notes who saw what and why; only then are they handed over. What cannot be noted is not shown.
+The order is what makes the record whole: a reason is given; who asks may; the values are looked up and opened; the
+audit trail notes who sees what and why; only then are they handed over. What cannot be noted is not shown.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from rowkeeper import machine
-from rowkeeper.errors import ConfigurationError, DeclarationError, RevealIrreversible, RevealRefused
+from rowkeeper.errors import ConfigurationError, DeclarationError, RevealIrreversible
 from rowkeeper.ledger import BatchRecord, RunRecord
-from rowkeeper.logs import logger
 from rowkeeper.nearest import did_you_mean
+from rowkeeper.runs.access import Look
 from rowkeeper.runs.exporting import Exported, export
 from rowkeeper.runs.protecting import SOURCE_KEY
 from rowkeeper.runs.reconciling import destination_of
@@ -30,8 +28,6 @@ from rowkeeper.security.protection.plan import column_of_document
 from rowkeeper.security.protection.policy import METHODS
 
 KINDS: Mapping[str, pa.DataType] = {"text": pa.string(), "integer": pa.int64(), "bytes": pa.binary()}
-
-log = logger("run")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,29 +43,6 @@ class Revealed:
     rows: tuple[Mapping[str, Any], ...]
 
 
-def permitted(workspace: Workspace, what: str) -> None:
-    """Whether whoever gives this command may see classified values: the one place where that is asked.
-
-    Raises RevealRefused. On one machine it is the owner of the state folder, or root.
-    """
-    owner = workspace.folder.path.stat().st_uid
-    if os.geteuid() not in (0, owner):
-        raise RevealRefused(
-            f"{machine.user_name()} may not see {what} in the clear", hint="ask the owner of the state folder"
-        )
-
-
-def _reason(reason: str, command: str) -> str:
-    if not reason.strip():
-        raise DeclarationError("revealing needs a reason, which is noted", hint=f'{command} --reason "REASON"')
-    return reason.strip()
-
-
-def _noted(workspace: Workspace, run: int, what: str, reason: str, rows: int) -> None:
-    workspace.ledger.note_reveal(run, who=machine.user_name(), what=what, reason=reason, rows=rows)
-    log.warning("classified values revealed", run=run, operation=what, rows=rows)
-
-
 # -------------------------------------------------------------------------------------------- of tables
 
 
@@ -82,7 +55,7 @@ def reveal_column(
         table: `table`, or `database.table`.
         where: values that other columns must have, as text; of a column whose protection joins, the clear value.
         limit: how many rows at most.
-        reason: why, in words; it is kept in the ledger.
+        reason: why, in words; it is kept beside the audit trail.
 
     Raises:
         RevealRefused: whoever asks may not.
@@ -90,10 +63,9 @@ def reveal_column(
         RevealFailed, KeyUnusable: a value cannot be opened.
         ConfigurationError: there is no such table or column, or a condition cannot be looked up.
     """
-    reason = _reason(reason, f"rowkeeper reveal {table} --column {column}")
-    what = f"column {column} of {table}"
-    permitted(workspace, what)
     run = _last_run(workspace, table)
+    on = {"run": run.run, "table": table, "column": column}
+    look = Look(workspace, "data.reveal", reason, f"rowkeeper reveal {table} --column {column}", **on)
     protections: Mapping[str, Mapping[str, Any]] = run.source.get(SOURCE_KEY, {})
     method, use = _at_work(column, protections.get(column), table, workspace)
     conditions = {name: _searched(name, value, protections.get(name), workspace) for name, value in where.items()}
@@ -109,7 +81,7 @@ def reveal_column(
         {**dict(zip(beside, map(str, row[:-1]), strict=True)), column: value}
         for row, value in zip(found, clear.to_pylist(), strict=True)
     )
-    _noted(workspace, run.run, what, reason, len(rows))
+    look.note(len(rows))
     return Revealed(table, column, rows)
 
 
@@ -176,10 +148,10 @@ def _searched(name: str, value: str, document: Mapping[str, Any] | None, workspa
 
 def reveal_rejected(number: int, workspace: Workspace, *, limit: int, reason: str) -> list[dict[str, Any]]:
     """Rejected rows of a run with their classified values in the clear."""
-    reason = _reason(reason, f"rowkeeper quarantine show {number} --reveal")
-    permitted(workspace, f"what run {number} rejected")
+    on = {"run": number, "pipeline": workspace.ledger.run(number).pipeline}
+    look = Look(workspace, "quarantine.reveal", reason, f"rowkeeper quarantine show {number} --reveal", **on)
     rows = list(_limited(workspace, workspace.ledger.quarantine(number), limit))
-    _noted(workspace, number, "quarantine, shown", reason, len(rows))
+    look.note(len(rows))
     return rows
 
 
@@ -195,7 +167,7 @@ def export_revealed(
     run: RunRecord, records: tuple[BatchRecord, ...], to: Path, workspace: Workspace, reason: str
 ) -> Exported:
     """Writes rejected rows to a file with their classified values in the clear."""
-    reason = _reason(reason, f"rowkeeper quarantine export {run.run} --to {to} --reveal")
-    permitted(workspace, f"what run {run.run} rejected")
-    _noted(workspace, run.run, f"quarantine, to {to}", reason, sum(each.quarantined for each in records))
+    command = f"rowkeeper quarantine export {run.run} --to {to} --reveal"
+    look = Look(workspace, "quarantine.reveal", reason, command, run=run.run, pipeline=run.pipeline)
+    look.note(sum(each.quarantined for each in records))
     return export(run, records, to, workspace, reveal=True)

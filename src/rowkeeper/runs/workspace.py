@@ -10,7 +10,10 @@ from typing import Self
 import pyarrow as pa
 
 from rowkeeper import machine
-from rowkeeper.ledger import Ledger
+from rowkeeper.errors import SettingsError
+from rowkeeper.ledger import Auditing, Ledger
+from rowkeeper.ledger.audit.merkle import ProofInvalid
+from rowkeeper.ledger.audit.notes import Verifier
 from rowkeeper.protocols import Site
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.runs.journal import journal_kept, log_breaker, log_try
@@ -55,7 +58,11 @@ class Workspace:
         pa.set_cpu_count(threads)
         machine.be_nice(settings.nice)
         way = Calls(listeners=[log_breaker], observers=[log_try])
-        with journal_kept(settings, folder), Ledger.open(settings.ledger_url, folder.path, calls=way) as ledger:
+        auditing = _auditing(settings, folder)
+        with (
+            journal_kept(settings, folder),
+            Ledger.open(settings.ledger_url, folder.path, calls=way, auditing=auditing) as ledger,
+        ):
             calls = Calls(store=ledger.breakers, listeners=[log_breaker], observers=[log_try])
             site = Site(
                 home=folder.path,
@@ -78,3 +85,19 @@ class Workspace:
     def keysets(self) -> Keysets:
         """The keys of protected columns, and of classified cells in quarantine."""
         return Keysets(self.folder.key)
+
+
+def _auditing(settings: Settings, folder: StateFolder) -> Auditing:
+    key = Keysets(folder.key).of("audit").primary.derive("ed25519")
+    own = folder.path / "audit" / "checkpoint"
+    outside = (own,) if settings.audit_checkpoint is None else (own, settings.audit_checkpoint.expanduser().absolute())
+    return Auditing(key, tuple(map(_trusted, settings.audit_trusted)), outside)
+
+
+def _trusted(text: str) -> Verifier:
+    try:
+        return Verifier.parse(text)
+    except ProofInvalid as fault:
+        raise SettingsError(
+            f"audit_trusted: {fault}", hint="rowkeeper audit key, on the other machine, prints the key as it is wanted"
+        ) from fault

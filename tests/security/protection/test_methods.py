@@ -272,7 +272,7 @@ def test_what_identifies_nothing_is_not_joined(method, kind: pa.DataType):
         lambda: PartialMask(-1, 2),
         lambda: FormatPreserving(radix=16),
         lambda: FormatPreserving(separators="x"),
-        lambda: Generalise(),
+        Generalise,
         lambda: Generalise(bucket=1, truncate=1),
         lambda: Generalise(bucket=0),
         lambda: Generalise(bucket=math.inf),

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from pathlib import Path
 
 import pytest
 
 import rowkeeper as rk
 from rowkeeper.errors import RevealRefused
-from rowkeeper.runs.revealing import permitted
+from rowkeeper.runs.access import Look
 from rowkeeper.settings import Settings
 from tests.arena import Arena
 
@@ -106,21 +105,26 @@ def test_what_cannot_be_revealed_is_refused(arena: Arena, words: list[str], code
 
 
 def noted(arena: Arena) -> list[tuple]:
-    with sqlite3.connect(arena.home / "ledger.sqlite") as ledger:
-        return ledger.execute("SELECT run, what, reason, rows FROM reveals ORDER BY id").fetchall()
+    """What the audit trail has of reveals, the oldest first: action, on what, how it ended, rows, why."""
+    entries = arena.ok("audit", "list", "--limit", "1000")["entries"]
+    return [
+        (each["action"], each["on"], each["outcome"], each.get("detail", {}).get("rows"), each.get("reason"))
+        for each in sorted(entries, key=lambda each: each["number"])
+        if each["action"].endswith(".reveal")
+    ]
 
 
 def test_who_saw_what_and_why_is_kept(arena: Arena, run: int):
-    """In the ledger with the reason, in the log without it."""
+    """In the audit trail with the reason beside it, in the log without it."""
     reveal(arena, "ref", "--limit", "1")
     arena.ok("quarantine", "show", str(run), "--reveal", "--reason", "canary-reason")
     assert noted(arena)[-2:] == [
-        (run, "column ref of kept", "ticket 1", 1),
-        (run, "quarantine, shown", "canary-reason", 1),
+        ("data.reveal", {"run": run, "table": "kept", "column": "ref"}, "done", 1, "ticket 1"),
+        ("quarantine.reveal", {"run": run, "pipeline": "kept"}, "done", 1, "canary-reason"),
     ]
+    assert arena.ok("audit", "verify")["sound"]
     log = (arena.home / "logs" / "rowkeeper.log").read_text()
     assert "classified values revealed" in log
-    assert "column ref of kept" in log
     assert "canary" not in log
 
 
@@ -134,7 +138,7 @@ def test_who_saw_what_and_why_is_kept(arena: Arena, run: int):
 )
 def test_what_cannot_be_noted_is_not_shown(arena: Arena, words: list[str]):
     """The note comes first: where it fails, nothing has been printed or written."""
-    outcome = arena.run(*words, failpoints="ledger.before_commit:note_reveal=raise")
+    outcome = arena.run(*words, failpoints="ledger.before_commit:audit=raise")
     assert outcome.status == 1, outcome
     assert "canary" not in outcome.stdout + outcome.stderr
     assert not (arena.folder / "unnoted.ndjson").exists()
@@ -156,7 +160,7 @@ def test_an_export_is_in_the_clear_when_that_is_asked_for(arena: Arena, run: int
     assert not (arena.folder / "clear.ndjson").exists()
     arena.ok("quarantine", "export", str(run), "--to", "clear.ndjson", "--reveal", "--reason", "r")
     assert "canary-gone" in (arena.folder / "clear.ndjson").read_text()
-    assert noted(arena)[-1][1].startswith("quarantine, to ")
+    assert noted(arena)[-1][0] == "quarantine.reveal"
 
 
 def test_a_changed_value_is_refused(arena: Arena):
@@ -179,9 +183,11 @@ def test_a_changed_value_is_refused(arena: Arena):
 
 
 def test_only_the_owner_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The one seam at which it is decided who sees clear values."""
+    """The one seam at which it is decided who sees clear values; that somebody else asked is on the record."""
     with rk.Workspace.open(Settings(home=tmp_path / "home", key_file=tmp_path / "key")) as space:
-        permitted(space, "anything")
+        Look(space, "data.reveal", "why", "reveal", table="t")
         monkeypatch.setattr(os, "geteuid", lambda: 4711)
         with pytest.raises(RevealRefused):
-            permitted(space, "anything")
+            Look(space, "data.reveal", "why", "reveal", table="t")
+        (entry,) = space.ledger.audit.newest(1, None)
+        assert (entry.event.action, entry.event.outcome, entry.event.reason) == ("data.reveal", "refused", "why")

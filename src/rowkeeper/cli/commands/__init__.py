@@ -2,6 +2,7 @@
 
 import click
 
+from rowkeeper.cli.commands.auditing import audit
 from rowkeeper.cli.commands.explaining import errors, explain
 from rowkeeper.cli.commands.history import runs, show
 from rowkeeper.cli.commands.holding import abandon, publish, resume, staging
@@ -24,6 +25,7 @@ main.params.append(click.Option(["--debug"], is_flag=True, expose_value=False, h
 click.version_option(package_name="rowkeeper")(main)
 for command in (
     abandon,
+    audit,
     bundle,
     doctor,
     errors,

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rowkeeper.cli import render
 from rowkeeper.cli.door import err, json_option, out, print_json, workspace
 from rowkeeper.cli.progress import shown
+from rowkeeper.runs.access import quarantine_to_show
 from rowkeeper.runs.rejects import describe_rejects, open_rejects
 from rowkeeper.runs.replaying import export_rejected, replay
 from rowkeeper.runs.revealing import reveal_rejected
@@ -73,10 +74,9 @@ def quarantine_show(number: int, limit: int, reveal: bool, reason: str, as_json:
     """The rejected rows of a run, with their place, their errors and their values; classified ones are masked."""
     rows: list[dict[str, Any]] = []
     with workspace() as space:
-        space.ledger.run(number)
         if reveal:
             rows = reveal_rejected(number, space, limit=limit, reason=reason)
-        for record in () if reveal else space.ledger.quarantine(number):
+        for record in () if reveal else quarantine_to_show(space, number):
             for row in describe_rejects(open_rejects(space.quarantine, str(record.quarantine_file)), space.keysets):
                 if len(rows) == limit:
                     break

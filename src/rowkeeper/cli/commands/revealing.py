@@ -23,14 +23,16 @@ from rowkeeper.runs.revealing import reveal_column
     "machine see what stands in a command.",
 )
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many rows.")
-@click.option("--reason", default="", help="Why. It is kept in the ledger.")
+@click.option("--reason", default="", help="Why. It is kept beside the audit trail.")
 @json_option
 def reveal(*, table: str, column: str, where: tuple[str, ...], limit: int, reason: str, as_json: bool) -> None:
     """Turn the values of a protected column back, for a reason, and on the record."""
     conditions = dict(_condition(each) for each in where)
     with workspace() as space:
         shown = reveal_column(table, column, space, where=conditions, limit=limit, reason=reason)
-    err.print(f"[bold yellow]in the clear:[/] {len(shown.rows):,} values. The ledger has noted who saw them, and why.")
+    err.print(
+        f"[bold yellow]in the clear:[/] {len(shown.rows):,} values. The audit trail has noted who saw them, and why."
+    )
     if as_json:
         print_json({"table": shown.table, "column": shown.column, "rows": [dict(row) for row in shown.rows]})
         return
