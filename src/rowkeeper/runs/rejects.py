@@ -17,7 +17,7 @@ import dataclasses
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -96,7 +96,7 @@ def _reasons(errors: Sequence[str]) -> dict[str, int]:
 
 
 def rejects_of_duplicates(
-    rows: Sequence[DuplicateRow], partitions: Mapping[int, str], classified: Iterable[str], keysets: Keysets
+    rows: Sequence[DuplicateRow], partitions: Mapping[int, str], classified: frozenset[str], keysets: Keysets
 ) -> Rejects:
     """Duplicates that the destination found, as rejected rows whose text is their values as JSON.
 

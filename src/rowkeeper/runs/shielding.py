@@ -4,10 +4,12 @@ A replay opens them again, in memory. Whoever opens the file itself, for its rea
 
 The file says in its metadata (`rk:cells`) what is sealed in it:
 
-    columns     by raw column that is sealed: how it is shown (a protection's document), or null: it is not
-    keys        of JSON documents, which are sealed whole: the same by key; of others nothing is said
-    text        what could not be read as a row is sealed
-    types       the Arrow schema of the raw columns as they were
+    open        names of columns, or keys of JSON documents, that are no secret; all others are sealed
+    shown       by column or key: how it is shown (a protection's document); of others it is shown that there is a value
+    text        what could not be read as a row is no document, and is not shown
+    types       the Arrow schema of the sealed columns as they were
+
+A column or key that the contract does not know may be one that it does, misspelt: it is sealed too.
 """
 
 from __future__ import annotations
@@ -68,16 +70,15 @@ class Shield:
     """What of the raw rows of a pipeline is classified.
 
     Attributes:
-        raw: by name under which the source has it: how it is shown; None: it is not.
-        fields: names of the contract's fields, as errors name them beside those of the source.
-        keyset: seals their cells.
-        everything: the model's own code makes rows of raw ones, so each raw column may hold what is classified.
+        keyset: seals it.
+        open: what is not, by the names of the source and of the contract. Nothing is where the model's own code makes
+            rows of raw ones: each raw column may then hold what is classified.
+        shown: by name under which the source has it, the protection that says how it is shown.
     """
 
     keyset: Keyset
-    raw: Mapping[str, Mapping[str, Any] | None]
-    fields: frozenset[str]
-    everything: bool
+    open: frozenset[str]
+    shown: Mapping[str, Mapping[str, Any]]
 
     def errors(self, texts: Sequence[str]) -> list[str]:
         """Error lists of rejected rows without what may quote a classified value."""
@@ -90,7 +91,7 @@ class Shield:
 
     def _may_quote(self, error: Mapping[str, Any]) -> bool:
         kind, loc = error["type"], error["loc"]
-        if not loc or self.everything or loc[0] in self.raw or loc[0] in self.fields:
+        if not loc or loc[0] not in self.open:
             return kind not in SILENT or len(loc) > 1  # later parts of a location may be data
         return kind not in SILENT and kind not in PYDANTICS
 
@@ -105,11 +106,10 @@ class Shield:
         Args:
             table: with `ROW_ID` and `_rk_text` beside the raw columns.
         """
-        names = [name for name in raw if mode is InputMode.JSON or self.everything or name in self.raw]
+        names = [name for name in raw if mode is InputMode.JSON or name not in self.open]
         cells = {
-            "columns": {name: self.raw.get(name) for name in names if mode is not InputMode.JSON},
-            "keys": dict(self.raw) if mode is InputMode.JSON else {},
-            "everything": self.everything,
+            "open": sorted(self.open),
+            "shown": self.shown,
             "text": True,
             "types": base64.b64encode(pa.schema([table.schema.field(name) for name in names]).serialize()).decode(),
         }
@@ -120,22 +120,24 @@ def shield_of(model: type[BaseModel], protections: Protections, keysets: Keysets
     """The shield of a contract; None if nothing of it is classified."""
     if not protections.classified:
         return None
-    raw: dict[str, Mapping[str, Any] | None] = {}
-    for name in protections.classified & model.model_fields.keys():
-        method = protections.of(name)
-        document = method.document() if method is not None else None
-        raw |= dict.fromkeys(names_of(model, name, model.model_fields[name]), document)
-    return Shield(keysets.of(PURPOSE), raw, protections.classified, runs_code_before(model))
+    shown: dict[str, Mapping[str, Any]] = {}
+    known: set[str] = set()
+    closed: set[str] = set(protections.classified)
+    for name, info in model.model_fields.items():
+        names, method = names_of(model, name, info), protections.of(name)
+        (closed if name in protections.classified else known).update({name, *names})
+        if method is not None:
+            shown |= dict.fromkeys(names, method.document())
+    return Shield(keysets.of(PURPOSE), frozenset() if runs_code_before(model) else frozenset(known - closed), shown)
 
 
-def shield_stored(table: pa.Table, classified: Iterable[str], keysets: Keysets) -> pa.Table:
+def shield_stored(table: pa.Table, classified: frozenset[str], keysets: Keysets) -> pa.Table:
     """Seals the text of rows that came out of the staging area: their values as JSON, of these columns in the clear."""
-    keys = dict.fromkeys(classified)
-    if not keys:
+    if not classified:
         return table
-    return _sealed(
-        table, [TEXT], {"columns": {}, "keys": keys, "everything": False, "text": False}, keysets.of(PURPOSE)
-    )
+    names = {name for text in table[TEXT].to_pylist() for name in object_of(text) or ()}
+    cells = {"open": sorted(names - classified), "shown": {}, "text": False}
+    return _sealed(table, [TEXT], cells, keysets.of(PURPOSE))
 
 
 def _sealed(table: pa.Table, names: Sequence[str], cells: Mapping[str, Any], keyset: Keyset) -> pa.Table:
@@ -192,9 +194,8 @@ def _of_ipc(data: bytes) -> Any:
 class Cells:
     """What is sealed in a quarantine file, read from its metadata."""
 
-    columns: Mapping[str, Mapping[str, Any] | None]
-    keys: Mapping[str, Mapping[str, Any] | None]
-    everything: bool
+    open: frozenset[str]
+    shown: Mapping[str, Mapping[str, Any]]
     text: bool
     types: pa.Schema
     opener: Opener
@@ -209,7 +210,7 @@ class Cells:
         given = said.get("types")
         types = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(given))) if given else pa.schema([])
         opener = Opener(keysets.of(PURPOSE))
-        return cls(said["columns"], said["keys"], said["everything"], said["text"], types, opener)
+        return cls(frozenset(said["open"]), said["shown"], said["text"], types, opener)
 
     @property
     def names(self) -> list[str]:
@@ -251,7 +252,7 @@ def _shown(cells: Cells, table: pa.Table, name: str) -> list[str | None]:
     """A document with its classified keys masked, a value by its protection; of all else that there was one."""
     if name == RAW_LINE or (name == TEXT and not cells.text):
         return [None if each is None else _masked_document(each, cells) for each in cells.open_cells(table, name)]
-    document, kind = cells.columns.get(name), cells.type_of(name)
+    document, kind = cells.shown.get(name), cells.type_of(name)
     if document is None or not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         return [None if each is None else HIDDEN for each in table[name].to_pylist()]
     method = column_of_document(name, document, METHODS)
@@ -274,16 +275,11 @@ def object_of(document: bytes | None) -> dict[str, msgspec.Raw] | None:
         return None
 
 
-def is_classified_key(key: str, cells: Cells) -> bool:
-    """Whether the value of a key is not for everybody."""
-    return cells.everything or key in cells.keys
-
-
 def _masked_value(key: str, raw: bytes, cells: Cells) -> Any:
     value = json.loads(raw)
-    if not is_classified_key(key, cells) or value is None:
+    if key in cells.open or value is None:
         return value
-    document = cells.keys.get(key)
+    document = cells.shown.get(key)
     if document is None or not isinstance(value, str):
         return HIDDEN
     return column_of_document(key, document, METHODS).masked(value) or HIDDEN

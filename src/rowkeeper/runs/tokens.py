@@ -22,7 +22,6 @@ from rowkeeper.runs.shielding import (
     Cells,
     bound_to,
     cell_array,
-    is_classified_key,
     object_of,
 )
 from rowkeeper.security.keysets import Keysets
@@ -64,7 +63,7 @@ class Tokens:
             return NO_JSON
         made: dict[str, Any] = dict(parts)
         for key, raw in parts.items():
-            if is_classified_key(key, self.cells):
+            if key not in self.cells.open:
                 (cell,) = sealed_cells([bytes(raw)], self.keysets.of(PURPOSE), [_of_key(key, address)])
                 made[key] = {SEALED: to_text(cell)}
         written = msgspec.json.encode(made)

@@ -159,6 +159,7 @@ def test_documents_are_masked_key_by_key_and_replayed(arena: Arena):
         {"id": 2, "mail": CANARIES["bad mail"], "city": "Bern", "note": None},
         {"id": "x", "mail": CANARIES["mail"], "city": ["Rome"]},
         CANARIES["broken"],
+        {"id": 4, "mial": CANARIES["mail"], "city": "Oslo"},
     ]
     arena.write("documents.py", HEAD.format(name="documents", method=METHODS["mask"], arguments='format="ndjson"'))
     arena.write("documents/a.ndjson", "\n".join(map(json.dumps, lines)))
@@ -167,6 +168,7 @@ def test_documents_are_masked_key_by_key_and_replayed(arena: Arena):
     assert json.loads(shown[0]) == {"id": "[classified]", "mail": "b***", "city": "Bern", "note": None}
     assert json.loads(shown[1]) == {"id": "[classified]", "mail": "c***", "city": ["Rome"]}
     assert shown[2] == "[classified]"
+    assert json.loads(shown[3]) == {"id": "[classified]", "mial": "[classified]", "city": "Oslo"}
     assert leaks(arena, CANARIES) == []
     mended = _exported(arena, number, "documents")
     assert set(mended[0]["row"]["mail"]) == {"_rk_sealed"}
