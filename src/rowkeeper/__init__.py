@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rowkeeper import destinations, errors, sources
     from rowkeeper.batch import Account, Fingerprint
     from rowkeeper.contracts import check, rule
+    from rowkeeper.endpoints import Endpoint, Proxy
     from rowkeeper.pipeline import Pipeline
     from rowkeeper.quality import (
         accepted_values,
@@ -60,11 +61,13 @@ __all__ = [
     "Classified",
     "Encrypt",
     "EncryptJoinable",
+    "Endpoint",
     "Fingerprint",
     "FormatPreserving",
     "Generalise",
     "PartialMask",
     "Pipeline",
+    "Proxy",
     "Pseudonymise",
     "Redact",
     "Resilience",
@@ -101,11 +104,13 @@ _HOMES = {
     "Classified": ("security.classified", "Classified"),
     "Encrypt": ("security.protection", "Encrypt"),
     "EncryptJoinable": ("security.protection", "EncryptJoinable"),
+    "Endpoint": ("endpoints", "Endpoint"),
     "Fingerprint": ("batch", "Fingerprint"),
     "FormatPreserving": ("security.protection", "FormatPreserving"),
     "Generalise": ("security.protection", "Generalise"),
     "PartialMask": ("security.protection", "PartialMask"),
     "Pipeline": ("pipeline", "Pipeline"),
+    "Proxy": ("endpoints", "Proxy"),
     "Pseudonymise": ("security.protection", "Pseudonymise"),
     "Redact": ("security.protection", "Redact"),
     "Resilience": ("resilience.policy", "Resilience"),

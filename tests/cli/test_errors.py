@@ -63,6 +63,14 @@ CODES = {
     "RevealIrreversible": "RK-6033",
     "RevealFailed": "RK-6034",
     "RevealRefused": "RK-6035",
+    "SecretLiteral": "RK-6010",
+    "SecretUnavailable": "RK-6011",
+    "VaultUnreachable": "RK-6012",
+    "WeakKey": "RK-6013",
+    "EgressRefused": "RK-6050",
+    "AddressForbidden": "RK-6051",
+    "RedirectRefused": "RK-6052",
+    "ProxyRefused": "RK-6053",
     "UnknownError": "RK-9001",
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,9 @@ from rowkeeper.ledger.records import HeldLease, Lease
 from rowkeeper.ledger.schedules import LedgerSchedules, lease_name
 from rowkeeper.ledger.schema import ledger as ledger_table
 from rowkeeper.ledger.spooling import SpoolScribe
+from rowkeeper.protocols import WayOut
 from rowkeeper.resilience.calls import Calls
+from rowkeeper.security.secret import Secret
 
 
 def utc_now() -> datetime:
@@ -56,13 +58,13 @@ class Ledger(Reader, SpoolScribe):
         audit: the trail of changes and accesses.
     """
 
-    def __init__(self, engine: Engine, clock: Clock, auditing: Auditing) -> None:
+    def __init__(self, engine: Engine, clock: Clock, auditing: Auditing, way_out: WayOut | None = None) -> None:
         self.id = _identity(engine, clock)
         signer = Signer(f"rowkeeper/{self.id}", auditing.key)
         self.audit = Trail(engine, clock, signer, trusted=auditing.trusted, outside=auditing.outside)
         Reader.__init__(self, engine)
         SpoolScribe.__init__(self, engine, clock, self.audit)
-        self.breakers = LedgerBreakers(engine, clock)
+        self.breakers = LedgerBreakers(engine, clock, way_out)
         self.schedules = LedgerSchedules(engine, clock)
 
     @classmethod
@@ -75,6 +77,8 @@ class Ledger(Reader, SpoolScribe):
         calls: Calls | None = None,
         *,
         auditing: Auditing,
+        way_out: WayOut | None = None,
+        password: Callable[[], Secret] | None = None,
     ) -> Iterator[Self]:
         """Opens the ledger, making or migrating it first.
 
@@ -82,15 +86,17 @@ class Ledger(Reader, SpoolScribe):
             url: a SQLAlchemy URL; None is SQLite in the state folder.
             auditing: how its audit trail is signed and checked.
             calls: how a ledger on another machine is reached; it cannot share its breaker through itself.
+            way_out: which addresses of that machine are connected to; None leaves it to the driver.
+            password: reads the password for the URL, at each connect.
 
         Raises:
             StateError: it cannot be written, or was made by a newer version.
             DatabaseError: the database refused.
         """
-        engine = connect(url, home, calls)
+        engine = connect(url, home, calls, way_out, password)
         try:
             migrate(engine)
-            ledger = cls(engine, clock, auditing)
+            ledger = cls(engine, clock, auditing, way_out)
             try:
                 yield ledger
             finally:
