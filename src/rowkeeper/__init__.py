@@ -44,6 +44,15 @@ if TYPE_CHECKING:
     from rowkeeper.runs.report import RunReport
     from rowkeeper.runs.workspace import Workspace
     from rowkeeper.security.classified import Classified
+    from rowkeeper.security.protection import (
+        Encrypt,
+        EncryptJoinable,
+        FormatPreserving,
+        Generalise,
+        PartialMask,
+        Pseudonymise,
+        Redact,
+    )
     from rowkeeper.security.tls import TLS
     from rowkeeper.settings import Settings
 
@@ -52,10 +61,17 @@ __all__ = [
     "Account",
     "CircuitBreaker",
     "Classified",
+    "Encrypt",
+    "EncryptJoinable",
     "Endpoint",
     "Fingerprint",
+    "FormatPreserving",
+    "Generalise",
+    "PartialMask",
     "Pipeline",
     "Proxy",
+    "Pseudonymise",
+    "Redact",
     "Resilience",
     "Retry",
     "RetryBudget",
@@ -89,10 +105,17 @@ _HOMES = {
     "Account": ("batch", "Account"),
     "CircuitBreaker": ("resilience.policy", "CircuitBreaker"),
     "Classified": ("security.classified", "Classified"),
+    "Encrypt": ("security.protection", "Encrypt"),
+    "EncryptJoinable": ("security.protection", "EncryptJoinable"),
     "Endpoint": ("endpoints", "Endpoint"),
     "Fingerprint": ("batch", "Fingerprint"),
+    "FormatPreserving": ("security.protection", "FormatPreserving"),
+    "Generalise": ("security.protection", "Generalise"),
+    "PartialMask": ("security.protection", "PartialMask"),
     "Pipeline": ("pipeline", "Pipeline"),
     "Proxy": ("endpoints", "Proxy"),
+    "Pseudonymise": ("security.protection", "Pseudonymise"),
+    "Redact": ("security.protection", "Redact"),
     "Resilience": ("resilience.policy", "Resilience"),
     "Retry": ("resilience.policy", "Retry"),
     "RetryBudget": ("resilience.policy", "RetryBudget"),

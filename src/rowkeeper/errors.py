@@ -62,6 +62,12 @@
     │   │   ├── CertificateUnusable RK-6045  a certificate, key, CA bundle or revocation list of ours cannot be used
     │   │   ├── PlaintextRefused    RK-6046  another machine would be reached without TLS
     │   │   └── AuthorityError      RK-6047  the private certificate authority cannot do what was asked
+    │   ├── ProtectionMissing       RK-6030  a classified column has no protection, and the policy asks for one
+    │   ├── PolicyUnusable          RK-6031  the policy file cannot be read or understood
+    │   ├── ProtectionChanged       RK-6032  the table's column was protected in another way
+    │   ├── RevealIrreversible      RK-6033  there is no way back from this protection
+    │   ├── RevealFailed            RK-6034  a value is no ciphertext of its column
+    │   ├── RevealRefused           RK-6035  somebody may not see these values
     │   └── EgressRefused           RK-6050  a connection to a place that nobody declared
     │       ├── AddressForbidden    RK-6051  a declared host has an address that may not be reached
     │       ├── RedirectRefused     RK-6052  a server pointed to another host
@@ -601,6 +607,64 @@ class WrongKey(SecurityError):  # noqa: N818 - reads as what happened
 
     code = "RK-6002"
     advice = "Each state folder names its key by an identifier: point to the key file that belongs to it."
+
+
+class ProtectionMissing(SecurityError):  # noqa: N818 - reads as what happened
+    """A classified column has no protection, and the policy file asks for one (`require_protection`)."""
+
+    code = "RK-6030"
+    category = Category.CONFIGURATION  # for whoever wrote the command, contract or policy to mend
+    advice = (
+        "Give the field a protection in the contract, such as rk.Pseudonymise(), or its classification one in the "
+        "policy file. Nothing was read or written."
+    )
+
+
+class PolicyUnusable(SecurityError):  # noqa: N818 - reads as what it is
+    """The policy file cannot be read, or says something that is no policy."""
+
+    code = "RK-6031"
+    category = Category.CONFIGURATION  # for whoever wrote the command, contract or policy to mend
+    advice = (
+        "The message names what is wrong. No pipeline runs without a policy that was asked for. "
+        "docs/security-columns.md shows a policy file with all that can stand in it."
+    )
+
+
+class ProtectionChanged(SecurityError):  # noqa: N818 - reads as what happened
+    """A column of the table was protected in another way, or with another key, by the run before."""
+
+    code = "RK-6032"
+    category = Category.CONFIGURATION  # for whoever wrote the command, contract or policy to mend
+    advice = (
+        'One column would hold values that do not compare. Load into a table of another name, or with write="replace", '
+        "which writes every row anew; or make the protection what it was."
+    )
+
+
+class RevealIrreversible(SecurityError):  # noqa: N818 - reads as what it is
+    """There is no way back from the protection of this column."""
+
+    code = "RK-6033"
+    category = Category.CONFIGURATION  # for whoever wrote the command, contract or policy to mend
+    advice = "Only Encrypt, EncryptJoinable and FormatPreserving can be turned back. Other values are at the source."
+
+
+class RevealFailed(SecurityError):  # noqa: N818 - reads as what happened
+    """A value is no ciphertext of its column and purpose, or was changed."""
+
+    code = "RK-6034"
+    advice = (
+        "Values that were loaded before the column was protected, under another purpose or in another state folder "
+        "cannot be turned back here. rowkeeper verify FILE says whether the table was changed."
+    )
+
+
+class RevealRefused(SecurityError):  # noqa: N818 - reads as what happened
+    """Somebody may not see the clear values that they asked for."""
+
+    code = "RK-6035"
+    advice = "Whoever owns the state folder may. Nothing was shown, and nothing noted as shown."
 
 
 class WeakKey(KeyUnusable):

@@ -27,8 +27,8 @@ from rowkeeper.nearest import did_you_mean, nearest, one_of
 from rowkeeper.protocols import Destination, DriftPolicy, Reaching, Source
 from rowkeeper.quality import Gate
 from rowkeeper.schedule import Schedule
-from rowkeeper.security.classified import classified_fields
 from rowkeeper.security.egress.guard import standing
+from rowkeeper.security.protection.markers import marked_fields
 from rowkeeper.security.scanning.declared import refuse_declared
 from rowkeeper.security.scanning.python import refuse_secrets
 
@@ -48,7 +48,8 @@ class Pipeline:
         contract: any Pydantic v2 model; its fields are the destination's columns.
         destination: where rows go, such as `rk.destinations.clickhouse("flights", order_by=["carrier"])`.
         transform: an optional function on the accepted rows of a batch, as a Polars frame if its first
-            parameter is annotated `pl.DataFrame`, otherwise as an Arrow table. The rows it drops count as
+            parameter is annotated `pl.DataFrame`, otherwise as an Arrow table. It sees the clear values of protected
+            columns, in memory; what it returns is protected afterwards. The rows it drops count as
             filtered; it must not make rows, and what it returns must fit the contract's columns. Keep the
             column `_rk_row` where there is a choice: it is the row's address, and leads from the table back
             to the file and line.
@@ -148,8 +149,11 @@ class Pipeline:
 
     @cached_property
     def classified(self) -> frozenset[str]:
-        """The columns whose values are not for everybody: `Annotated[..., rk.Classified("identifier")]`."""
-        return classified_fields(self.contract)
+        """The columns whose values are not for everybody: `Annotated[..., rk.Classified("identifier")]`.
+
+        Raises DeclarationError for a field with two protections, or one for a part of it.
+        """
+        return frozenset(marked_fields(self.contract))
 
     @cached_property
     def checker(self) -> Contract:

@@ -466,6 +466,16 @@ class DestinationSession(Protocol):
         """
         ...
 
+    def look_up(self, columns: Sequence[str], where: Mapping[str, str], limit: int) -> Sequence[Sequence[Any]]:
+        """Columns of rows of the table, at most `limit` of those that have these values in others.
+
+        Args:
+            where: by column, the value as text in the destination's own form.
+
+        Raises DeclarationError for a column that the table has not.
+        """
+        ...
+
     def close(self) -> None:
         """Gives back connections; the staged rows stay."""
         ...

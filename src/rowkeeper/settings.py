@@ -88,6 +88,13 @@ class Settings(BaseSettings):
         ),
     ] = None
     key_file: Annotated[Path | None, Field(description="The same as key = file:PATH.")] = None
+    policy_file: Annotated[
+        Path | None,
+        Field(
+            description="Protections of columns by classification, for all pipelines. Default: rowkeeper.policy.toml "
+            "in the working folder, if there is one."
+        ),
+    ] = None
     ledger_url: Annotated[
         str | None,
         Field(description="A SQLAlchemy URL for the ledger, without a password. Default: SQLite in the state folder."),

@@ -29,7 +29,7 @@ def _read(pipeline: str, table: str) -> dict[str, list[str]]:
         rejected: list[Any] = []
         for run in published:
             for record in space.ledger.quarantine(run.run):
-                rejected += describe_rejects(open_rejects(space.quarantine, str(record.quarantine_file)))
+                rejected += describe_rejects(open_rejects(space.quarantine, str(record.quarantine_file)), space.keysets)
         return {
             "rows": [json.dumps(list(row), default=str) for row in rows],
             "accounts": [f"{run.kind} {run.account.as_dict()} {run.fingerprint}" for run in published],

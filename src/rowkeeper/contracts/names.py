@@ -16,7 +16,7 @@ def columns_of(model: type[BaseModel], drift: DriftPolicy) -> Columns:
     says "evolve" to the source: leave it in); what it does not declare is dropped after the check. The same holds
     for extra="allow". With drift="reject" an undeclared column fails the run even then.
     """
-    groups = {name: _names_of(model, name, info) for name, info in model.model_fields.items()}
+    groups = {name: names_of(model, name, info) for name, info in model.model_fields.items()}
     before = runs_code_before(model)
     return Columns(
         known=frozenset().union(*groups.values()),
@@ -40,7 +40,8 @@ def runs_code_before(model: type[BaseModel]) -> bool:
     return own_schema or own_init or any(each.info.mode in ("before", "wrap") for each in validators)
 
 
-def _names_of(model: type[BaseModel], name: str, info: FieldInfo) -> frozenset[str]:
+def names_of(model: type[BaseModel], name: str, info: FieldInfo) -> frozenset[str]:
+    """The names of the source's columns that a field may be filled from."""
     config = model.model_config
     by_alias = config.get("validate_by_alias", True)
     by_name = config.get("validate_by_name", False) or config.get("populate_by_name", False)

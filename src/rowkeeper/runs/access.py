@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import os
 from typing import Any
 
+from rowkeeper import machine
+from rowkeeper.errors import DeclarationError, RevealRefused
 from rowkeeper.ledger import BatchRecord
-from rowkeeper.ledger.audit import Event
+from rowkeeper.ledger.audit import Event, Outcome
+from rowkeeper.logs import logger
 from rowkeeper.runs.workspace import Workspace
+
+log = logger("run")
 
 
 def note_query(space: Workspace, sql: str, **on: Any) -> None:
@@ -25,3 +32,40 @@ def quarantine_to_show(space: Workspace, run: int) -> list[BatchRecord]:
     record = space.ledger.run(run)
     space.ledger.audit.record(Event("quarantine.show", {"run": run, "pipeline": record.pipeline}))
     return space.ledger.quarantine(run)
+
+
+class Look:
+    """Somebody wants to see classified values in the clear. The one place where it is asked whether they may.
+
+    On one machine the owner of the state folder may, or root. A refusal is on the record too.
+
+    Args:
+        action: as the audit trail has it: `data.reveal`, `quarantine.reveal`.
+        on: at what.
+        reason: why, in words; it is kept beside the trail.
+        command: what to type, for whoever gave no reason.
+
+    Raises:
+        DeclarationError: no reason is given.
+        RevealRefused: whoever asks may not.
+    """
+
+    def __init__(self, space: Workspace, action: str, reason: str, command: str, **on: Any) -> None:
+        if not reason.strip():
+            raise DeclarationError("revealing needs a reason, which is noted", hint=f'{command} --reason "REASON"')
+        self._space = space
+        self._event = Event(action, on, reason=reason.strip())
+        owner = space.folder.path.stat().st_uid
+        if os.geteuid() not in (0, owner):
+            space.ledger.audit.record(dataclasses.replace(self._event, outcome=Outcome.REFUSED))
+            raise RevealRefused(
+                f"{machine.user_name()} may not see classified values of this state folder",
+                hint="ask its owner",
+            )
+
+    def note(self, rows: int) -> None:
+        """Notes that so many rows are about to be shown: after this call they may be, and not before."""
+        self._space.ledger.audit.record(dataclasses.replace(self._event, detail={"rows": rows}))
+        log.warning(
+            "classified values revealed", operation=self._event.action, run=self._event.on.get("run"), rows=rows
+        )

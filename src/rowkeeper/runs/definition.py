@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from rowkeeper.pipeline import Pipeline
+from rowkeeper.security.protection.plan import Protections
 
 
-def definition_of(pipeline: Pipeline) -> str:
-    """SHA-256 (hex) over source, contract, transform and destination.
+def definition_of(pipeline: Pipeline, protections: Protections) -> str:
+    """SHA-256 (hex) over source, contract, transform, protections and destination.
 
     A run that died is resumed only by a pipeline of the same definition; otherwise rows that were staged under the
     old one would be mixed with rows under the new.
@@ -25,6 +26,8 @@ def definition_of(pipeline: Pipeline) -> str:
         "transform": _source_of(pipeline.transform),
         "destination": pipeline.destination.describe(),
     }
+    if protections.columns:
+        parts["protection"] = protections.document()
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 

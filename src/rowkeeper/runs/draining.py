@@ -29,6 +29,7 @@ from rowkeeper.runs.declared import pipeline_of
 from rowkeeper.runs.gating import judge_run
 from rowkeeper.runs.hold import Hold, hold
 from rowkeeper.runs.interrupt import finished_first
+from rowkeeper.runs.protecting import protections_for
 from rowkeeper.runs.publishing import finish_load
 from rowkeeper.runs.reconciling import check_commit, destination_of, discard_run, reconcile, take_over
 from rowkeeper.runs.replaced import former_rows
@@ -135,7 +136,8 @@ def _before(held: Hold, run: RunRecord) -> list[RunRecord]:
 
 def _finished(held: Hold, run: RunRecord, pipeline: Pipeline) -> list[RunReport]:
     """Publishes it; unless its staging area was damaged: then its input is as if never read, and there is no report."""
-    with _session(held, run, pipeline.checker.schema) as own:
+    schema = protections_for(pipeline, held.workspace).stored(pipeline.checker.schema)
+    with _session(held, run, schema) as own:
         resumed = take_over(own, run, [gate.name for gate in pipeline.gates])
         if resumed is None:
             discard_run(own, run, "its staging area was damaged")

@@ -9,6 +9,8 @@ One JSON object per line:
     row          the row as it was read: an object with its columns, or the document itself where the source has those
     text         in the place of `row`, where it could not be read as a row
 
+A classified value is a token (`tokens`), and text that is no row withheld, unless they are asked for with `--reveal`.
+
 It is the one way by which rejected values leave the sealed files as a file: asked for by name, noted in the ledger
 before a byte is written, and readable by nobody else (0600).
 """
@@ -34,8 +36,11 @@ from rowkeeper.logs import logger
 from rowkeeper.runs.jsonvalues import NO_JSON, to_json
 from rowkeeper.runs.rejects import ERRORS, MODE_KEY, OWN, PLACE, TEXT, describe_rejects, open_rejects
 from rowkeeper.runs.replayed import replayed_rows
+from rowkeeper.runs.shielding import clear_table
+from rowkeeper.runs.tokens import Tokens
 from rowkeeper.runs.workspace import Workspace
-from rowkeeper.security.sealing import NO_SPACE, Seal
+from rowkeeper.security.keysets import Keysets
+from rowkeeper.security.sealing import NO_SPACE
 
 ROWS_AT_ONCE = 8_192
 
@@ -58,8 +63,13 @@ class Exported:
     replayed: int
 
 
-def export(run: RunRecord, records: tuple[BatchRecord, ...], to: Path, workspace: Workspace) -> Exported:
+def export(
+    run: RunRecord, records: tuple[BatchRecord, ...], to: Path, workspace: Workspace, *, reveal: bool = False
+) -> Exported:
     """Writes the rows of a run that are still in quarantine. Its files were opened once, and are sound.
+
+    Args:
+        reveal: classified values as well are written in the clear, and not as tokens.
 
     Raises:
         ConfigurationError: the file is there already, or cannot be made.
@@ -81,7 +91,7 @@ def export(run: RunRecord, records: tuple[BatchRecord, ...], to: Path, workspace
             workspace.ledger.note_export(run.run, who=machine.user_name(), path=str(to.absolute()), rows=rows)
             log.warning("quarantine exported in the clear", run=run.run, pipeline=run.pipeline, rows=rows)
             keys = {each.ordinal: each.partition.key for each in workspace.ledger.partitions(run.run)}
-            unreadable = _write(file, _lines(workspace.quarantine, records, marks, keys))
+            unreadable = _write(file, _lines(workspace, records, marks, keys, reveal=reveal))
     except ConfigurationError:
         raise  # the file that is there is not ours
     except OSError as error:
@@ -122,21 +132,29 @@ def _write(file: IO[bytes], lines: Iterator[Mapping[str, Any] | bytes]) -> int:
 
 
 def _lines(
-    seal: Seal, records: tuple[BatchRecord, ...], marks: list[bytearray], partitions: Mapping[int, str]
+    workspace: Workspace,
+    records: tuple[BatchRecord, ...],
+    marks: list[bytearray],
+    partitions: Mapping[int, str],
+    *,
+    reveal: bool,
 ) -> Iterator[Mapping[str, Any] | bytes]:
     for record, replayed in zip(records, marks, strict=True):
-        table = open_rejects(seal, str(record.quarantine_file))
+        table = open_rejects(workspace.quarantine, str(record.quarantine_file))
+        if reveal:
+            table = clear_table(table, workspace.keysets)
         for first in range(0, table.num_rows, ROWS_AT_ONCE):
             part = table.slice(first, ROWS_AT_ONCE)
             left = pa.array([not mark for mark in replayed[first : first + ROWS_AT_ONCE]], pa.bool_())
-            yield from _lines_of(part.filter(left), partitions)
+            yield from _lines_of(part.filter(left), partitions, workspace.keysets)
 
 
-def _lines_of(table: pa.Table, partitions: Mapping[int, str]) -> Iterator[Mapping[str, Any] | bytes]:
+def _lines_of(table: pa.Table, partitions: Mapping[int, str], keysets: Keysets) -> Iterator[Mapping[str, Any] | bytes]:
+    tokens = Tokens.of(table, keysets)
     documents = (table.schema.metadata or {}).get(MODE_KEY) == InputMode.JSON.value.encode()
-    rows = _documents(table) if documents else _objects(table)
+    rows = _documents(table, tokens) if documents else _objects(table, tokens)
     own = table.select([ROW_ID, PLACE, ERRORS]).to_pylist()
-    for each, row, shown in zip(own, rows, describe_rejects(table), strict=True):
+    for each, row, shown in zip(own, rows, describe_rejects(table, keysets), strict=True):
         head = {
             ROW_ID: each[ROW_ID],
             "partition": partitions[partition_ordinal(each[ROW_ID])],
@@ -155,10 +173,12 @@ def _text_of(row: Mapping[str, Any]) -> str:
     return str(row.get(RAW_LINE, row))
 
 
-def _documents(table: pa.Table) -> list[Any]:
+def _documents(table: pa.Table, tokens: Tokens | None) -> list[Any]:
     """Documents that are JSON as they stand, `NO_JSON` for the others."""
     if RAW_LINE not in table.column_names:
         return [NO_JSON] * table.num_rows
+    if tokens is not None:
+        return tokens.documents(table)
     return [NO_JSON if raw is None or not _is_json(raw) else raw.strip() for raw in table[RAW_LINE].to_pylist()]
 
 
@@ -170,10 +190,11 @@ def _is_json(raw: bytes) -> bool:
     return b"\n" not in raw
 
 
-def _objects(table: pa.Table) -> list[Any]:
+def _objects(table: pa.Table, tokens: Tokens | None) -> list[Any]:
     """Rows as objects, `NO_JSON` where one could not be read, or has a value without a JSON form."""
     names = [name for name in table.column_names if name not in OWN]
-    columns = [to_json(table[name].combine_chunks()) for name in names]
+    sealed = {} if tokens is None else {name: tokens.column(table, name) for name in names}
+    columns = [sealed.get(name) or to_json(table[name].combine_chunks()) for name in names]
     unread = [text is not None for text in table[TEXT].to_pylist()]
     rows = zip(*columns, strict=True) if columns else ((),) * table.num_rows
     return [

@@ -15,11 +15,14 @@ from rowkeeper.batch import ROW_ID, partition_ordinal, row_number
 from rowkeeper.errors import GateError
 from rowkeeper.ledger import GateResult, Override, ProfileRecord, RunRecord
 from rowkeeper.logs import logger
+from rowkeeper.measures import Returned
 from rowkeeper.quality import Gate, Judged, Past, Profile, Severity, Status, judge
 from rowkeeper.resilience.degrading import optional
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.runs.hold import Hold
+from rowkeeper.runs.protecting import clear_columns
 from rowkeeper.runs.publishing import change_of
+from rowkeeper.runs.shielding import HIDDEN
 from rowkeeper.runs.workspace import Workspace
 
 HISTORY_RUNS = 10
@@ -83,7 +86,8 @@ def _result(held: Hold, run: RunRecord, number: int, judged: Judged, now: dateti
     if judged.sample:
         name = f"{run.run}/gate-{held.lease.token}-{number}.sealed"
         partitions = {each.ordinal: each.partition.key for each in held.ledger.partitions(run.run)}
-        rows = [_placed(row, partitions) for row in judged.sample]
+        shown = _withheld(judged.sample, clear_columns(run), is_query=isinstance(judged.gate.offenders(), Returned))
+        rows = [_placed(row, partitions) for row in shown]
         with optional(f"the sample of the gate {judged.gate.name}"):
             digest = held.workspace.samples.write(name, json.dumps(rows, default=str).encode())
         name = name if digest else None
@@ -103,6 +107,19 @@ def _result(held: Hold, run: RunRecord, number: int, judged: Judged, now: dateti
         sample_sha256=digest,
         judged_at=now,
     )
+
+
+def _withheld(
+    rows: Sequence[Mapping[str, Any]], classified: frozenset[str], *, is_query: bool
+) -> list[Mapping[str, Any]]:
+    """Rows without classified values. A query may give any column another name: of its rows nothing is shown then."""
+    return [
+        {
+            name: HIDDEN if classified and name != ROW_ID and (is_query or name in classified) else value
+            for name, value in row.items()
+        }
+        for row in rows
+    ]
 
 
 def _placed(row: Mapping[str, Any], partitions: Mapping[int, str]) -> dict[str, Any]:

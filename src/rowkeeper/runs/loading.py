@@ -33,6 +33,7 @@ from rowkeeper.runs.draining import drain, queue
 from rowkeeper.runs.gating import judge_run
 from rowkeeper.runs.hold import Hold, hold
 from rowkeeper.runs.mended import MendedSource
+from rowkeeper.runs.protecting import check_unchanged, noted, protections_for
 from rowkeeper.runs.publishing import finish_load
 from rowkeeper.runs.reconciling import check_commit, discard_run, reconcile, take_over
 from rowkeeper.runs.rejects import REPLAYED
@@ -41,6 +42,7 @@ from rowkeeper.runs.replayed import QuarantineSource
 from rowkeeper.runs.report import Observer, Progress, RunReport, unobserved
 from rowkeeper.runs.room import check_room
 from rowkeeper.runs.sharing import wait_for_memory
+from rowkeeper.runs.shielding import shield_of
 from rowkeeper.runs.spoolfiles import sweep
 from rowkeeper.runs.spooling import Work, begin, go_on, read_into_spool, settle_in_ledger
 from rowkeeper.runs.staging import Material, Stager
@@ -58,26 +60,30 @@ def run_pipeline(pipeline: Pipeline, workspace: Workspace, observe: Observer = u
     Raises:
         FrameworkError: nothing was published by this call, unless the error says that this is unknown.
     """
-    material = _material(pipeline, pipeline.source.at(workspace.site))
-    return _Load(pipeline, workspace, observe, material, definition_of(pipeline), RunKind.LOAD).run()
+    material = _material(pipeline, pipeline.source.at(workspace.site), workspace)
+    definition = definition_of(pipeline, material.protections)
+    return _Load(pipeline, workspace, observe, material, definition, RunKind.LOAD).run()
 
 
 def replay_run(
     pipeline: Pipeline, workspace: Workspace, source: QuarantineSource | MendedSource, observe: Observer
 ) -> RunReport:
     """Runs a run's rejected rows through the pipeline as it is now."""
-    material = _material(pipeline, source.at(workspace.site))
-    definition = f"{definition_of(pipeline)}:{source.run}"
+    material = _material(pipeline, source.at(workspace.site), workspace)
+    definition = f"{definition_of(pipeline, material.protections)}:{source.run}"
     return _Load(pipeline, workspace, observe, material, definition, RunKind.REPLAY).run()
 
 
-def _material(pipeline: Pipeline, source: Source) -> Material:
+def _material(pipeline: Pipeline, source: Source, workspace: Workspace) -> Material:
+    protections = protections_for(pipeline, workspace)
     return Material(
         pipeline.name,
         source,
         pipeline.checker,
         pipeline.checker.columns(),
         pipeline.transform,
+        protections,
+        shield_of(pipeline.contract, protections, workspace.keysets),
         goes_on=pipeline.on_error == "continue",
         evolves=pipeline.drift == "evolve",
     )
@@ -101,7 +107,7 @@ class _Load:
         self.observe(Progress(self.pipeline.name, "open"))
         names = {"pipeline": self.pipeline.name, "target": self.pipeline.destination.target}
         with about(**names), deadline(self.pipeline.deadline_seconds), collecting() as self.degraded:
-            schema = self.material.contract.schema
+            schema = self.material.schema
             destination, spools = self.pipeline.destination, self._spools
             with hold(self.workspace, destination, schema, self.observe, may_be_away=spools) as held:
                 if isinstance(held.session, Away):
@@ -116,6 +122,7 @@ class _Load:
     def _run(self, held: Hold) -> RunReport:
         self.notes += [finding.note for finding in reconcile(held)]
         self._drain(held)
+        check_unchanged(held.ledger, self.pipeline, self.material.protections)
         columns = held.session.prepare()
         rehearse(self._gates, held.session.rehearse(columns), columns)
         check_commit(held.ledger, held.session, held.target)
@@ -226,6 +233,7 @@ class _Load:
         Raises `why` if nobody can know whether this run is published, or what it is to read.
         """
         settle_in_ledger(held, why)
+        check_unchanged(held.ledger, self.pipeline, self.material.protections)
         check_room(self.workspace.site.home, 0, self.workspace.settings.disk_free_min)
         held.tell(self.pipeline.name, "plan")
         loaded = self._loaded()
@@ -341,8 +349,9 @@ class _Load:
         return resumed
 
     def _source_document(self) -> dict[str, Any]:
-        """The source, and the pipeline file for commands that are given the run alone."""
-        return {**self.material.source.describe(), "pipeline_file": str(self.pipeline.file or "")}
+        """The source, and for commands that are given the run alone the pipeline file and how columns are protected."""
+        document = {**self.material.source.describe(), "pipeline_file": str(self.pipeline.file or "")}
+        return {**document, **noted(self.material.protections)}
 
     # ------------------------------------------------------------------ how it ends
 

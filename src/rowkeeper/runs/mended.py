@@ -22,13 +22,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rowkeeper.batch import BATCH_BYTES, RAW_LINE, ROW_ID, Batch, InputMode, Partition
-from rowkeeper.errors import MendedUnfit, SourceChanged, SourceMissing
+from rowkeeper.errors import MendedUnfit, RevealFailed, SourceChanged, SourceMissing
 from rowkeeper.ledger import BatchRecord
 from rowkeeper.nearest import did_you_mean
 from rowkeeper.protocols import Columns, Guarantee, Plan, Site
 from rowkeeper.runs.jsonvalues import REFUSALS, from_json, natural
 from rowkeeper.runs.rejects import OWN, PLACE, open_rejects
 from rowkeeper.runs.replayed import key_of, ranges_of, replayed_rows
+from rowkeeper.runs.tokens import Tokens
+from rowkeeper.security.keysets import Keysets
 from rowkeeper.security.sealing import Seal
 
 DIGEST_BYTES = 16
@@ -114,12 +116,14 @@ class MendedSource:
         *,
         mode: InputMode,
         seal: Seal,
+        keysets: Keysets,
         known: frozenset[str],
     ) -> None:
         self.run = run
         self.mode = mode
         self._path = path
         self._seal = seal
+        self._keysets = keysets
         self._known = known
         self._index = _indexed(path)
         self._parts = {}
@@ -223,14 +227,16 @@ class MendedSource:
     def _batches(self, key: str, start_row: int, batch_rows: int, batch_bytes: int) -> Iterator[Batch]:
         _, part = self._parts[key]
         sealed = open_rejects(self._seal, str(part.record.quarantine_file))
-        schema = pa.schema([field for field in sealed.schema if field.name not in OWN])
+        tokens = Tokens.of(sealed, self._keysets)
+        own = {} if tokens is None else {field.name: field for field in tokens.cells.types}
+        schema = pa.schema([own.get(field.name, field) for field in sealed.schema if field.name not in OWN])
         places = sealed[PLACE].take(pa.array(part.numbers, pa.int64())).combine_chunks()
         del sealed
         with self._path.open("rb") as file:
             for first, after in self._cuts(part.positions, start_row, batch_rows, batch_bytes):
                 positions = part.positions[first:after]
                 yield Batch(
-                    table=self._table(self._index.rows(file, positions), positions, schema),
+                    table=self._table(self._index.rows(file, positions), positions, schema, tokens),
                     mode=self.mode,
                     partition=key,
                     first_row=first,
@@ -253,10 +259,14 @@ class MendedSource:
         if first < len(positions):
             yield first, len(positions)
 
-    def _table(self, rows: Sequence[bytes], positions: Sequence[int], schema: pa.Schema) -> pa.Table:
+    def _table(
+        self, rows: Sequence[bytes], positions: Sequence[int], schema: pa.Schema, tokens: Tokens | None
+    ) -> pa.Table:
         if self.mode is InputMode.JSON:
+            if tokens is not None:
+                rows = [self._document(row, place, tokens) for row, place in zip(rows, positions, strict=True)]
             return pa.table({RAW_LINE: pa.array(rows, pa.large_binary())})
-        objects = [self._object(row, position) for row, position in zip(rows, positions, strict=True)]
+        objects = [self._object(row, position, tokens) for row, position in zip(rows, positions, strict=True)]
         names = schema.names or list(dict.fromkeys(name for each in objects for name in each))
         wanted = {*schema.names, *self._known}
         for each, position in zip(objects, positions, strict=True):
@@ -270,7 +280,20 @@ class MendedSource:
                 )
         return pa.table({name: self._column(name, objects, positions, schema) for name in names})
 
-    def _object(self, row: bytes, position: int) -> dict[str, Any]:
+    def _document(self, row: bytes, position: int, tokens: Tokens) -> bytes:
+        try:
+            return tokens.document(row, self._index.addresses[position])
+        except RevealFailed:
+            raise self._strange_token(position) from None
+
+    def _strange_token(self, position: int) -> MendedUnfit:
+        return self._unfit(
+            position,
+            "has a sealed value that is not of this row and column",
+            "leave sealed values as they were exported, or write what is to be there in their place",
+        )
+
+    def _object(self, row: bytes, position: int, tokens: Tokens | None) -> dict[str, Any]:
         """The row's columns. Cells of text sources may be written as numbers: they are taken as they are written."""
         try:
             if self.mode is InputMode.STRINGS:
@@ -281,7 +304,13 @@ class MendedSource:
             made = None
         if not isinstance(made, dict) or not made:
             raise self._unfit(position, "has a row that is no object with a value for each column", EXPORT)
-        return made
+        if tokens is None:
+            return made
+        address = self._index.addresses[position]
+        try:
+            return {name: tokens.value(value, name, address) for name, value in made.items()}
+        except RevealFailed:
+            raise self._strange_token(position) from None
 
     def _column(
         self, name: str, objects: Sequence[Mapping[str, Any]], positions: Sequence[int], schema: pa.Schema

@@ -25,6 +25,7 @@ from rowkeeper.protocols import Change, CommitRecord, DuplicateRow, Sealed
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.runs.hold import Hold
 from rowkeeper.runs.interrupt import uninterrupted
+from rowkeeper.runs.protecting import clear_columns
 from rowkeeper.runs.rejects import rejects_of_duplicates, seal_rejects
 from rowkeeper.runs.room import check_room
 from rowkeeper.runs.staging import staged_rows
@@ -121,7 +122,7 @@ def _seal_duplicates(held: Hold, run: RunRecord, partitions: Sequence[RunPartiti
         held.session.duplicate_rows(change_of(run)), key=lambda row: partition_ordinal(row.row_id)
     ):
         for rows in _chunks(group, DUPLICATES_PER_FILE):
-            rejects = rejects_of_duplicates(rows, keys)
+            rejects = rejects_of_duplicates(rows, keys, clear_columns(run), held.workspace.keysets)
             first = rows[0].row_id
             name = f"{run.run}/duplicates-{first}.sealed"
             digest = seal_rejects(held.workspace.quarantine, name, rejects)

@@ -7,6 +7,8 @@ columns of the source, and beside them:
     _rk_place    string   where a person finds it: file, and line or row
     _rk_errors   string   Pydantic's error list as JSON
     _rk_text     binary   the row as it stands in the source, where it could not be read as a row
+
+The cells of classified columns, and `_rk_text` where there are any, are sealed each by itself (`shielding`).
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ import pyarrow as pa
 
 from rowkeeper.batch import ROW_ID, Batch, InputMode, Verdict, row_ids, row_number
 from rowkeeper.protocols import DuplicateRow
+from rowkeeper.runs.shielding import Shield, clear_table, masked_cells, shield_stored
+from rowkeeper.security.keysets import Keysets
 from rowkeeper.security.sealing import Seal
 
 PLACE, ERRORS, TEXT = "_rk_place", "_rk_errors", "_rk_text"
@@ -43,15 +47,20 @@ class Rejects:
     reasons: Mapping[str, int]
 
 
-def rejects_of(batch: Batch, ordinal: int, verdict: Verdict) -> Rejects | None:
-    """Collects what the contract refused and what the source could not read; None if that is nothing."""
+def rejects_of(batch: Batch, ordinal: int, verdict: Verdict, shield: Shield | None = None) -> Rejects | None:
+    """Collects what the contract refused and what the source could not read; None if that is nothing.
+
+    Args:
+        shield: seals what is classified, and withholds errors that may quote it.
+    """
     if not verdict.rejected and not batch.malformed:
         return None
     positions = pa.array(verdict.rejected.positions, pa.int64())
     raw = batch.table.take(positions)
     unread = batch.malformed
     unread_errors = [[{"type": row.type, "loc": [], "msg": row.message}] for row in unread]
-    errors = [*verdict.rejected.texts, *map(json.dumps, unread_errors)]
+    said = verdict.rejected.texts if shield is None else shield.errors(verdict.rejected.texts)
+    errors = [*said, *map(json.dumps, unread_errors)]
     numbers = pa.concat_arrays(
         [
             batch.row_numbers.take(positions).cast(pa.uint64()),
@@ -68,10 +77,8 @@ def rejects_of(batch: Batch, ordinal: int, verdict: Verdict) -> Rejects | None:
     blank = pa.table({name: pa.nulls(len(unread), raw.schema.field(name).type) for name in raw.column_names})
     whole = pa.concat_tables([raw, blank.cast(pa.schema(raw.schema))]) if raw.num_columns else None
     table = pa.table({**own, **({name: whole[name] for name in raw.column_names} if whole is not None else {})})
-    return Rejects(
-        table.replace_schema_metadata({MODE_KEY: batch.mode.value.encode()}),
-        _reasons(errors),
-    )
+    table = table.replace_schema_metadata({MODE_KEY: batch.mode.value.encode()})
+    return Rejects(table if shield is None else shield.seal(table, raw.column_names, batch.mode), _reasons(errors))
 
 
 def _placed(partition: str, place: str) -> str:
@@ -88,8 +95,14 @@ def _reasons(errors: Sequence[str]) -> dict[str, int]:
     return dict(found)
 
 
-def rejects_of_duplicates(rows: Sequence[DuplicateRow], partitions: Mapping[int, str]) -> Rejects:
-    """Duplicates that the destination found, as rejected rows whose text is their values as JSON."""
+def rejects_of_duplicates(
+    rows: Sequence[DuplicateRow], partitions: Mapping[int, str], classified: frozenset[str], keysets: Keysets
+) -> Rejects:
+    """Duplicates that the destination found, as rejected rows whose text is their values as JSON.
+
+    Args:
+        classified: columns that hold classified values in the clear.
+    """
     error = [{"type": "rk_duplicate", "loc": [], "msg": "a row of the same key was there before"}]
     places = [f"{partitions[row.row_id >> 40]}, row {row_number(row.row_id) + 1}" for row in rows]
     table = pa.table(
@@ -100,9 +113,8 @@ def rejects_of_duplicates(rows: Sequence[DuplicateRow], partitions: Mapping[int,
             TEXT: pa.array([json.dumps(row.values, default=str).encode() for row in rows], pa.large_binary()),
         }
     )
-    return Rejects(
-        table.replace_schema_metadata({MODE_KEY: InputMode.JSON.value.encode()}), {"rk_duplicate": len(rows)}
-    )
+    table = table.replace_schema_metadata({MODE_KEY: InputMode.JSON.value.encode()})
+    return Rejects(shield_stored(table, classified, keysets), {"rk_duplicate": len(rows)})
 
 
 def _reason(error: Mapping[str, Any]) -> str:
@@ -119,21 +131,32 @@ def seal_rejects(seal: Seal, name: str, rejects: Rejects) -> str:
 
 
 def open_rejects(seal: Seal, name: str) -> pa.Table:
-    """Reads a quarantine file. Raises IntegrityError if it was changed."""
+    """Reads a quarantine file; the cells of classified columns stay sealed. Raises IntegrityError if it was changed."""
     with pa.ipc.open_stream(seal.read(name)) as stream:
         return stream.read_all()
 
 
-def describe_rejects(table: pa.Table) -> Iterator[dict[str, Any]]:
-    """Each rejected row as a JSON-safe document: place, errors, and the row (or its text)."""
+def clear_rejects(seal: Seal, name: str, keysets: Keysets) -> pa.Table:
+    """Reads a quarantine file, its classified cells in the clear: for memory, and for whoever may see them."""
+    return clear_table(open_rejects(seal, name), keysets)
+
+
+def describe_rejects(table: pa.Table, keysets: Keysets) -> Iterator[dict[str, Any]]:
+    """Each rejected row as a JSON-safe document: place, errors, and the row (or its text).
+
+    Of a table whose classified cells are sealed, they are shown masked; text of an unreadable row is then withheld.
+    """
     raw_names = [name for name in table.column_names if name not in OWN]
-    for row in table.to_pylist():
+    masked = masked_cells(table, keysets)
+    for place, row in enumerate(table.to_pylist()):
         text = row[TEXT]
         shown: dict[str, Any] = {"place": row[PLACE], "errors": json.loads(row[ERRORS])}
         if text is not None:
-            shown["text"] = text.decode(errors="backslashreplace")
+            shown["text"] = masked[TEXT][place] if TEXT in masked else text.decode(errors="backslashreplace")
         else:
-            shown["row"] = {name: _json_safe(row[name]) for name in raw_names}
+            shown["row"] = {
+                name: masked[name][place] if name in masked else _json_safe(row[name]) for name in raw_names
+            }
         yield shown
 
 

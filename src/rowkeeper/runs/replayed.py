@@ -19,7 +19,8 @@ from rowkeeper.batch import BATCH_BYTES, Batch, InputMode, Malformed, Partition
 from rowkeeper.errors import BooksDiffer
 from rowkeeper.ledger import BatchRecord, LoadedPartition
 from rowkeeper.protocols import Columns, Guarantee, Plan, Site
-from rowkeeper.runs.rejects import ERRORS, MODE_KEY, OWN, PLACE, REPLAYED, TEXT, open_rejects
+from rowkeeper.runs.rejects import ERRORS, MODE_KEY, OWN, PLACE, REPLAYED, TEXT, clear_rejects, open_rejects
+from rowkeeper.security.keysets import Keysets
 from rowkeeper.security.sealing import Seal
 
 Range = tuple[int, int]
@@ -79,6 +80,7 @@ class QuarantineSource:
     records: tuple[BatchRecord, ...]
     mode: InputMode
     seal: Seal
+    keysets: Keysets
     guarantee = Guarantee.EXACTLY_ONCE
 
     def describe(self) -> Mapping[str, Any]:
@@ -115,7 +117,7 @@ class QuarantineSource:
         """One batch per `batch_rows` rejected rows; rows that could not be read once cannot be read now."""
         del columns  # the source that read them first has seen to columns
         del batch_bytes  # a file holds what one batch rejected, and was within it
-        table = open_rejects(self.seal, str(partition.detail["file"]))
+        table = clear_rejects(self.seal, str(partition.detail["file"]), self.keysets)
         if "rows" in partition.detail:
             table = table.take(pa.array(numbers_of(partition.detail["rows"]), pa.int64()))
         if (table.schema.metadata or {}).get(MODE_KEY) != self.mode.value.encode():

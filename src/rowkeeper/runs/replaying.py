@@ -12,6 +12,7 @@ from rowkeeper.runs.loading import replay_run
 from rowkeeper.runs.mended import MendedSource
 from rowkeeper.runs.replayed import QuarantineSource, check_seals, quarantine_mode
 from rowkeeper.runs.report import Observer, RunReport, unobserved
+from rowkeeper.runs.revealing import export_revealed
 from rowkeeper.runs.workspace import Workspace
 
 
@@ -44,6 +45,7 @@ def replay(
             records,
             mode=mode or pipeline.source.mode,
             seal=workspace.quarantine,
+            keysets=workspace.keysets,
             known=pipeline.checker.columns().known,
         )
         return replay_run(pipeline, workspace, source, observe)
@@ -52,13 +54,20 @@ def replay(
             "none of the rejected rows could be read as a row, so there is nothing to replay",
             hint=f"rowkeeper quarantine export {number} --to FILE gives them out to be mended",
         )
-    return replay_run(pipeline, workspace, QuarantineSource(number, records, mode, workspace.quarantine), observe)
+    rejected = QuarantineSource(number, records, mode, workspace.quarantine, workspace.keysets)
+    return replay_run(pipeline, workspace, rejected, observe)
 
 
-def export_rejected(number: int, workspace: Workspace, to: Path) -> Exported:
-    """Writes the rejected rows of a published run, in the clear, to a new file that its owner alone may read."""
+def export_rejected(number: int, workspace: Workspace, to: Path, *, reveal: bool = False, reason: str = "") -> Exported:
+    """Writes the rejected rows of a published run, in the clear, to a new file that its owner alone may read.
+
+    Args:
+        reveal: classified values as well, for this reason; otherwise they are tokens.
+    """
     run, records = _rejected(number, workspace)
     check_seals(records, workspace.quarantine)
+    if reveal:
+        return export_revealed(run, records, to, workspace, reason)
     return export(run, records, to, workspace)
 
 

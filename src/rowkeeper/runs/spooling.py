@@ -31,7 +31,7 @@ class Spooler(Stager):
 
     def __init__(self, held: Hold, run: RunRecord, material: Material, partitions: Sequence[RunPartition]) -> None:
         super().__init__(held, run, material, partitions, replaces={})
-        write_schema(held.workspace, run.run, material.contract.schema)
+        write_schema(held.workspace, run.run, material.schema)
         failpoint("spool.after_schema")
 
     def _stage(self, items: Sequence[object]) -> None:

@@ -1,4 +1,4 @@
-"""From the source to the staging area: read, check, transform, stage, note; a few threads and one straight line."""
+"""From the source to the staging area: read, check, transform, protect, stage, note; threads, and one straight line."""
 
 from __future__ import annotations
 
@@ -23,12 +23,15 @@ from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.runs.conveyor import Conveyor, side_by_side
 from rowkeeper.runs.hold import Hold
 from rowkeeper.runs.interrupt import finished_first
+from rowkeeper.runs.protecting import check_transformed, without_unfit
 from rowkeeper.runs.rejects import Rejects, rejects_of, seal_rejects
 from rowkeeper.runs.report import Progress
 from rowkeeper.runs.room import check_room
 from rowkeeper.runs.sharing import Share
+from rowkeeper.runs.shielding import Shield
 from rowkeeper.runs.sizing import Gauge
 from rowkeeper.runs.transforming import apply_transform
+from rowkeeper.security.protection.plan import Protections
 
 ON_ERROR = (SourceError, TransformError)  # faults of one partition, which others need not share
 INSERT_SECONDS = 5.0
@@ -45,10 +48,18 @@ class Material:
     contract: Contract
     columns: Columns
     transform: Transform | None
+    protections: Protections
+    shield: Shield | None = None
+    """Of what is classified; None where nothing is."""
     goes_on: bool = False
     """Whether the run goes on without a partition that fails."""
     evolves: bool = False
     """Whether a batch may change the contract by which those after it are checked."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The destination's columns: the contract's, as they are protected."""
+        return self.protections.stored(self.contract.schema)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -114,7 +125,7 @@ class Stager:
         self._sizes = share.sizes()
         self._gauge = Gauge(share.command_bytes)
         self._contract = material.contract  # the checking threads' own
-        self._schema = material.contract.schema
+        self._schema = material.schema
         self._accounts = {each.ordinal: each.account for each in partitions}
         self.failures: dict[int, PipelineError] = {}
         self.columns: tuple[tuple[str, str], ...] | None = None  # the table's, where drift has added to them
@@ -212,12 +223,24 @@ class Stager:
 
     def _checked(self, ordinal: int, batch: Batch, verdict: Verdict) -> _Checked:
         assert verdict.accepted.num_rows + len(verdict.rejected) == batch.table.num_rows, "a row has no verdict"
+        protections, transform = self._material.protections, self._material.transform
+        if transform is None:
+            verdict = without_unfit(verdict, protections)
         numbers = pc.take(batch.row_numbers, verdict.accepted_index)
         rows = verdict.accepted.append_column(pa.field(ROW_ID, pa.uint64(), nullable=False), row_ids(ordinal, numbers))
-        kept = apply_transform(self._material.transform, rows) if self._material.transform else rows
-        filtered, rejects = rows.num_rows - kept.num_rows, rejects_of(batch, ordinal, verdict)
+        kept = apply_transform(transform, rows) if transform else rows
+        if transform is not None:
+            check_transformed(kept, protections)
+        filtered, rejects = rows.num_rows - kept.num_rows, rejects_of(batch, ordinal, verdict, self._material.shield)
         return _Checked(
-            ordinal, batch.first_row, batch.next_row, kept, filtered, rejects, verdict.by_pydantic, verdict.rules
+            ordinal,
+            batch.first_row,
+            batch.next_row,
+            protections.apply(kept),
+            filtered,
+            rejects,
+            verdict.by_pydantic,
+            verdict.rules,
         )
 
     def _stage(self, items: Sequence[_Checked]) -> None:

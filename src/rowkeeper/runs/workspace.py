@@ -98,6 +98,11 @@ class Workspace:
             spool = Seal(folder.keysets, SPOOL, folder.path / "spool")
             yield cls(settings, folder, ledger, sizes, site, seal, samples, spool, calls)
 
+    @property
+    def keysets(self) -> Keysets:
+        """The keys of protected columns, and of classified cells in quarantine."""
+        return self.folder.keysets
+
     def open_keysets(self) -> None:
         """Opens, or makes, what a run seals with, so that a run that begins needs no vault until its end.
 

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 
-from pydantic import BaseModel
+from rowkeeper.errors import DeclarationError
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Classified:
     """Marks a contract's field: `Annotated[str, rk.Classified("identifier")]`.
 
-    Its values are in no profile.
+    Its values are in no profile, page, sample or error; a protection beside it (`rk.Pseudonymise()`), or one in the
+    policy file, keeps them out of the table as well.
 
     Args:
-        label: what kind of data it is, in your own words.
+        label: what kind of data it is, in your own words. Dots make groups: what a policy says of `pii` is said of
+            `pii.email` as well.
     """
 
     label: str
 
-
-def classified_fields(model: type[BaseModel]) -> frozenset[str]:
-    """The names of a contract's fields that are marked."""
-    return frozenset(
-        name
-        for name, field in model.model_fields.items()
-        if any(isinstance(each, Classified) for each in field.metadata)
-    )
+    def __post_init__(self) -> None:
+        if not isinstance(self.label, str) or not self.label.strip():
+            raise DeclarationError(
+                f"Classified({self.label!r}) names no kind of data", hint='such as rk.Classified("pii.email")'
+            )

@@ -14,6 +14,7 @@ from rowkeeper.cli.commands.profiling import profile
 from rowkeeper.cli.commands.reaching import endpoints
 from rowkeeper.cli.commands.rejected import quarantine
 from rowkeeper.cli.commands.reporting import bundle
+from rowkeeper.cli.commands.revealing import reveal
 from rowkeeper.cli.commands.running import recover, run
 from rowkeeper.cli.commands.secrets import secrets
 from rowkeeper.cli.commands.spooled import spool
@@ -48,6 +49,7 @@ for command in (
     query,
     recover,
     resume,
+    reveal,
     rollback,
     run,
     runs,

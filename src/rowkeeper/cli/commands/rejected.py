@@ -15,6 +15,7 @@ from rowkeeper.cli.progress import shown
 from rowkeeper.runs.access import quarantine_to_show
 from rowkeeper.runs.rejects import describe_rejects, open_rejects
 from rowkeeper.runs.replaying import export_rejected, replay
+from rowkeeper.runs.revealing import reveal_rejected
 
 
 @click.group()
@@ -66,13 +67,17 @@ def quarantine_list(as_json: bool) -> None:
 @quarantine.command("show")
 @click.argument("number", metavar="RUN", type=int)
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many rows.")
+@click.option("--reveal", is_flag=True, help="Show classified values in the clear; it is noted.")
+@click.option("--reason", default="", help="Why, with --reveal.")
 @json_option
-def quarantine_show(number: int, limit: int, as_json: bool) -> None:
-    """The rejected rows of a run, with their place, their errors and their values."""
+def quarantine_show(number: int, limit: int, reveal: bool, reason: str, as_json: bool) -> None:
+    """The rejected rows of a run, with their place, their errors and their values; classified ones are masked."""
     rows: list[dict[str, Any]] = []
     with workspace() as space:
-        for record in quarantine_to_show(space, number):
-            for row in describe_rejects(open_rejects(space.quarantine, str(record.quarantine_file))):
+        if reveal:
+            rows = reveal_rejected(number, space, limit=limit, reason=reason)
+        for record in () if reveal else quarantine_to_show(space, number):
+            for row in describe_rejects(open_rejects(space.quarantine, str(record.quarantine_file)), space.keysets):
                 if len(rows) == limit:
                     break
                 rows.append(row)
@@ -94,14 +99,17 @@ def quarantine_show(number: int, limit: int, as_json: bool) -> None:
 @click.option(
     "--to", type=click.Path(path_type=Path), required=True, help="A new file; what is there is not overwritten."
 )
+@click.option("--reveal", is_flag=True, help="Write classified values in the clear as well; it is noted.")
+@click.option("--reason", default="", help="Why, with --reveal.")
 @json_option
-def quarantine_export(number: int, to: Path, as_json: bool) -> None:
+def quarantine_export(number: int, to: Path, reveal: bool, reason: str, as_json: bool) -> None:
     """Write the rejected rows of a run, in the clear, to a file: to mend them and replay them from there."""
     with workspace() as space:
-        written = export_rejected(number, space, to)
+        written = export_rejected(number, space, to, reveal=reveal, reason=reason)
     err.print(
         f"[bold yellow]in the clear:[/] {escape(str(to))} holds the values of {written.rows:,} rejected rows, "
         "unencrypted and readable by you alone. Delete it when they are replayed. The ledger has noted the export."
+        + ("" if reveal else " Values of classified columns are sealed, unless --reveal asks for them.")
     )
     if as_json:
         print_json({**dataclasses.asdict(written), "path": str(written.path)})

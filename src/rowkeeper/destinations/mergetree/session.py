@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -12,7 +12,16 @@ from rowkeeper.batch import Fingerprint
 from rowkeeper.destinations.embedded.connection import EngineConnection
 from rowkeeper.destinations.embedded.places import EnginePlaces
 from rowkeeper.destinations.embedded.written import is_written
-from rowkeeper.destinations.mergetree import duplicates, layout, measuring, publishing, sealing, staging, verifying
+from rowkeeper.destinations.mergetree import (
+    duplicates,
+    layout,
+    looking,
+    measuring,
+    publishing,
+    sealing,
+    staging,
+    verifying,
+)
 from rowkeeper.destinations.mergetree.names import Companion, Names, bare
 from rowkeeper.destinations.mergetree.statements import Statements
 from rowkeeper.destinations.mergetree.types import identifier, literal
@@ -196,6 +205,10 @@ class TableSession:
     def undo_kept(self, run: int) -> bool:
         """Whether this run is the last one, and the table as it was before can take its place again."""
         return publishing.undo_kept(self, run)
+
+    def look_up(self, columns: Sequence[str], where: Mapping[str, str], limit: int) -> Sequence[Sequence[Any]]:
+        """Columns of the rows that have these values in others."""
+        return looking.look_up(self, columns, where, limit)
 
     def verify(self, expected: Mapping[int, Fingerprint]) -> list[RunRows]:
         """Recomputes the fingerprint of each run's rows."""

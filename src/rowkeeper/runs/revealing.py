@@ -1,0 +1,173 @@
+"""`rowkeeper reveal`: protected values turned back, for a reason, and on the record.
+
+The order is what makes the record whole: a reason is given; who asks may; the values are looked up and opened; the
+audit trail notes who sees what and why; only then are they handed over. What cannot be noted is not shown.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from rowkeeper.errors import ConfigurationError, DeclarationError, RevealIrreversible
+from rowkeeper.ledger import BatchRecord, RunRecord
+from rowkeeper.nearest import did_you_mean
+from rowkeeper.runs.access import Look
+from rowkeeper.runs.exporting import Exported, export
+from rowkeeper.runs.protecting import SOURCE_KEY
+from rowkeeper.runs.reconciling import destination_of
+from rowkeeper.runs.rejects import clear_rejects, describe_rejects
+from rowkeeper.runs.workspace import Workspace
+from rowkeeper.security.protection import columnar
+from rowkeeper.security.protection.method import Method, Use, use_of
+from rowkeeper.security.protection.plan import column_of_document
+from rowkeeper.security.protection.policy import METHODS
+
+KINDS: Mapping[str, pa.DataType] = {"text": pa.string(), "integer": pa.int64(), "bytes": pa.binary()}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Revealed:
+    """What was shown.
+
+    Attributes:
+        rows: by column: the key and what was asked for as the table has it, and the revealed value.
+    """
+
+    table: str
+    column: str
+    rows: tuple[Mapping[str, Any], ...]
+
+
+# -------------------------------------------------------------------------------------------- of tables
+
+
+def reveal_column(
+    table: str, column: str, workspace: Workspace, *, where: Mapping[str, str], limit: int, reason: str
+) -> Revealed:
+    """Turns the values of a protected column back.
+
+    Args:
+        table: `table`, or `database.table`.
+        where: values that other columns must have, as text; of a column whose protection joins, the clear value.
+        limit: how many rows at most.
+        reason: why, in words; it is kept beside the audit trail.
+
+    Raises:
+        RevealRefused: whoever asks may not.
+        RevealIrreversible: there is no way back.
+        RevealFailed, KeyUnusable: a value cannot be opened.
+        ConfigurationError: there is no such table or column, or a condition cannot be looked up.
+    """
+    run = _last_run(workspace, table)
+    on = {"run": run.run, "table": table, "column": column}
+    look = Look(workspace, "data.reveal", reason, f"rowkeeper reveal {table} --column {column}", **on)
+    protections: Mapping[str, Mapping[str, Any]] = run.source.get(SOURCE_KEY, {})
+    method, use = _at_work(column, protections.get(column), table, workspace)
+    conditions = {name: _searched(name, value, protections.get(name), workspace) for name, value in where.items()}
+    beside = [name for name in dict.fromkeys((*(run.destination.get("key") or ()), *where)) if name != column]
+    session = destination_of(run).connect(workspace.site, None)
+    try:
+        found = session.look_up((*beside, column), conditions, limit)
+    finally:
+        session.close()
+    stored: Any = pa.array([row[-1] for row in found], method.stored(use.field).type)
+    clear: Any = columnar.revealed(stored, method, use)
+    rows = tuple(
+        {**dict(zip(beside, map(str, row[:-1]), strict=True)), column: value}
+        for row, value in zip(found, clear.to_pylist(), strict=True)
+    )
+    look.note(len(rows))
+    return Revealed(table, column, rows)
+
+
+def _last_run(workspace: Workspace, table: str) -> RunRecord:
+    """The newest run whose rows the table holds."""
+    database, _, name = table.rpartition(".")
+    ending = f"/{database or 'default'}.{name}"
+    targets = workspace.ledger.targets()
+    target = next((each for each in targets if each.endswith(ending)), None)
+    held = [] if target is None else [run for run, rows in workspace.ledger.balance(target).items() if rows.rows]
+    if not held:
+        known = [each.rpartition("/")[2] for each in targets]
+        raise ConfigurationError(
+            f"no run has brought rows to a table {table}",
+            hint=did_you_mean(table, known, "rowkeeper runs shows what there is"),
+        )
+    return workspace.ledger.run(max(held))
+
+
+def _at_work(column: str, document: Mapping[str, Any] | None, table: str, workspace: Workspace) -> tuple[Method, Use]:
+    """The method of a column and its keys. Raises RevealIrreversible."""
+    if document is None:
+        raise RevealIrreversible(
+            f"the column {column} of {table} is not protected",
+            hint="rowkeeper query shows what is in it",
+        )
+    method = column_of_document(column, document, METHODS)
+    if not method.reversible:
+        raise RevealIrreversible(
+            f"the column {column} of {table} is protected by {method.word}, from which there is no way back",
+            hint="the source has its values",
+        )
+    return method, _use(column, method, document, workspace)
+
+
+def _use(column: str, method: Method, document: Mapping[str, Any], workspace: Workspace) -> Use:
+    field = pa.field(column, KINDS[str(document["kind"])])
+    return use_of(method, field, str(document.get("purpose", "")), workspace.keysets, document.get("key"))
+
+
+def _searched(name: str, value: str, document: Mapping[str, Any] | None, workspace: Workspace) -> str:
+    """A clear value as the table has it. Raises DeclarationError where equal values cannot be found."""
+    if document is None:
+        return value
+    method = column_of_document(name, document, METHODS)
+    if not method.joins:
+        raise DeclarationError(
+            f"the column {name} is protected by {method.word}: a value cannot be looked up in it",
+            hint="name another column: --where COLUMN=VALUE",
+        )
+    use = _use(name, method, document, workspace)
+    try:
+        given: Any = pa.array([value]).cast(use.field.type)
+    except pa.ArrowInvalid:
+        raise DeclarationError(f"--where {name}: the column holds whole numbers", hint="give one") from None
+    if method.unfit(given):
+        raise DeclarationError(f"--where {name}: no such value can be in the column", hint="see to its form") from None
+    found: list[Any] = columnar.protected(given, method, use).to_pylist()
+    return str(found[0])
+
+
+# -------------------------------------------------------------------------------------- of quarantine
+
+
+def reveal_rejected(number: int, workspace: Workspace, *, limit: int, reason: str) -> list[dict[str, Any]]:
+    """Rejected rows of a run with their classified values in the clear."""
+    on = {"run": number, "pipeline": workspace.ledger.run(number).pipeline}
+    look = Look(workspace, "quarantine.reveal", reason, f"rowkeeper quarantine show {number} --reveal", **on)
+    rows = list(_limited(workspace, workspace.ledger.quarantine(number), limit))
+    look.note(len(rows))
+    return rows
+
+
+def _limited(workspace: Workspace, records: Sequence[BatchRecord], limit: int) -> Iterator[dict[str, Any]]:
+    left = limit
+    for record in records:
+        table = clear_rejects(workspace.quarantine, str(record.quarantine_file), workspace.keysets).slice(0, left)
+        left -= table.num_rows
+        yield from describe_rejects(table, workspace.keysets)
+
+
+def export_revealed(
+    run: RunRecord, records: tuple[BatchRecord, ...], to: Path, workspace: Workspace, reason: str
+) -> Exported:
+    """Writes rejected rows to a file with their classified values in the clear."""
+    command = f"rowkeeper quarantine export {run.run} --to {to} --reveal"
+    look = Look(workspace, "quarantine.reveal", reason, command, run=run.run, pipeline=run.pipeline)
+    look.note(sum(each.quarantined for each in records))
+    return export(run, records, to, workspace, reveal=True)
