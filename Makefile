@@ -22,11 +22,14 @@ test: $(READY)            ## every test that needs no more than this machine and
 	$(COMPILED)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-lint: $(READY)            ## ruff, mypy --strict, import-linter
+lint: $(READY)            ## ruff, mypy --strict, import-linter; bandit, what is forbidden, known weaknesses of dependencies
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml src tools
+	$(BIN)/python -m tools.forbidden
+	$(BIN)/python -m tools.audit
 
 bench: $(READY)           ## ratios to a raw INSERT ... SELECT FROM file(), and peak memory
 	$(BIN)/python -m bench

@@ -96,6 +96,32 @@ class Settings(BaseSettings):
         SecretReference | None,
         Field(description="A reference to the password for ledger_url, such as env:PGPASS; read at each connect."),
     ] = None
+    ledger_plaintext: Annotated[
+        bool,
+        Field(
+            description="The ledger of ledger_url may be reached on another machine without TLS; each use is logged."
+        ),
+    ] = False
+    tls_ca: Annotated[
+        Path | None,
+        Field(
+            description="A PEM file with the authorities that are trusted, where a place does not name its own. "
+            "Default: this machine's store."
+        ),
+    ] = None
+    tls_cert: Annotated[
+        Path | None,
+        Field(description="A PEM file with the client certificate that is shown where a place does not name its own."),
+    ] = None
+    tls_key: Annotated[Path | None, Field(description="A PEM file with the key of tls_cert (0600).")] = None
+    tls_key_passphrase: Annotated[
+        SecretReference | None,
+        Field(description="A reference to the passphrase of tls_key, such as env:KEY_PASSPHRASE."),
+    ] = None
+    tls_crl: Annotated[
+        Path | None,
+        Field(description="A PEM file with revocation lists; then chains with an authority without one are refused."),
+    ] = None
     batch_rows: Annotated[int, Field(gt=0, le=10_000_000, description="Rows read and checked at a time.")] = 65_536
     insert_rows: Annotated[
         int, Field(gt=0, le=10_000_000, description="Rows staged at a time, in as many batches as it takes.")
@@ -237,12 +263,6 @@ class Settings(BaseSettings):
                 refuse_url(value, name, hint=HOW_TO_SPLIT if name == "ledger_url" else "")
         return self
 
-    @model_validator(mode="after")
-    def _refuse_halves(self) -> Self:
-        if self.ledger_password is not None and self.ledger_url is None:
-            raise ValueError("ledger_password is for the server of ledger_url, which is not set")
-        return self
-
     audit_checkpoint: Annotated[
         Path | None,
         Field(
@@ -257,6 +277,12 @@ class Settings(BaseSettings):
             "write the same ledger."
         ),
     ] = ()
+
+    @model_validator(mode="after")
+    def _refuse_halves(self) -> Self:
+        if self.ledger_password is not None and self.ledger_url is None:
+            raise ValueError("ledger_password is for the server of ledger_url, which is not set")
+        return self
 
     @classmethod
     def settings_customise_sources(

@@ -40,6 +40,7 @@ from rowkeeper.runs.interrupt import SIGNALS, Strike
 from rowkeeper.runs.last_resort import LastResort
 from rowkeeper.runs.reaching import guard_process
 from rowkeeper.runs.workspace import Workspace
+from rowkeeper.security.statefolder import StateFolder
 from rowkeeper.settings import PREFIX, Settings
 
 WIDTH_ELSEWHERE = 200  # where there is no terminal, lines are for other programs to cut
@@ -93,7 +94,10 @@ def write_page(path: Path, text: str) -> None:
 
 
 def load_settings() -> Settings:
-    """The settings. From now on this process reaches what they declare, and nothing else."""
+    """The settings. From now on this process reaches what they declare, and nothing else.
+
+    Raises as `read_settings`.
+    """
     settings = read_settings()
     guard_process(settings)
     return settings
@@ -105,9 +109,14 @@ def workspace() -> Iterator[Workspace]:
     command = click.get_current_context().command_path.partition(" ")[2]
     with about(command=command), Workspace.open(load_settings()) as opened:
         log.debug("command begun")
-        if opened.folder.key_made:
-            tell_key_made(opened.folder.key_path, opened.folder.path)
+        tell_of_key(opened.folder)
         yield opened
+
+
+def tell_of_key(folder: StateFolder) -> None:
+    """Tells of a state folder's key, if it was made just now."""
+    if folder.key_made:
+        tell_key_made(folder.key_path, folder.path)
 
 
 def tell_key_made(key: Path | None, folder: Path) -> None:

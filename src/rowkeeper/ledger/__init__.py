@@ -19,6 +19,7 @@ from rowkeeper.ledger.records import (
     SchemaVersion,
 )
 from rowkeeper.ledger.schedules import ScheduleRecord, Started, lease_name
+from rowkeeper.ledger.securing import Transport
 
 __all__ = [
     "Auditing",
@@ -39,6 +40,7 @@ __all__ = [
     "ScheduleRecord",
     "SchemaVersion",
     "Started",
+    "Transport",
     "lease_name",
     "ledger_endpoints",
 ]

@@ -24,14 +24,8 @@ from rowkeeper.errors import (
     LedgerBusy,
     StateError,
 )
-from rowkeeper.ledger.remote import (
-    CONNECT_SECONDS_MIN,
-    HAS_CONNECT_TIMEOUT,
-    made_engine,
-    password_of,
-    reach,
-    reach_at_once,
-)
+from rowkeeper.ledger.remote import CONNECT_SECONDS_MIN, HAS_CONNECT_TIMEOUT, made_engine, password_of, reach
+from rowkeeper.ledger.securing import Transport, connect_securely, remember, transport_of
 from rowkeeper.protocols import WayOut
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.resilience.deadline import exceeded, remaining, seconds_left
@@ -49,20 +43,24 @@ def connect(
     url: str | None,
     home: Path,
     calls: Calls | None = None,
-    way_out: WayOut | None = None,
+    *,
+    transport: Transport | None = None,
     password: Callable[[], Secret] | None = None,
+    way_out: WayOut | None = None,
 ) -> Engine:
     """An engine for the ledger: SQLite in the state folder unless a URL says otherwise.
 
     Args:
         calls: how another machine is called.
+        transport: whether that is by TLS, and whose word is taken.
+        password: reads the password of another machine's database, at each connect.
         way_out: which addresses of it are connected to; None leaves it to the driver.
-        password: reads the password for the URL, at each connect.
     """
     if url is not None and not url.startswith("sqlite"):
         with explained("opened"):
             try:
                 engine = made_engine(url, password, pool_pre_ping=True)
+                remember(engine, transport)
                 reach(engine, calls or Calls(), way_out)
                 return engine
             except (ImportError, SQLAlchemyError) as error:
@@ -87,7 +85,7 @@ def hasty(engine: Engine, way_out: WayOut | None = None) -> Engine:
         patience = {"connect_timeout": CONNECT_SECONDS_MIN} if engine.dialect.name in HAS_CONNECT_TIMEOUT else {}
         own = {"pool_size": 1, "pool_timeout": HASTY_BUSY_SECONDS, "connect_args": patience}
         made = made_engine(engine.url, password_of(engine), **own)
-        reach_at_once(made, way_out)
+        connect_securely(made, transport_of(engine), way_out)
         return made
     made = create_engine(engine.url, connect_args={"timeout": HASTY_BUSY_SECONDS, "check_same_thread": False})
     event.listen(made, "connect", _tune_hasty)

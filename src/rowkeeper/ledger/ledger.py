@@ -22,6 +22,7 @@ from rowkeeper.ledger.reading import Reader
 from rowkeeper.ledger.records import HeldLease, Lease
 from rowkeeper.ledger.schedules import LedgerSchedules, lease_name
 from rowkeeper.ledger.schema import ledger as ledger_table
+from rowkeeper.ledger.securing import Transport
 from rowkeeper.ledger.spooling import SpoolScribe
 from rowkeeper.protocols import WayOut
 from rowkeeper.resilience.calls import Calls
@@ -38,13 +39,13 @@ class Auditing:
     """How a ledger's audit trail is signed and checked.
 
     Attributes:
-        keys: gives, when it is first needed, the Ed25519 keys of its checkpoints, 32 secret bytes each: the one that
+        seeds: gives, when it is first needed, the Ed25519 keys of its checkpoints, 32 secret bytes each: the one that
             signs, then those that signed before.
         trusted: keys of other machines that write the same ledger.
         outside: files beyond the database that get each new checkpoint.
     """
 
-    keys: Callable[[], tuple[bytes, ...]] = dataclasses.field(repr=False)
+    seeds: Callable[[], tuple[bytes, ...]] = dataclasses.field(repr=False)
     trusted: tuple[Verifier, ...] = ()
     outside: tuple[Path, ...] = ()
 
@@ -65,7 +66,7 @@ class Ledger(Reader, SpoolScribe):
         self.audit = Trail(
             engine,
             clock,
-            lambda: tuple(Signer(name, key) for key in auditing.keys()),
+            lambda: tuple(Signer(name, key) for key in auditing.seeds()),
             trusted=auditing.trusted,
             outside=auditing.outside,
         )
@@ -83,9 +84,10 @@ class Ledger(Reader, SpoolScribe):
         clock: Clock = utc_now,
         calls: Calls | None = None,
         *,
+        transport: Transport | None = None,
         auditing: Auditing,
-        way_out: WayOut | None = None,
         password: Callable[[], Secret] | None = None,
+        way_out: WayOut | None = None,
     ) -> Iterator[Self]:
         """Opens the ledger, making or migrating it first.
 
@@ -93,14 +95,16 @@ class Ledger(Reader, SpoolScribe):
             url: a SQLAlchemy URL; None is SQLite in the state folder.
             auditing: how its audit trail is signed and checked.
             calls: how a ledger on another machine is reached; it cannot share its breaker through itself.
-            way_out: which addresses of that machine are connected to; None leaves it to the driver.
             password: reads the password for the URL, at each connect.
+            way_out: which addresses of that machine are connected to; None leaves it to the driver.
+            transport: whether that is by TLS, and whose word is taken; without, by TLS, and this machine's store.
 
         Raises:
             StateError: it cannot be written, or was made by a newer version.
             DatabaseError: the database refused.
+            TLSError: it cannot be reached by TLS.
         """
-        engine = connect(url, home, calls, way_out, password)
+        engine = connect(url, home, calls, transport=transport, password=password, way_out=way_out)
         try:
             migrate(engine)
             ledger = cls(engine, clock, auditing, way_out)

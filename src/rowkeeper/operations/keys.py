@@ -7,11 +7,13 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from rowkeeper.destinations.embedded.diskkeys import files_by_key
 from rowkeeper.destinations.embedded.places import EnginePlaces
 from rowkeeper.destinations.embedded.starting import engine_down
 from rowkeeper.errors import ConfigurationError, KeyInUse
+from rowkeeper.ledger.audit import Event
 from rowkeeper.logs import logger
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.security.keydocument import KeyRecord
@@ -76,6 +78,7 @@ def rotate(workspace: Workspace, purposes: Sequence[str]) -> list[KeyFound]:
             keysets.rotate(purpose)  # which says that there is none
     rotated = []
     for purpose in purposes or sorted(known):
+        _note(workspace, "keys.rotate", {"purpose": purpose})
         key = keysets.rotate(purpose).primary
         _record("keyset rotated", purpose=purpose, key=f"{key.id:08x}")
         record = keysets.records()[purpose].keys[key.id]
@@ -95,6 +98,7 @@ def rewrap(workspace: Workspace, to: str | None) -> Rewrapped:
             hint="name the key to wrap them with: rowkeeper keys rewrap --to file:PATH",
         )
     provider: KeyProvider = workspace.folder.open_provider(to or before)
+    _note(workspace, "keys.rewrap", {"before": before, "after": provider.reference})
     keysets.rewrap(provider)
     _record("keysets wrapped anew", before=before, after=provider.reference)
     return Rewrapped(sorted(keysets.records()), before, provider.reference, provider.made)
@@ -118,6 +122,7 @@ def revoke(workspace: Workspace, word: str, *, force: bool, reason: str | None) 
         stored = keysets.records()[purpose]
         if number != stored.primary and number in stored.enabled and not force:
             _refuse_used(purpose, number, _counted(workspace, purpose))
+        _note(workspace, "keys.revoke", {"purpose": purpose, "key": f"{number:08x}"}, reason)
         keysets.revoke(purpose, number, reason)
     _record("key revoked", purpose=purpose, key=f"{number:08x}", note=reason, outcome="forced" if force else "unused")
     counted = _counted(workspace, purpose)
@@ -181,6 +186,10 @@ def _held_still(workspace: Workspace, purpose: str) -> Iterator[None]:
         yield
 
 
+def _note(workspace: Workspace, action: str, on: Mapping[str, Any], reason: str | None = None) -> None:
+    """Puts a change on the record before it is made: keysets are files, which no transaction of the ledger holds."""
+    workspace.ledger.audit.record(Event(action, on, reason=reason))
+
+
 def _record(event: str, **facts: object) -> None:
-    """The one place where changes of keys are put on the record: the log, for now."""
     log.info(event, **facts)

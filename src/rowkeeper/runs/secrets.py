@@ -12,6 +12,7 @@ from rowkeeper.resilience.calls import Calls
 from rowkeeper.security.egress.gateway import Gateway
 from rowkeeper.security.references import Resolver, resolve, resolving_with
 from rowkeeper.security.secret import Secret
+from rowkeeper.security.tls import default_tls
 from rowkeeper.settings import Settings
 
 if TYPE_CHECKING:
@@ -48,14 +49,14 @@ def _vault(settings: Settings, calls: Calls, gateway: Gateway) -> contextlib.Abs
         settings.vault_address,
         credentials,
         resolve=Resolver().resolve,
-        open_client=functools.partial(_open_client, gateway),
+        open_client=lambda _url: _http_client(settings, gateway),
         namespace=settings.vault_namespace,
         calls=calls,
     )
 
 
-def _open_client(gateway: Gateway, _url: str) -> httpx.Client:
+def _http_client(settings: Settings, gateway: Gateway) -> httpx.Client:
     """The pinned client; the vault's address is one of the endpoints that the settings declare."""
     from rowkeeper.security.egress.http import http_client  # noqa: PLC0415 - of an extra, and slow to import
 
-    return http_client(gateway)
+    return http_client(gateway, name="the vault", tls=default_tls(settings))

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from rowkeeper import machine
 from rowkeeper.errors import SettingsError
-from rowkeeper.ledger import Auditing, Ledger
+from rowkeeper.ledger import Auditing, Ledger, Transport
 from rowkeeper.ledger.audit.merkle import ProofInvalid
 from rowkeeper.ledger.audit.notes import Verifier
 from rowkeeper.protocols import DiskKeys, Site
@@ -26,6 +26,7 @@ from rowkeeper.security.keysets import AUDIT, ENGINE, QUARANTINE, SAMPLES, SPOOL
 from rowkeeper.security.references.vault import Vault
 from rowkeeper.security.sealing import Seal
 from rowkeeper.security.statefolder import StateFolder, open_state_folder
+from rowkeeper.security.tls import default_tls
 from rowkeeper.settings import Settings
 
 
@@ -58,6 +59,7 @@ class Workspace:
         """Opens the state folder and the ledger, making them at first use, and closes them again."""
         way = Calls(listeners=[log_breaker], observers=[log_try])
         gateway = gateway_of(settings)
+        transport = Transport(default_tls(settings), settings.ledger_plaintext)
         with (
             secrets_of(settings, way, gateway) as vault,
             _folder_opened(settings, vault) as folder,
@@ -65,9 +67,10 @@ class Workspace:
                 settings.ledger_url,
                 folder.path,
                 calls=way,
+                transport=transport,
                 auditing=_auditing(settings, folder),
-                way_out=gateway,
                 password=password_of(settings),
+                way_out=gateway,
             ) as ledger,
         ):
             log_mode(settings.egress)
@@ -102,6 +105,14 @@ class Workspace:
         """
         for purpose in (AUDIT, ENGINE, QUARANTINE, SAMPLES, SPOOL):
             self.folder.keysets.of(purpose)
+
+
+@contextmanager
+def state_folder(settings: Settings) -> Iterator[StateFolder]:
+    """The state folder without its ledger, which may be out of reach."""
+    calls = Calls(listeners=[log_breaker], observers=[log_try])
+    with secrets_of(settings, calls, gateway_of(settings)) as vault, _folder_opened(settings, vault) as folder:
+        yield folder
 
 
 @contextmanager

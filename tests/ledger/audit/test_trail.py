@@ -257,6 +257,19 @@ def test_after_a_rotation_the_former_key_is_believed_and_the_new_one_signs(tmp_p
         assert verify(ledger.audit, {}).sound
 
 
+def test_a_process_hears_of_a_key_that_was_rotated_in_beside_it(tmp_path: Path):
+    """The head that another process signed with the new key is built upon by one that began with the former key."""
+    keys = [b"\x07" * 32]
+    auditing = Auditing(lambda: tuple(keys))
+    with Ledger.open(None, tmp_path, auditing=auditing) as one:
+        one.audit.record(Event("run.start"))
+        keys.insert(0, b"\x08" * 32)
+        with Ledger.open(None, tmp_path, auditing=auditing) as other:
+            other.audit.record(Event("run.start"))
+        one.audit.record(Event("run.publish"))
+        assert verify(one.audit, {}).sound
+
+
 def test_entries_are_canonical_and_hold_no_clear_sql(tmp_path: Path):
     """Keys are sorted and nothing stands between: another program that makes the entry anew gets the same hash."""
     with opened(tmp_path) as ledger, database(tmp_path) as hand:

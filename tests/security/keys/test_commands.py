@@ -117,18 +117,20 @@ def test_rotation_names_its_keysets(loaded: Arena):
     assert (wrong.status, "did you mean quarantine" in wrong.json["error"]["hint"]) == (2, True)
     assert hashes(loaded, "logs")["keys.json"] == before["keys.json"]
     assert [each["purpose"] for each in loaded.ok("keys", "rotate", "quarantine")["keys"]] == ["quarantine"]
+    (entry,) = loaded.ok("audit", "list", "--action", "keys")["entries"]
+    assert (entry["action"], entry["on"]) == ("keys.rotate", {"purpose": "quarantine"})
 
 
 def test_rewrap_touches_no_data(loaded: Arena):
     """Another key wraps the keysets; of the state folder only keys.json is another, and all is read as before."""
     end_host(loaded)
-    before = hashes(loaded, "logs", "ledger.sqlite")
+    before = hashes(loaded, "logs", "ledger.sqlite", "audit")
     old_key = next((loaded.folder / "config").rglob("*.key"))
     new_key = loaded.folder / "elsewhere" / "new.key"
     done = loaded.run("keys", "rewrap", "--to", f"file:{new_key}", "--json")
     assert done.json["after"] == f"file:{new_key}"
     assert "Keep a copy" in done.stderr
-    after = hashes(loaded, "logs", "ledger.sqlite")
+    after = hashes(loaded, "logs", "ledger.sqlite", "audit")
     assert {name for name in after if after[name] != before.get(name)} == {"keys.json"}
     assert before.keys() == after.keys()
     old_key.unlink()

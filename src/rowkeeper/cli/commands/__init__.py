@@ -3,6 +3,7 @@
 import click
 
 from rowkeeper.cli.commands.auditing import audit
+from rowkeeper.cli.commands.certificates import certs
 from rowkeeper.cli.commands.configuring import config
 from rowkeeper.cli.commands.explaining import errors, explain
 from rowkeeper.cli.commands.history import runs, show
@@ -33,6 +34,7 @@ for command in (
     abandon,
     audit,
     bundle,
+    certs,
     config,
     doctor,
     endpoints,

@@ -19,7 +19,6 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +75,7 @@ class Trail:
         self.engine = engine
         self._clock = clock
         self._signers = signers
+        self._loaded: tuple[Signer, ...] = ()
         self._trusted = tuple(trusted)
         self.outside = tuple(outside)
         # The newest head that this process has signed or checked: all of it, as whoever writes the database could
@@ -87,14 +87,15 @@ class Trail:
         self._told_at = float("-inf")
         self._untold = False
 
-    @cached_property
-    def _signer(self) -> Signer:
-        return self._signers()[0]
+    def _known_signers(self) -> tuple[Signer, ...]:
+        if not self._loaded:
+            self._loaded = self._signers()
+        return self._loaded
 
-    @cached_property
+    @property
     def verifiers(self) -> tuple[Verifier, ...]:
         """The keys whose checkpoints are believed, the one that signs now first."""
-        return (*(each.verifier for each in self._signers()), *self._trusted)
+        return (*(each.verifier for each in self._known_signers()), *self._trusted)
 
     # ---------------------------------------------------------------------------------- write
 
@@ -130,7 +131,8 @@ class Trail:
         if reasons:
             connection.execute(ADD_REASONS, reasons)
         _close_tiles(connection, before, frontier.size, leaves)
-        note = self._signer.sign(Checkpoint(self._signer.verifier.name, frontier.size, frontier.root()))
+        signer = self._known_signers()[0]
+        note = signer.sign(Checkpoint(signer.verifier.name, frontier.size, frontier.root()))
         made = frontier.size, frontier.to_bytes(), note
         connection.execute(SET_HEAD, dict(zip(("new_size", "new_frontier", "new_checkpoint"), made, strict=True)))
         connection.info["after_commit"].append(lambda: self._committed(made, who))
@@ -142,7 +144,11 @@ class Trail:
             connection.execute(insert(audit_head).values(id=1, size=0, frontier=b"", checkpoint=""))
             head = connection.execute(GET_HEAD).one()
         if (head.size, head.frontier, head.checkpoint) != self._sound:
-            self._check(head)
+            try:
+                self._check(head)
+            except AuditBroken:
+                self._loaded = ()  # another process may have been given a new key since
+                self._check(head)
         return head
 
     def _check(self, head: Row[Any]) -> None:

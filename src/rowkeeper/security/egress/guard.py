@@ -18,11 +18,11 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from rowkeeper.endpoints import DIRECT, Endpoint, Proxy, canonical_host, is_loopback_name, literal
+from rowkeeper.endpoints import DIRECT, PROTOCOLS, Endpoint, Proxy, canonical_host, is_loopback_name, literal
 from rowkeeper.errors import DeclarationError, EgressRefused
 from rowkeeper.security.egress.addresses import Address, plain
 from rowkeeper.security.egress.passing import checked, is_checked
-from rowkeeper.security.egress.policy import Egress
+from rowkeeper.security.egress.policy import Egress, no_host
 from rowkeeper.security.egress.settled import by_way_of
 
 OF_THIS_MACHINE = {socket.AF_UNIX, socket.AF_NETLINK}
@@ -43,7 +43,7 @@ class Guard:
         self._lock = threading.Lock()
         self._proxy = proxy
         self._egress = Egress((), egress.mode)
-        self._pins: set[Pin] = set()
+        self._pins: frozenset[Pin] = frozenset()  # replaced, never changed: other threads read it
         self.declare(egress.endpoints)
 
     def declare(self, endpoints: Iterable[Endpoint]) -> None:
@@ -59,26 +59,56 @@ class Guard:
         Raises AddressForbidden if one may not be reached.
         """
         name = _as_text(host)
-        if name is None or _is_own(name):
-            return
         egress = self._egress
+        if name is None or (_is_own(name) and not egress.names(name)):
+            return
         number = _port_number(port)
         endpoint = self._direct(egress, name, number, None)
-        pins: set[Pin] = set()
-        for _, _, _, _, place in places:
-            address = ipaddress.ip_address(place[0])
+        if endpoint is None:
+            return
+        addresses = [ipaddress.ip_address(place[0]) for _, _, _, _, place in places]
+        for address in addresses:
             egress.permit(address, number, endpoint)
-            pins.update(
-                (plain(address), each.port, each.protocol) for each in egress.endpoints if each.host == endpoint.host
-            )
         with self._lock:
-            self._pins |= pins
+            self._pins |= {
+                (plain(address), each.port, each.protocol)
+                for each in egress.endpoints
+                if each.host == endpoint.host and not isinstance(each.proxy, Proxy)
+                for address in addresses
+                if not egress.objection(address, each.port, each)
+            }
+
+    def pin(self, endpoint: Endpoint, port: int, addresses: Iterable[Address]) -> None:
+        """Takes in addresses that the gateway has checked, for a driver that connects to them itself."""
+        with self._lock:
+            self._pins |= {(plain(address), port, endpoint.protocol) for address in addresses}
 
     def may_look_up(self, host: str | bytes | None, port: str | int | None) -> None:
         """Lets a name be looked up that is declared. Raises EgressRefused for others: a question is a message, too."""
         name = _as_text(host)
         if name is not None and not _is_own(name):
             self._direct(self._egress, name, _port_number(port), None)
+
+    def may_look_back(self, host: str) -> None:
+        """Lets the name of an address be asked for, which is a question to whoever owns the address.
+
+        Raises EgressRefused for an address that is not declared.
+        """
+        address = literal(host.partition("%")[0])
+        if address is None:
+            self.may_look_up(host, None)
+            return
+        address = plain(address)
+        egress = self._egress
+        known = address.is_loopback or any(pin[0] == address for pin in self._pins)
+        if not known and not any(egress.covers(address, None, protocol) for protocol in PROTOCOLS):
+            egress.refuse(
+                EgressRefused(
+                    f"the name of {address} is asked for, which is not declared",
+                    hint=f"if it is meant: ROWKEEPER_EGRESS_ALLOW={address}",
+                    context={"host": str(address)},
+                )
+            )
 
     def may_connect(self, line: socket.socket, place: Any) -> None:
         """Lets a socket connect, or send a datagram. Raises EgressRefused or AddressForbidden."""
@@ -106,13 +136,19 @@ class Guard:
         if {(address, port, protocol), (address, None, protocol)} & self._pins:
             return
         endpoint = self._direct(egress, str(address), port, protocol)
-        egress.permit(address, port, endpoint)
+        if endpoint is not None:
+            egress.permit(address, port, endpoint)
 
     @staticmethod
-    def _direct(egress: Egress, name: str, port: int | None, protocol: str | None) -> Endpoint:
-        """The declaration of a host that is reached without a proxy."""
-        known = protocol or ("udp" if _only_udp(egress, name) else "tcp")
-        endpoint = egress.place(name, port, known)
+    def _direct(egress: Egress, name: str, port: int | None, protocol: str | None) -> Endpoint | None:
+        """The declaration of a host that is reached without a proxy; None for what is no host, if that may pass."""
+        try:
+            canonical_host(name)
+        except DeclarationError as error:
+            egress.refuse(no_host(error))  # where nothing is enforced, the caller finds out
+            return None
+        only_udp = {each.protocol for each in egress.names(name)} == {"udp"}  # a look-up does not say what it is for
+        endpoint = egress.place(name, port, protocol or ("udp" if only_udp else "tcp"))
         if isinstance(endpoint.proxy, Proxy):
             egress.refuse(
                 EgressRefused(
@@ -122,15 +158,6 @@ class Guard:
                 )
             )
         return endpoint
-
-
-def _only_udp(egress: Egress, name: str) -> bool:
-    """Whether all declarations of a name are for UDP: a look-up does not say what it is for."""
-    try:
-        host = canonical_host(name)
-    except DeclarationError:
-        return False
-    return {each.protocol for each in egress.endpoints if each.host == host} == {"udp"}
 
 
 def _is_own(name: str) -> bool:
@@ -196,8 +223,8 @@ def _on_connect(guard: Guard, args: tuple[Any, ...]) -> None:
 
 
 def _on_look_up_of_address(guard: Guard, args: tuple[Any, ...]) -> None:
-    place = args[0]
-    guard.may_look_up(place[0] if isinstance(place, tuple) else place, None)
+    place = args[0][0] if isinstance(args[0], tuple) else args[0]
+    guard.may_look_back(str(place))
 
 
 _resolve = socket.getaddrinfo

@@ -43,27 +43,49 @@ class Egress:
         Args:
             port: None where it is not known yet.
 
-        Raises EgressRefused if there is none. What is not enforced is declared by that.
+        Raises EgressRefused if there is none. What is not enforced is declared by that; but never a text that some
+        programs read as one host and some as another.
         """
         try:
             name = canonical_host(host)
         except DeclarationError as error:
-            self.refuse(EgressRefused(f"nothing is reached by this name: {error.what}", hint=error.hint))
-            return Endpoint("localhost", port, private=True)
+            raise no_host(error) from None
         found = self._declaration(name, port, protocol)
         if found is None:
             self.refuse(_undeclared(name, port, protocol))
             return Endpoint(name, port, "udp" if protocol == "udp" else "tcp", private=True)
         return found
 
+    def names(self, host: str) -> tuple[Endpoint, ...]:
+        """The declarations of exactly this host, in whatever spelling; none for what is no host."""
+        try:
+            name = canonical_host(host)
+        except DeclarationError:
+            return ()
+        return tuple(each for each in self.endpoints if each.host == name)
+
     def permit(self, address: Address, port: int | None, endpoint: Endpoint) -> None:
         """Lets an address of a declared host pass.
 
         Raises AddressForbidden if it may not be what it is.
         """
-        why_not = self._objection(plain(address), port, endpoint)
+        why_not = self.objection(address, port, endpoint)
         if why_not:
             self.refuse(_forbidden(endpoint, plain(address), why_not))
+
+    def objection(self, address: Address, port: int | None, endpoint: Endpoint) -> str:
+        """Why a declared host may not be at an address; empty if it may."""
+        address = plain(address)
+        found = nature(address)
+        if is_loopback_name(endpoint.host):
+            return "" if found.kind is Kind.LOOPBACK else f"{found.what}, and not of this machine"
+        if found.kind is Kind.PUBLIC or (found.kind is Kind.PRIVATE and endpoint.private and endpoint.network is None):
+            return ""
+        if found.kind is Kind.NEVER or not self._means(address, port, endpoint, found.kind):
+            return found.what
+        if found.kind is Kind.METADATA:
+            return ""
+        return found.what if any(self.objection(each, port, endpoint) for each in found.inside) else ""
 
     def refuse(self, error: FrameworkError) -> None:
         """Raises the error, or logs it, or neither, by the mode. In every mode but `off` it stands in the log."""
@@ -87,24 +109,14 @@ class Egress:
         found = [each for each in self.endpoints if each.host == name and each.is_of(port, protocol)]
         return max(found, key=lambda each: each.private, default=None)
 
-    def _objection(self, address: Address, port: int | None, endpoint: Endpoint) -> str:
-        """Why an address may not be reached; empty if it may."""
-        found = nature(address)
-        if is_loopback_name(endpoint.host):
-            return "" if found.kind is Kind.LOOPBACK else f"{found.what}, and not of this machine"
-        if found.kind is Kind.PUBLIC or (found.kind is Kind.PRIVATE and endpoint.private and endpoint.network is None):
-            return ""
-        if found.kind is Kind.NEVER or not self._means(address, port, endpoint.protocol, found.kind):
-            return found.what
-        if found.kind is Kind.METADATA:
-            return ""
-        return found.what if any(self._objection(each, port, endpoint) for each in found.inside) else ""
+    def _means(self, address: Address, port: int | None, endpoint: Endpoint, kind: Kind) -> bool:
+        """Whether somebody wrote down the address itself or, but for metadata, a network around it, as what it is.
 
-    def _means(self, address: Address, port: int | None, protocol: str, kind: Kind) -> bool:
-        """Whether somebody wrote down the address itself or, but for metadata, a network around it, as what it is."""
+        A loopback address says so by itself, but for itself alone: no name may turn to it.
+        """
         return any(
-            each.is_of(port, protocol)
-            and (each.private or each.is_loopback)
+            each.is_of(port, endpoint.protocol)
+            and (each.private or (each.is_loopback and each == endpoint))
             and _holds(each, address)
             and (kind is not Kind.METADATA or _is_exact(each))
             for each in self.endpoints
@@ -131,6 +143,11 @@ def _holds(endpoint: Endpoint, address: Address) -> bool:
 def _is_exact(endpoint: Endpoint) -> bool:
     """Whether it is a single address."""
     return endpoint.network is not None and endpoint.network.num_addresses == 1
+
+
+def no_host(error: DeclarationError) -> EgressRefused:
+    """For a text that some programs read as one host and some as another."""
+    return EgressRefused(f"nothing is reached by this name: {error.what}", hint=error.hint)
 
 
 def _undeclared(name: str, port: int | None, protocol: str) -> EgressRefused:
