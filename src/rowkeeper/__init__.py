@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rowkeeper import destinations, errors, sources
     from rowkeeper.batch import Account, Fingerprint
     from rowkeeper.contracts import check, rule
+    from rowkeeper.endpoints import Endpoint, Proxy
     from rowkeeper.pipeline import Pipeline
     from rowkeeper.quality import (
         accepted_values,
@@ -51,8 +52,10 @@ __all__ = [
     "Account",
     "CircuitBreaker",
     "Classified",
+    "Endpoint",
     "Fingerprint",
     "Pipeline",
+    "Proxy",
     "Resilience",
     "Retry",
     "RetryBudget",
@@ -86,8 +89,10 @@ _HOMES = {
     "Account": ("batch", "Account"),
     "CircuitBreaker": ("resilience.policy", "CircuitBreaker"),
     "Classified": ("security.classified", "Classified"),
+    "Endpoint": ("endpoints", "Endpoint"),
     "Fingerprint": ("batch", "Fingerprint"),
     "Pipeline": ("pipeline", "Pipeline"),
+    "Proxy": ("endpoints", "Proxy"),
     "Resilience": ("resilience.policy", "Resilience"),
     "Retry": ("resilience.policy", "Retry"),
     "RetryBudget": ("resilience.policy", "RetryBudget"),

@@ -45,16 +45,24 @@
     │   └── AuditBroken             RK-5005  the audit trail is not what was signed
     ├── SecurityError               RK-6000  a key, a permission or a seal is wrong
     │   ├── KeyUnusable             RK-6001  the key file cannot be made, read or understood
+    │   │   └── WeakKey             RK-6013  the key is one that others can guess or know
     │   ├── WrongKey                RK-6002  the key is not the one of this state folder
-    │   └── TLSError                RK-6040  a secure connection could not be made
-    │       ├── CertificateRefused  RK-6041  the other side's certificate is not to be trusted
-    │       ├── PinMismatch         RK-6042  the other side's key is none of those that are pinned
-    │       ├── ClientCertificateRefused
-    │       │                       RK-6043  the other side wants another client certificate, or one at all
-    │       ├── ProtocolRefused     RK-6044  the other side speaks no TLS that is still safe
-    │       ├── CertificateUnusable RK-6045  a certificate, key, CA bundle or revocation list of ours cannot be used
-    │       ├── PlaintextRefused    RK-6046  another machine would be reached without TLS
-    │       └── AuthorityError      RK-6047  the private certificate authority cannot do what was asked
+    │   ├── SecretLiteral           RK-6010  a secret stands where a reference to one belongs
+    │   ├── SecretUnavailable       RK-6011  a secret reference leads to nothing
+    │   │   └── VaultUnreachable    RK-6012  the vault is down or sealed
+    │   ├── TLSError                RK-6040  a secure connection could not be made
+    │   │   ├── CertificateRefused  RK-6041  the other side's certificate is not to be trusted
+    │   │   ├── PinMismatch         RK-6042  the other side's key is none of those that are pinned
+    │   │   ├── ClientCertificateRefused
+    │   │   │                       RK-6043  the other side wants another client certificate, or one at all
+    │   │   ├── ProtocolRefused     RK-6044  the other side speaks no TLS that is still safe
+    │   │   ├── CertificateUnusable RK-6045  a certificate, key, CA bundle or revocation list of ours cannot be used
+    │   │   ├── PlaintextRefused    RK-6046  another machine would be reached without TLS
+    │   │   └── AuthorityError      RK-6047  the private certificate authority cannot do what was asked
+    │   └── EgressRefused           RK-6050  a connection to a place that nobody declared
+    │       ├── AddressForbidden    RK-6051  a declared host has an address that may not be reached
+    │       ├── RedirectRefused     RK-6052  a server pointed to another host
+    │       └── ProxyRefused        RK-6053  the proxy refused, or did not let us in
     └── UnknownError                RK-9001  a fault of Rowkeeper itself
 
 No message holds a secret or a classified value: messages are put together from names, numbers and
@@ -592,6 +600,46 @@ class WrongKey(SecurityError):  # noqa: N818 - reads as what happened
     advice = "Each state folder names its key by an identifier: point to the key file that belongs to it."
 
 
+class WeakKey(KeyUnusable):
+    """The key is one that others can guess or know: all the same byte, a pattern, or published somewhere."""
+
+    code = "RK-6013"
+    advice = (
+        "Remove the key file, if nothing was encrypted with it yet, and a random key is made at the next use. A state "
+        "folder that was made with such a key is as good as unencrypted: load into a new one."
+    )
+
+
+class SecretLiteral(SecurityError):  # noqa: N818 - reads as what happened
+    """A secret, or a text that is no reference, stands where a reference to a secret belongs."""
+
+    code = "RK-6010"
+    category = Category.CONFIGURATION
+    advice = (
+        "Move the secret to where only its reader can see it, and refer to it: env:NAME, file:PATH, "
+        "keyring:SERVICE/NAME or vault:PATH#KEY. A secret that was in a file under version control is to be changed, "
+        "not only moved. docs/security-configuration.md says how."
+    )
+
+
+class SecretUnavailable(SecurityError):  # noqa: N818 - reads as what happened
+    """A secret reference leads to nothing, or to what may not be used."""
+
+    code = "RK-6011"
+    advice = "See to what the sentence names: the reference says where the secret should be. Nothing was opened."
+
+
+class VaultUnreachable(SecretUnavailable):
+    """The vault that a reference names is down, sealed or on standby."""
+
+    code = "RK-6012"
+    retryable = True
+    advice = (
+        "Start or unseal it (bao status, bao operator unseal) and run again: nothing was opened. It is looked for at "
+        "ROWKEEPER_VAULT_ADDRESS."
+    )
+
+
 class TLSError(SecurityError):
     """A secure connection could not be made. Nothing was sent over it, and it is not tried again by itself."""
 
@@ -659,6 +707,43 @@ class AuthorityError(TLSError):
 
     code = "RK-6047"
     advice = "rowkeeper certs init makes an authority, once for each state folder; rowkeeper certs show tells of it."
+
+
+class EgressRefused(SecurityError):  # noqa: N818 - reads as what happened
+    """A connection, or a look-up, of a place on the network that neither settings nor pipelines declare."""
+
+    code = "RK-6050"
+    advice = (
+        "Nothing was sent. If the place is meant, declare it: endpoints=[rk.Endpoint(HOST, PORT)] in the pipeline, or "
+        "ROWKEEPER_EGRESS_ALLOW. If it is not, find out what wanted to go there: --debug shows the lines. rowkeeper "
+        "endpoints FILE prints what is declared."
+    )
+
+
+class AddressForbidden(EgressRefused):
+    """A declared host has an address that may not be reached: private, loopback, metadata, or one in disguise."""
+
+    code = "RK-6051"
+    advice = (
+        "Nothing was sent. If the host is meant to be in a private network, its declaration says so: "
+        "rk.Endpoint(HOST, PORT, private=True), or the network stands in ROWKEEPER_EGRESS_ALLOW. If it is not meant to "
+        "be there, the name server was told wrongly, or somebody tries to reach into your network."
+    )
+
+
+class RedirectRefused(EgressRefused):
+    """A server answered with a redirect to another host, or from https to http."""
+
+    code = "RK-6052"
+    advice = "Declare the address that the server redirects to, and use that, if it is the one that is meant."
+
+
+class ProxyRefused(EgressRefused):
+    """The proxy did not make the connection: it knows neither user nor host, or does not allow it."""
+
+    code = "RK-6053"
+    category = Category.NETWORK
+    advice = "See to the proxy: its user and password (ROWKEEPER_PROXY_PASSWORD), and what it lets through."
 
 
 class UnknownError(FrameworkError):

@@ -21,12 +21,16 @@ import pyarrow as pa
 from pydantic import BaseModel, ValidationError
 
 from rowkeeper.contracts import BusinessRule, Contract
+from rowkeeper.endpoints import Endpoint
 from rowkeeper.errors import ConfigurationError, DeclarationError, FrameworkError, PipelineFileError, is_fault
 from rowkeeper.nearest import did_you_mean, nearest, one_of
-from rowkeeper.protocols import Destination, DriftPolicy, Source
+from rowkeeper.protocols import Destination, DriftPolicy, Reaching, Source
 from rowkeeper.quality import Gate
 from rowkeeper.schedule import Schedule
 from rowkeeper.security.classified import classified_fields
+from rowkeeper.security.egress.guard import standing
+from rowkeeper.security.scanning.declared import refuse_declared
+from rowkeeper.security.scanning.python import refuse_secrets
 
 Transform = Callable[[pa.Table], "pa.Table | pl.DataFrame"] | Callable[[pl.DataFrame], "pa.Table | pl.DataFrame"]
 
@@ -59,6 +63,8 @@ class Pipeline:
             a time zone of its own (`30 6 * * * Europe/Oslo`). One that came due while no worker was up is run once.
         deadline: how long one run may take: seconds, or a `timedelta`. When it is over the run is interrupted, whatever
             it is at; the next run goes on where it stopped.
+        endpoints: what the pipeline's own code (transforms, validators) connects to, each made by `rk.Endpoint`. What
+            source and destination connect to they say themselves.
 
     Raises:
         ConfigurationError: the declaration cannot work; no row has been touched.
@@ -76,6 +82,7 @@ class Pipeline:
     on_error: Literal["stop", "continue"] = "stop"
     schedule: str | None = None
     deadline: float | timedelta | None = None
+    endpoints: Sequence[Endpoint] = ()
     file: Path | None = dataclasses.field(default=None, compare=False, repr=False)  # where it was declared
 
     def __post_init__(self) -> None:
@@ -110,6 +117,8 @@ class Pipeline:
                 f"pipeline {self.name}: gates is no list of quality gates",
                 hint='such as gates=[rk.complete("placed"), rk.volume(at_least=1)]',
             )
+        refuse_declared(self.source, f"pipeline {self.name}: source")
+        refuse_declared(self.destination, f"pipeline {self.name}: destination")
         if self.schedule is not None:
             Schedule.parse(self.schedule)
         if self.deadline is not None and not _is_time(self.deadline):
@@ -117,6 +126,20 @@ class Pipeline:
                 f"pipeline {self.name}: deadline={self.deadline!r} is no time that a run may take",
                 hint="seconds, more than 0, or a timedelta: deadline=600, deadline=timedelta(minutes=10)",
             )
+        if not all(isinstance(each, Endpoint) for each in self.endpoints):
+            raise DeclarationError(
+                f"pipeline {self.name}: endpoints is no list of endpoints",
+                hint='such as endpoints=[rk.Endpoint("api.example.com", 443)]',
+            )
+
+    @property
+    def reached(self) -> tuple[Endpoint, ...]:
+        """Every place on the network that it declares, each with what it is for."""
+        found = [(each, "own code") for each in self.endpoints]
+        for part, what in ((self.source, "source"), (self.destination, "destination")):
+            if isinstance(part, Reaching):
+                found += [(each, what) for each in part.endpoints()]
+        return tuple(dataclasses.replace(each, why=f"{self.name}: {each.why or what}") for each, what in found)
 
     @property
     def deadline_seconds(self) -> float | None:
@@ -150,6 +173,7 @@ def load_file(path: Path) -> dict[str, Pipeline]:
         files = [each.name for each in path.parent.glob("*.py")]
         hint = did_you_mean(path.name, files, "rowkeeper init FILE makes one from a sample")
         raise PipelineFileError(f"there is no pipeline file {path}", hint=hint)
+    refuse_secrets(path)
     module = _execute(path.absolute())
     found: dict[str, Pipeline] = {}
     for value in vars(module).values():
@@ -169,15 +193,17 @@ def load_file(path: Path) -> dict[str, Pipeline]:
 
 
 def select(path: Path, name: str | None) -> list[Pipeline]:
-    """The pipelines of a file, or the one of this name."""
+    """The pipelines of a file, or the one of this name. From now on the process may reach what they declare."""
     found = load_file(path)
-    if name is None:
-        return list(found.values())
-    if name not in found:
+    if name is not None and name not in found:
         raise PipelineFileError(
             f"{path} declares no pipeline {name}", hint=did_you_mean(name, found, "it declares " + ", ".join(found))
         )
-    return [found[name]]
+    chosen = list(found.values()) if name is None else [found[name]]
+    guard = standing()
+    if guard is not None:
+        guard.declare(each for pipeline in chosen for each in pipeline.reached)
+    return chosen
 
 
 def _located(pipeline: Pipeline, path: Path) -> Pipeline:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import pyarrow as pa
 
 from rowkeeper.batch import BATCH_BYTES, Batch, Fingerprint, InputMode, Partition, Verdict
+from rowkeeper.endpoints import Endpoint
 from rowkeeper.errors import FrameworkError
 from rowkeeper.measures import Rehearsal, StagedTable
 from rowkeeper.resilience.calls import Calls
@@ -30,6 +32,37 @@ class Guarantee(enum.StrEnum):
 
 DriftPolicy = Literal["reject", "ignore", "evolve"]
 """What a column that the contract does not name does: fail the run, be dropped, become a Nullable column."""
+
+
+class WayOut(Protocol):
+    """The one way to other machines: hosts that are declared, at addresses that were checked."""
+
+    def declaring(self, endpoints: Iterable[Endpoint]) -> WayOut:
+        """The same, with more endpoints: for a connector, its own."""
+        ...
+
+    def connect(self, host: str, port: int, *, seconds_max: float | None = None) -> socket.socket:
+        """A connection to a declared host, directly or by its proxy, within the deadline.
+
+        Raises EgressRefused if it is not declared or may not be reached, OSError if it cannot be.
+        """
+        ...
+
+    def checked_addresses(self, host: str, port: int, *, seconds_max: float | None = None) -> tuple[str, ...]:
+        """The addresses of a declared host, all checked, for drivers that make their own connections.
+
+        Raises as `connect`.
+        """
+        ...
+
+
+@runtime_checkable
+class Reaching(Protocol):
+    """What a source or a destination that works over the network is besides; one that does not need not be."""
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        """The places it connects to. The process reaches no others."""
+        ...
 
 
 # ------------------------------------------------------------------------------------------------ source
@@ -166,6 +199,7 @@ class Site:
         query_seconds_max: how long one statement that somebody typed may take.
         calls: how other machines, and the engine's host, are called, and no other way: breakers and retry budgets of
             this process, shared with others through the ledger.
+        way_out: how other machines are connected to, and no other way; None leads nowhere.
     """
 
     home: Path
@@ -178,6 +212,7 @@ class Site:
     engine_nice: int = 0
     query_seconds_max: float = 300.0
     calls: Calls = dataclasses.field(default_factory=Calls, repr=False, compare=False)
+    way_out: WayOut | None = dataclasses.field(default=None, repr=False, compare=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -57,6 +57,10 @@ CODES = {
     "SecurityError": "RK-6000",
     "KeyUnusable": "RK-6001",
     "WrongKey": "RK-6002",
+    "SecretLiteral": "RK-6010",
+    "SecretUnavailable": "RK-6011",
+    "VaultUnreachable": "RK-6012",
+    "WeakKey": "RK-6013",
     "TLSError": "RK-6040",
     "CertificateRefused": "RK-6041",
     "PinMismatch": "RK-6042",
@@ -65,6 +69,10 @@ CODES = {
     "CertificateUnusable": "RK-6045",
     "PlaintextRefused": "RK-6046",
     "AuthorityError": "RK-6047",
+    "EgressRefused": "RK-6050",
+    "AddressForbidden": "RK-6051",
+    "RedirectRefused": "RK-6052",
+    "ProxyRefused": "RK-6053",
     "UnknownError": "RK-9001",
 }
 

@@ -1,6 +1,7 @@
 """What happened, for good: runs, accounts, leases, the quarantine index."""
 
 from rowkeeper.ledger.ledger import Auditing, Ledger
+from rowkeeper.ledger.places import ledger_endpoints
 from rowkeeper.ledger.records import (
     BatchRecord,
     Export,
@@ -41,4 +42,5 @@ __all__ = [
     "Started",
     "Transport",
     "lease_name",
+    "ledger_endpoints",
 ]

@@ -24,11 +24,20 @@ from rowkeeper.errors import (
     LedgerBusy,
     StateError,
 )
-from rowkeeper.ledger.remote import CONNECT_SECONDS_MIN, HAS_CONNECT_TIMEOUT, reach
-from rowkeeper.ledger.securing import Transport, connect_securely, remember, transport_of
+from rowkeeper.ledger.remote import (
+    CONNECT_SECONDS_MIN,
+    HAS_CONNECT_TIMEOUT,
+    made_engine,
+    password_of,
+    reach,
+    reach_at_once,
+)
+from rowkeeper.ledger.securing import Transport, remember, transport_of
+from rowkeeper.protocols import WayOut
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.resilience.deadline import exceeded, remaining, seconds_left
 from rowkeeper.resilience.failpoints import failpoint
+from rowkeeper.security.secret import Secret
 
 BUSY_SECONDS = 30.0
 HASTY_BUSY_SECONDS = 0.25
@@ -37,19 +46,29 @@ QUERY_CANCELED = "57014"  # by `statement_timeout`
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def connect(url: str | None, home: Path, calls: Calls | None = None, transport: Transport | None = None) -> Engine:
+def connect(
+    url: str | None,
+    home: Path,
+    calls: Calls | None = None,
+    *,
+    password: Callable[[], Secret] | None = None,
+    way_out: WayOut | None = None,
+    transport: Transport | None = None,
+) -> Engine:
     """An engine for the ledger: SQLite in the state folder unless a URL says otherwise.
 
     Args:
         calls: how another machine is called.
+        password: reads the password of another machine's database, at each connect.
+        way_out: which addresses of it are connected to; None leaves it to the driver.
         transport: whether that is by TLS, and whose word is taken.
     """
     if url is not None and not url.startswith("sqlite"):
         with explained("opened"):
             try:
-                engine = create_engine(url, pool_pre_ping=True)
+                engine = made_engine(url, password, pool_pre_ping=True)
                 remember(engine, transport)
-                reach(engine, calls or Calls())
+                reach(engine, calls or Calls(), way_out)
                 return engine
             except (ImportError, SQLAlchemyError) as error:
                 raise ConfigurationError(
@@ -67,12 +86,14 @@ def connect(url: str | None, home: Path, calls: Calls | None = None, transport: 
     return engine
 
 
-def hasty(engine: Engine) -> Engine:
+def hasty(engine: Engine, way_out: WayOut | None = None) -> Engine:
     """The same database for what may be lost and must not wait: no wait for the disk, next to none for its lock."""
     if engine.dialect.name != "sqlite":
         patience = {"connect_timeout": CONNECT_SECONDS_MIN} if engine.dialect.name in HAS_CONNECT_TIMEOUT else {}
-        made = create_engine(engine.url, pool_size=1, pool_timeout=HASTY_BUSY_SECONDS, connect_args=patience)
-        connect_securely(made, transport_of(engine))
+        own = {"pool_size": 1, "pool_timeout": HASTY_BUSY_SECONDS, "connect_args": patience}
+        made = made_engine(engine.url, password_of(engine), **own)
+        remember(made, transport_of(engine))
+        reach_at_once(made, way_out)
         return made
     made = create_engine(engine.url, connect_args={"timeout": HASTY_BUSY_SECONDS, "check_same_thread": False})
     event.listen(made, "connect", _tune_hasty)

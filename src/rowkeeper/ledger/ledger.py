@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,9 @@ from rowkeeper.ledger.schedules import LedgerSchedules, lease_name
 from rowkeeper.ledger.schema import ledger as ledger_table
 from rowkeeper.ledger.securing import Transport
 from rowkeeper.ledger.spooling import SpoolScribe
+from rowkeeper.protocols import WayOut
 from rowkeeper.resilience.calls import Calls
+from rowkeeper.security.secret import Secret
 
 
 def utc_now() -> datetime:
@@ -57,13 +59,13 @@ class Ledger(Reader, SpoolScribe):
         audit: the trail of changes and accesses.
     """
 
-    def __init__(self, engine: Engine, clock: Clock, auditing: Auditing) -> None:
+    def __init__(self, engine: Engine, clock: Clock, auditing: Auditing, way_out: WayOut | None = None) -> None:
         self.id = _identity(engine, clock)
         signer = Signer(f"rowkeeper/{self.id}", auditing.key)
         self.audit = Trail(engine, clock, signer, trusted=auditing.trusted, outside=auditing.outside)
         Reader.__init__(self, engine)
         SpoolScribe.__init__(self, engine, clock, self.audit)
-        self.breakers = LedgerBreakers(engine, clock)
+        self.breakers = LedgerBreakers(engine, clock, way_out)
         self.schedules = LedgerSchedules(engine, clock)
 
     @classmethod
@@ -75,8 +77,10 @@ class Ledger(Reader, SpoolScribe):
         clock: Clock = utc_now,
         calls: Calls | None = None,
         *,
-        transport: Transport | None = None,
         auditing: Auditing,
+        password: Callable[[], Secret] | None = None,
+        way_out: WayOut | None = None,
+        transport: Transport | None = None,
     ) -> Iterator[Self]:
         """Opens the ledger, making or migrating it first.
 
@@ -84,6 +88,8 @@ class Ledger(Reader, SpoolScribe):
             url: a SQLAlchemy URL; None is SQLite in the state folder.
             auditing: how its audit trail is signed and checked.
             calls: how a ledger on another machine is reached; it cannot share its breaker through itself.
+            password: reads the password for the URL, at each connect.
+            way_out: which addresses of that machine are connected to; None leaves it to the driver.
             transport: whether that is by TLS, and whose word is taken; without, by TLS, and this machine's store.
 
         Raises:
@@ -91,10 +97,10 @@ class Ledger(Reader, SpoolScribe):
             DatabaseError: the database refused.
             TLSError: it cannot be reached by TLS.
         """
-        engine = connect(url, home, calls, transport)
+        engine = connect(url, home, calls, password=password, way_out=way_out, transport=transport)
         try:
             migrate(engine)
-            ledger = cls(engine, clock, auditing)
+            ledger = cls(engine, clock, auditing, way_out)
             try:
                 yield ledger
             finally:

@@ -11,8 +11,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Engine, event
-from sqlalchemy.engine import Dialect
+from sqlalchemy import Engine
 
 from rowkeeper.errors import CertificateUnusable, PlaintextRefused, TLSError
 from rowkeeper.logs import logger
@@ -43,16 +42,6 @@ class Transport:
 def remember(engine: Engine, transport: Transport | None) -> None:
     """Notes with an engine how its database is reached, for whoever connects it."""
     engine.update_execution_options(**{OPTION: transport or Transport()})
-
-
-def connect_securely(engine: Engine, transport: Transport) -> None:
-    """Lets every connect of an engine go by it, for one that is not connected by `remote.reach`."""
-    remember(engine, transport)
-
-    def connect(dialect: Dialect, _record: object, args: list[Any], options: dict[str, Any]) -> Any:
-        return dialect.connect(*args, **secured(dialect.driver, options, transport))
-
-    event.listen(engine, "do_connect", connect)
 
 
 def transport_of(engine: Engine) -> Transport:
@@ -106,9 +95,9 @@ def _demanded(options: Mapping[str, Any], tls: TLS, mode: str) -> dict[str, Any]
     if tls.cert is not None:
         words["sslcert"], words["sslkey"] = str(tls.cert), str(tls.key or tls.cert)
         if tls.passphrase is not None:
-            from rowkeeper.security.tls.passphrase import passphrase_of  # noqa: PLC0415 - only where there is one
+            from rowkeeper.security.references import resolve  # noqa: PLC0415 - only where there is one
 
-            words["sslpassword"] = passphrase_of(tls.passphrase).reveal()
+            words["sslpassword"] = resolve(tls.passphrase).reveal()
     own = {name: value for name, value in options.items() if value and name != "gssencmode"}
     return {**options, **words, **own}
 

@@ -17,7 +17,10 @@ from rowkeeper.ledger.audit.notes import Verifier
 from rowkeeper.protocols import Site
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.runs.journal import journal_kept, log_breaker, log_try
+from rowkeeper.runs.reaching import gateway_of
+from rowkeeper.runs.secrets import password_of, secrets_of
 from rowkeeper.runs.sizing import Sizes, save_memory, sizes_of
+from rowkeeper.security.egress.policy import log_mode
 from rowkeeper.security.keysets import Keysets
 from rowkeeper.security.sealing import Seal
 from rowkeeper.security.statefolder import StateFolder, open_state_folder
@@ -59,12 +62,21 @@ class Workspace:
         pa.set_cpu_count(threads)
         machine.be_nice(settings.nice)
         way = Calls(listeners=[log_breaker], observers=[log_try])
-        transport = Transport(default_tls(settings), settings.ledger_plaintext)
-        auditing = _auditing(settings, folder)
+        gateway = gateway_of(settings)
         with (
             journal_kept(settings, folder),
-            Ledger.open(settings.ledger_url, folder.path, calls=way, transport=transport, auditing=auditing) as ledger,
+            secrets_of(settings, way, gateway),
+            Ledger.open(
+                settings.ledger_url,
+                folder.path,
+                calls=way,
+                auditing=_auditing(settings, folder),
+                password=password_of(settings),
+                way_out=gateway,
+                transport=Transport(default_tls(settings), settings.ledger_plaintext),
+            ) as ledger,
         ):
+            log_mode(settings.egress)
             calls = Calls(store=ledger.breakers, listeners=[log_breaker], observers=[log_try])
             site = Site(
                 home=folder.path,
@@ -77,6 +89,7 @@ class Workspace:
                 engine_nice=settings.nice,
                 query_seconds_max=settings.query_seconds_max,
                 calls=calls,
+                way_out=gateway,
             )
             seal = Seal(folder.key, "quarantine", folder.path / "quarantine")
             samples = Seal(folder.key, "samples", folder.path / "samples")

@@ -14,7 +14,10 @@ from rich.markup import escape
 
 from rowkeeper.cli.door import DONE, FAILED, json_option, load_settings, out, print_json, tell_of_key
 from rowkeeper.cli.findings import show_findings
+from rowkeeper.resilience.calls import Calls
 from rowkeeper.runs.journal import journal_kept
+from rowkeeper.runs.reaching import gateway_of
+from rowkeeper.runs.secrets import secrets_of
 from rowkeeper.security.statefolder import open_state_folder
 
 if TYPE_CHECKING:
@@ -38,7 +41,7 @@ def _authority() -> Iterator[Authority]:
     settings = load_settings()
     state = open_state_folder(settings.home, settings.key_file)
     tell_of_key(state)
-    with journal_kept(settings, state):
+    with journal_kept(settings, state), secrets_of(settings, Calls(), gateway_of(settings)):
         yield Authority.of(state)
 
 
@@ -199,12 +202,14 @@ def _moment(at: datetime) -> str:
 @json_option
 def check(place: str, protocol: str, pins: tuple[str, ...], as_json: bool, **files: Path | str | None) -> int:
     """Connect to a server as our clients do, and say what is to be said of its certificate."""
-    from rowkeeper.operations.peercheck import Place, examine_peer  # noqa: PLC0415
+    from rowkeeper.operations.peercheck import Place, examine_peer, way_to  # noqa: PLC0415
     from rowkeeper.security.tls import default_tls  # noqa: PLC0415
 
     given = {name: value for name, value in files.items() if value is not None}
-    asked = dataclasses.replace(default_tls(load_settings()), **given, pins=pins)  # type: ignore[arg-type]
-    findings = list(examine_peer(Place.of(place, protocol), asked))
+    named, settings = Place.of(place, protocol), load_settings()
+    asked = dataclasses.replace(default_tls(settings), **given, pins=pins)  # type: ignore[arg-type]
+    with secrets_of(settings, Calls(), gateway_of(settings)):
+        findings = list(examine_peer(named, asked, way_to(named, settings)))
     if as_json:
         print_json({"place": place, "findings": [each.as_dict() for each in findings]})
     else:

@@ -43,11 +43,13 @@ def client_context(tls: TLS | None = None) -> ssl.SSLContext:
     tls = tls or DEFAULT
     with _lock:
         found = _made.get(tls)
-        if found is None or found[0] != _stamps(tls.files):
+    if found is None or found[0] != _stamps(tls.files):
+        found = _coherent(tls.files, functools.partial(_client, tls))  # may ask for a passphrase: not within the lock
+        with _lock:
             if len(_made) >= KEPT_MAX:
                 _made.clear()
-            found = _made[tls] = _coherent(tls.files, functools.partial(_client, tls))
-        return found[1]
+            _made[tls] = found
+    return found[1]
 
 
 def _coherent(files: tuple[Path, ...], make: Callable[[], ssl.SSLContext]) -> tuple[Stamps, ssl.SSLContext]:
@@ -209,10 +211,10 @@ def _look_up(context: ssl.SSLContext, crl: Path) -> None:
 
 
 def _show(context: ssl.SSLContext, cert: Path, key: Path | None, passphrase: str | None) -> None:
+    from rowkeeper.security.references import resolve  # noqa: PLC0415
     from rowkeeper.security.tls.material import check_pair  # noqa: PLC0415
-    from rowkeeper.security.tls.passphrase import passphrase_of  # noqa: PLC0415
 
-    secret = None if passphrase is None else passphrase_of(passphrase)
+    secret = None if passphrase is None else resolve(passphrase)
     check_pair(cert, key, secret)
     # Without a callback OpenSSL would ask whoever sits at the terminal.
     _loaded(functools.partial(context.load_cert_chain, cert, key, lambda: secret.reveal() if secret else ""), cert)

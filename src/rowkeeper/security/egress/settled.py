@@ -1,0 +1,42 @@
+"""What the settings declare: their own servers, what `egress_allow` lists, and by which proxy others are reached."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from rowkeeper.endpoints import Endpoint, Proxy, endpoint_from, place_of_url
+from rowkeeper.settings import Settings
+
+# Settings that hold the URL of a server, and what the server is for.
+SERVICES = {"vault_address": "the vault"}
+
+
+def proxy_of(settings: Settings) -> Proxy | None:
+    """The proxy of public hosts; None where there is none."""
+    return None if settings.proxy is None else Proxy(settings.proxy, password=settings.proxy_password)
+
+
+def allowed_endpoints(settings: Settings) -> tuple[Endpoint, ...]:
+    """What `egress_allow` lists: whoever wrote it there means it, private or not."""
+    return tuple(endpoint_from(each, private=True, why="egress_allow") for each in settings.egress_allow)
+
+
+def service_endpoints(settings: Settings) -> tuple[Endpoint, ...]:
+    """The servers that Rowkeeper itself asks, and the proxy."""
+    found = []
+    for name, why in SERVICES.items():
+        url = getattr(settings, name, None)
+        if url is not None:
+            _, host, port = place_of_url(str(url))
+            found.append(Endpoint(host, port, private=True, why=why))
+    proxy = proxy_of(settings)
+    return (*found, *([] if proxy is None else [Endpoint.of_proxy(proxy)]))
+
+
+def by_way_of(endpoint: Endpoint, proxy: Proxy | None) -> Endpoint:
+    """The endpoint with the way it is reached written on it: the proxy of the settings is for public TCP hosts."""
+    if proxy is None or endpoint.proxy is not None or endpoint.protocol != "tcp":
+        return endpoint
+    if endpoint.private or endpoint.is_loopback:
+        return endpoint
+    return dataclasses.replace(endpoint, proxy=proxy)
