@@ -199,6 +199,18 @@ def test_a_server_goes_on_with_what_it_has(authority: Authority):
         assert f"{x509.load_der_x509_certificate(said(port, client)).serial_number:x}" == renewed.serial
 
 
+def test_a_server_goes_on_when_the_passphrase_is_gone(authority: Authority, monkeypatch: pytest.MonkeyPatch):
+    """The renewed key cannot be opened: the former certificate is shown until it can."""
+    monkeypatch.setenv("WEB_PASSPHRASE", "canary-passphrase")
+    web = authority.issue("web", Wish(HERE.hosts, passphrase="env:WEB_PASSPHRASE"))
+    client = TLS(ca=authority.folder.ca)
+    with serving(server_context(web.cert, web.key, passphrase="env:WEB_PASSPHRASE")) as port:
+        before = said(port, client)
+        authority.renew(["web"])
+        monkeypatch.delenv("WEB_PASSPHRASE")
+        assert said(port, client) == before
+
+
 def test_a_damaged_leaf_does_not_keep_the_others_from_being_renewed(authority: Authority, clock: Clock):
     """It is told when they are done, with how it is made anew."""
     bad, web = authority.issue("bad", HERE), authority.issue("web", HERE)

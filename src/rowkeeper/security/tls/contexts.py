@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from rowkeeper.errors import CertificateUnusable
+from rowkeeper.errors import CertificateUnusable, SecurityError
 from rowkeeper.logs import logger
 from rowkeeper.security.tls.declaring import TLS
 
@@ -127,7 +127,7 @@ class _Current:
     def _renew(self, stamps: Stamps | None) -> None:
         try:
             self._stamps, self._context = _coherent(self._files, self._make)
-        except CertificateUnusable as error:
+        except SecurityError as error:  # its passphrase is gone, too
             self._refused = stamps  # told once; what is being written changes once more, and is looked at again
             log.warning("a renewed certificate cannot be used", what=error.what, code=error.code)
         else:
