@@ -37,6 +37,12 @@ def _refer(text: str, info: ValidationInfo) -> str:
     return text
 
 
+def _refer_to_key(text: str | None, info: ValidationInfo) -> str | None:
+    if text is not None and not text.startswith("transit:"):
+        parse(text, str(info.field_name))
+    return text
+
+
 SecretReference = Annotated[str, AfterValidator(_refer)]
 """The type of a setting that is a secret: where it is. `rowkeeper.security.references.resolve` gives the secret."""
 
@@ -72,10 +78,16 @@ class Settings(BaseSettings):
         Field(description="The profile of rowkeeper.toml that comes before what is set there for all."),
     ] = None
     home: Annotated[Path, Field(description="The state folder.")] = Path(".rowkeeper")
-    key_file: Annotated[
-        Path | None,
-        Field(description="The key of everything at rest. Default: ~/.config/rowkeeper/<home id>.key"),
+    key: Annotated[
+        str | None,
+        AfterValidator(_refer_to_key),
+        Field(
+            description="Where the key is that wraps all other keys: file:PATH, env:NAME, keyring:SERVICE/NAME, "
+            "vault:PATH#KEY, or transit:NAME for one that stays in the vault. Default: where it was when the state "
+            "folder was made or its keys were wrapped anew; for a new one the file ~/.config/rowkeeper/<home id>.key."
+        ),
     ] = None
+    key_file: Annotated[Path | None, Field(description="The same as key = file:PATH.")] = None
     ledger_url: Annotated[
         str | None,
         Field(description="A SQLAlchemy URL for the ledger, without a password. Default: SQLite in the state folder."),
@@ -231,6 +243,17 @@ class Settings(BaseSettings):
         SecretReference | None, Field(description="A reference to the secret id of an AppRole; with vault_role_id.")
     ] = None
     vault_approle_mount: Annotated[str, Field(description="Where the vault has its AppRoles.")] = "approle"
+
+    @property
+    def key_reference(self) -> str | None:
+        """The reference of the key that wraps all other keys, as it is set."""
+        return f"file:{self.key_file}" if self.key_file is not None else self.key
+
+    @model_validator(mode="after")
+    def _refuse_two_keys(self) -> Self:
+        if self.key is not None and self.key_file is not None:
+            raise ValueError("key and key_file are both set, and mean the same: unset one of them")
+        return self
 
     @model_validator(mode="after")
     def _refuse_secrets(self) -> Self:

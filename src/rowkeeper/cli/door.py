@@ -40,7 +40,6 @@ from rowkeeper.runs.interrupt import SIGNALS, Strike
 from rowkeeper.runs.last_resort import LastResort
 from rowkeeper.runs.reaching import guard_process
 from rowkeeper.runs.workspace import Workspace
-from rowkeeper.security.statefolder import StateFolder
 from rowkeeper.settings import PREFIX, Settings
 
 WIDTH_ELSEWHERE = 200  # where there is no terminal, lines are for other programs to cut
@@ -106,17 +105,17 @@ def workspace() -> Iterator[Workspace]:
     command = click.get_current_context().command_path.partition(" ")[2]
     with about(command=command), Workspace.open(load_settings()) as opened:
         log.debug("command begun")
-        tell_of_key(opened.folder)
+        if opened.folder.key_made:
+            tell_key_made(opened.folder.key_path, opened.folder.path)
         yield opened
 
 
-def tell_of_key(folder: StateFolder) -> None:
-    """Tells of a state folder's key, if it was made just now."""
-    if folder.key_made:
-        err.print(
-            f"[bold]a key was made:[/] {escape(str(folder.key_path))} opens everything in {escape(str(folder.path))}. "
-            "Keep a copy of it elsewhere: without it the tables cannot be read."
-        )
+def tell_key_made(key: Path | None, folder: Path) -> None:
+    """Somebody has to keep a copy of a key file that was made just now."""
+    err.print(
+        f"[bold]a key was made:[/] {escape(str(key))} opens everything in {escape(str(folder))}. "
+        "Keep a copy of it elsewhere: without it the tables cannot be read."
+    )
 
 
 class Door(click.Group):

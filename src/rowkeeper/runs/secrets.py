@@ -27,14 +27,15 @@ def password_of(settings: Settings) -> Callable[[], Secret] | None:
 
 
 @contextmanager
-def secrets_of(settings: Settings, calls: Calls, gateway: Gateway) -> Iterator[Resolver]:
+def secrets_of(settings: Settings, calls: Calls, gateway: Gateway) -> Iterator[Vault | None]:
     """References in the block lead where the settings say. What a vault lent is given back at its end.
 
-    Raises SettingsError if the settings of the vault do not fit together.
+    Yields the vault, if one is configured. Raises SettingsError if its settings do not fit together.
     """
     with contextlib.ExitStack() as opened:
         vault = opened.enter_context(_vault(settings, calls, gateway)) if settings.vault_address else None
-        yield opened.enter_context(resolving_with(Resolver(vault=vault.read if vault else None)))
+        opened.enter_context(resolving_with(Resolver(vault=vault.read if vault else None)))
+        yield vault
 
 
 def _vault(settings: Settings, calls: Calls, gateway: Gateway) -> contextlib.AbstractContextManager[Vault]:

@@ -46,7 +46,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def authority(tmp_path: Path, clock: Clock) -> Authority:
-    made = Authority.of(open_state_folder(tmp_path / "home", tmp_path / "the.key"), clock)
+    made = Authority.of(open_state_folder(tmp_path / "home", f"file:{tmp_path / 'the.key'}"), clock)
     made.found("Test Authority")
     return made
 
@@ -87,7 +87,7 @@ def test_everything_is_private_and_the_authoritys_key_is_sealed(tmp_path: Path):
     """Folders 0700, files 0600, whatever the umask; and no private key in the clear but those of leaves."""
     former = os.umask(0)
     try:
-        authority = Authority.of(open_state_folder(tmp_path / "home", tmp_path / "the.key"))
+        authority = Authority.of(open_state_folder(tmp_path / "home", f"file:{tmp_path / 'the.key'}"))
         authority.found("Test Authority")
         authority.issue("web", HERE)
         authority.renew(["web"])
@@ -297,7 +297,7 @@ def test_what_was_revoked_stays_on_the_list(authority: Authority):
 
 
 def bounded(tmp_path: Path, *permitted: str) -> Authority:
-    made = Authority.of(open_state_folder(tmp_path / "bounded", tmp_path / "bounded.key"))
+    made = Authority.of(open_state_folder(tmp_path / "bounded", f"file:{tmp_path / 'bounded.key'}"))
     made.found("Bounded Authority", permitted=permitted)
     return made
 
@@ -349,7 +349,7 @@ def test_an_authority_is_made_once(authority: Authority):
 
 def test_without_an_authority_nothing_is_issued(tmp_path: Path):
     """The error says how one is made."""
-    authority = Authority.of(open_state_folder(tmp_path / "home", tmp_path / "the.key"))
+    authority = Authority.of(open_state_folder(tmp_path / "home", f"file:{tmp_path / 'the.key'}"))
     for act in (lambda: authority.issue("web", HERE), authority.renew, lambda: authority.revoke("web")):
         with pytest.raises(AuthorityError, match="there is no authority") as caught:
             act()

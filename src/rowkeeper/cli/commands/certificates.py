@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
-from rowkeeper.cli.door import DONE, FAILED, json_option, load_settings, out, print_json, tell_of_key
+from rowkeeper.cli.door import DONE, FAILED, json_option, load_settings, out, print_json, tell_key_made
 from rowkeeper.cli.findings import show_findings
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.runs.journal import journal_kept
@@ -39,10 +39,12 @@ def _authority() -> Iterator[Authority]:
     from rowkeeper.security.tls.authority import Authority  # noqa: PLC0415 - no other command's, and not quick to import
 
     settings = load_settings()
-    state = open_state_folder(settings.home, settings.key_file)
-    tell_of_key(state)
-    with journal_kept(settings, state), secrets_of(settings, Calls(), gateway_of(settings)):
-        yield Authority.of(state)
+    with secrets_of(settings, Calls(), gateway_of(settings)) as vault:
+        state = open_state_folder(settings.home, settings.key_reference, vault)
+        if state.key_made:
+            tell_key_made(state.key_path, state.path)
+        with journal_kept(settings, state):
+            yield Authority.of(state)
 
 
 @certs.command()
