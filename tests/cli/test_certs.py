@@ -61,7 +61,9 @@ def test_it_is_told_in_words(founded: dict[str, Any], arena: Arena):
         (("init",), 1, "RK-6047"),
         (("issue", "../x"), 2, "RK-1102"),
         (("issue", "x", "--host", "a b"), 2, "RK-1102"),
-        (("issue", "x", "--passphrase", "env:ROWKEEPER_TEST_NOT_THERE"), 1, "RK-6045"),
+        (("issue", "x", "--passphrase", "env:ROWKEEPER_TEST_NOT_THERE"), 1, "RK-6011"),
+        (("issue", "x", "--passphrase", "hunter2-canary"), 2, "RK-6010"),
+        (("check", "127.0.0.1:1", "--cert", "x", "--passphrase", "hunter2-canary"), 2, "RK-6010"),
         (("renew", "nothing"), 1, "RK-6047"),
         (("revoke", "nothing"), 1, "RK-6047"),
         (("check", "nowhere"), 2, "RK-1102"),
@@ -78,6 +80,7 @@ def test_bad_input_is_one_clear_error(
     assert (outcome.status, outcome.json["error"]["code"]) == (status, code), outcome
     assert outcome.json["error"]["hint"]
     assert "Traceback" not in outcome.stderr
+    assert "canary" not in outcome.stderr + outcome.stdout
     assert sorted((arena.home / "certs").rglob("*")) == before
 
 

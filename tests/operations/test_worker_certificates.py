@@ -15,9 +15,8 @@ from tests.security.tls.servers import said, serving
 def test_the_worker_renews_what_is_due(own_arena: Arena):
     """A leaf and a list of fifty days ago: nobody has to ask for it, and the server that shows it is not restarted."""
     own_arena.ok("runs")
-    key_file = next((own_arena.folder / "config" / "rowkeeper").iterdir())
     past = datetime.now(UTC) - timedelta(days=50)
-    authority = Authority.of(open_state_folder(own_arena.home, key_file), lambda: past)
+    authority = Authority.of(open_state_folder(own_arena.home), lambda: past)
     authority.found("Test Authority")
     web = authority.issue("web", Wish(["127.0.0.1"]))
     assert due(authority, datetime.now(UTC)) == ["web", "crl.pem"]

@@ -109,9 +109,9 @@ def _demanded(options: Mapping[str, Any], tls: TLS, mode: str) -> dict[str, Any]
     if tls.cert is not None:
         words["sslcert"], words["sslkey"] = str(tls.cert), str(tls.key or tls.cert)
         if tls.passphrase is not None:
-            from rowkeeper.security.tls.passphrase import passphrase_of  # noqa: PLC0415 - only where there is one
+            from rowkeeper.security.references import resolve  # noqa: PLC0415 - only where there is one
 
-            words["sslpassword"] = passphrase_of(tls.passphrase).reveal()
+            words["sslpassword"] = resolve(tls.passphrase).reveal()
     own = {name: value for name, value in options.items() if value and name != "gssencmode"}
     return {**options, **words, **own}
 

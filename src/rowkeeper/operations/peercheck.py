@@ -9,23 +9,27 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import socket
 import ssl
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from rowkeeper.endpoints import Endpoint
 from rowkeeper.errors import DeclarationError, TLSError
 from rowkeeper.operations.finding import Finding
+from rowkeeper.runs.reaching import gateway_of
 from rowkeeper.security.tls import TLS, secure
 from rowkeeper.security.tls.authority.signing import names_of
 from rowkeeper.security.tls.material import chain_of, weakness
 from rowkeeper.security.tls.peers import pin_of, telling
 from rowkeeper.security.tls.postgresql import ALERT_SECONDS, SECONDS_MAX, ask_for_tls
+from rowkeeper.settings import Settings
 
 RENEW_SOON = timedelta(days=20)
 LIFETIME_MAX = timedelta(days=398)  # browsers refuse longer ones of public authorities
@@ -53,14 +57,30 @@ class Place:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def examine_peer(place: Place, tls: TLS) -> Iterator[Finding]:
-    """The verdict first, then what there is to know."""
+Way = Callable[[str, int], socket.socket]
+"""Connects to a host and a port, such as `Gateway.connect`. Raises OSError."""
+
+
+def way_to(place: Place, settings: Settings) -> Way:
+    """The way to a place that somebody named on the command line, and so declared; by the proxy, if one is set.
+
+    Raises DeclarationError if it is no host.
+    """
+    named = Endpoint(place.host, place.port, private=True, why="named on the command line")
+    return functools.partial(gateway_of(settings).declaring([named]).connect, seconds_max=SECONDS_MAX)
+
+
+def examine_peer(place: Place, tls: TLS, way: Way) -> Iterator[Finding]:
+    """The verdict first, then what there is to know.
+
+    Raises SecurityError: a file of ours cannot be used, or an address may not be reached.
+    """
     try:
-        yield _verdict(place, tls)
+        yield _verdict(place, tls, way)
     except OSError as error:
         yield Finding("connection", False, f"{place}: {_words(error)}", "see whether it is up, and the network between")
         return
-    chain = _shown(place)
+    chain = _shown(place, way)
     if chain:
         yield _validity(chain[0])
         yield _names(chain[0], place.host)
@@ -68,7 +88,7 @@ def examine_peer(place: Place, tls: TLS) -> Iterator[Finding]:
         yield _chain(chain, tls)
         yield Finding("pin", True, pin_of(chain[0].public_bytes(Encoding.DER)))
     yield _revocation(tls)
-    yield _old_versions(place)
+    yield _old_versions(place, way)
 
 
 def _words(error: OSError) -> str:
@@ -78,9 +98,9 @@ def _words(error: OSError) -> str:
 # ------------------------------------------------------------------------------------------------- connections
 
 
-def _connected(place: Place) -> socket.socket:
+def _connected(place: Place, way: Way) -> socket.socket:
     """A connection up to where TLS begins. Raises OSError, and TLSError if the server offers none."""
-    connection = socket.create_connection((place.host, place.port), timeout=SECONDS_MAX)
+    connection = way(place.host, place.port)
     try:
         if place.protocol == "postgresql":
             ask_for_tls(connection, str(place))
@@ -90,10 +110,10 @@ def _connected(place: Place) -> socket.socket:
     return connection
 
 
-def _verdict(place: Place, tls: TLS) -> Finding:
+def _verdict(place: Place, tls: TLS, way: Way) -> Finding:
     """As every client of ours connects. Raises OSError."""
     try:
-        with secure(_connected(place), place.host, tls) as connection:
+        with secure(_connected(place, way), place.host, tls) as connection:
             found = f"{connection.version()}, {(connection.cipher() or ('?',))[0]}"
             connection.settimeout(ALERT_SECONDS)
             with telling(place.host, tls), contextlib.suppress(TimeoutError):
@@ -103,11 +123,11 @@ def _verdict(place: Place, tls: TLS) -> Finding:
     return Finding("connection", True, f"{place} is trusted: {found}")
 
 
-def _shown(place: Place) -> list[x509.Certificate]:
+def _shown(place: Place, way: Way) -> list[x509.Certificate]:
     """The certificates that the server sends, whoever it is; none if it does not come so far."""
     context = _trusting_nobody()
     try:
-        with context.wrap_socket(_connected(place), server_hostname=place.host) as connection:
+        with context.wrap_socket(_connected(place, way), server_hostname=place.host) as connection:
             return [x509.load_der_x509_certificate(each) for each in _sent(connection)]
     except (OSError, TLSError, ValueError):  # ValueError: a certificate so odd that it cannot be read
         return []
@@ -214,14 +234,14 @@ def _revocation(tls: TLS) -> Finding:
     return Finding("revocation", True, f"looked up in {tls.crl}")
 
 
-def _old_versions(place: Place) -> Finding:
+def _old_versions(place: Place, way: Way) -> Finding:
     """TLS 1.1 is not spoken by us; that a server would is for its other clients to mind."""
     context = _trusting_nobody()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         context.maximum_version = ssl.TLSVersion.TLSv1_1
     try:
-        with context.wrap_socket(_connected(place), server_hostname=place.host) as connection:
+        with context.wrap_socket(_connected(place, way), server_hostname=place.host) as connection:
             spoken = connection.version()
     except (OSError, TLSError):
         return Finding("old versions", True, "TLS 1.1 and older are not spoken")

@@ -46,7 +46,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def authority(tmp_path: Path, clock: Clock) -> Authority:
-    made = Authority.of(open_state_folder(tmp_path / "home", tmp_path / "the.key"), clock)
+    made = Authority.of(open_state_folder(tmp_path / "home", f"file:{tmp_path / 'the.key'}"), clock)
     made.found("Test Authority")
     return made
 
@@ -87,7 +87,7 @@ def test_everything_is_private_and_the_authoritys_key_is_sealed(tmp_path: Path):
     """Folders 0700, files 0600, whatever the umask; and no private key in the clear but those of leaves."""
     former = os.umask(0)
     try:
-        authority = Authority.of(open_state_folder(tmp_path / "home", tmp_path / "the.key"))
+        authority = Authority.of(open_state_folder(tmp_path / "home", f"file:{tmp_path / 'the.key'}"))
         authority.found("Test Authority")
         authority.issue("web", HERE)
         authority.renew(["web"])
@@ -199,6 +199,18 @@ def test_a_server_goes_on_with_what_it_has(authority: Authority):
         assert f"{x509.load_der_x509_certificate(said(port, client)).serial_number:x}" == renewed.serial
 
 
+def test_a_server_goes_on_when_the_passphrase_is_gone(authority: Authority, monkeypatch: pytest.MonkeyPatch):
+    """The renewed key cannot be opened: the former certificate is shown until it can."""
+    monkeypatch.setenv("WEB_PASSPHRASE", "canary-passphrase")
+    web = authority.issue("web", Wish(HERE.hosts, passphrase="env:WEB_PASSPHRASE"))
+    client = TLS(ca=authority.folder.ca)
+    with serving(server_context(web.cert, web.key, passphrase="env:WEB_PASSPHRASE")) as port:
+        before = said(port, client)
+        authority.renew(["web"])
+        monkeypatch.delenv("WEB_PASSPHRASE")
+        assert said(port, client) == before
+
+
 def test_a_damaged_leaf_does_not_keep_the_others_from_being_renewed(authority: Authority, clock: Clock):
     """It is told when they are done, with how it is made anew."""
     bad, web = authority.issue("bad", HERE), authority.issue("web", HERE)
@@ -285,7 +297,7 @@ def test_what_was_revoked_stays_on_the_list(authority: Authority):
 
 
 def bounded(tmp_path: Path, *permitted: str) -> Authority:
-    made = Authority.of(open_state_folder(tmp_path / "bounded", tmp_path / "bounded.key"))
+    made = Authority.of(open_state_folder(tmp_path / "bounded", f"file:{tmp_path / 'bounded.key'}"))
     made.found("Bounded Authority", permitted=permitted)
     return made
 
@@ -337,7 +349,7 @@ def test_an_authority_is_made_once(authority: Authority):
 
 def test_without_an_authority_nothing_is_issued(tmp_path: Path):
     """The error says how one is made."""
-    authority = Authority.of(open_state_folder(tmp_path / "home", tmp_path / "the.key"))
+    authority = Authority.of(open_state_folder(tmp_path / "home", f"file:{tmp_path / 'the.key'}"))
     for act in (lambda: authority.issue("web", HERE), authority.renew, lambda: authority.revoke("web")):
         with pytest.raises(AuthorityError, match="there is no authority") as caught:
             act()

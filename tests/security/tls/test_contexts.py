@@ -87,7 +87,7 @@ def got_through(client: ssl.SSLContext, port: int) -> bool:
 
 def test_renewals_in_the_middle_of_handshakes_harm_nobody(tmp_path: Path):
     """Four clients connect again and again while the certificate is renewed: every handshake is one or the other."""
-    authority = Authority.of(open_state_folder(tmp_path / "home", tmp_path / "the.key"))
+    authority = Authority.of(open_state_folder(tmp_path / "home", f"file:{tmp_path / 'the.key'}"))
     authority.found("Test Authority")
     web = authority.issue("web", Wish(["127.0.0.1"]))
     client = TLS(ca=authority.folder.ca, crl=authority.folder.crl)

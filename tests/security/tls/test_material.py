@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from rowkeeper.errors import CertificateUnusable, DeclarationError, SettingsError
+from rowkeeper.errors import CertificateUnusable, DeclarationError, SecretLiteral, SecretUnavailable, SettingsError
 from rowkeeper.resilience.classifying import DEFAULT
 from rowkeeper.resilience.outcomes import Effect, Outcome
 from rowkeeper.security.tls import TLS, client_context, default_tls, server_context
@@ -63,11 +63,6 @@ def wrong_passphrase(root: Made, at: Path) -> TLS:
     return TLS(cert=cert, key=key, passphrase=f"file:{at / 'passphrase'}")
 
 
-def no_passphrase(root: Made, at: Path) -> TLS:
-    cert, key = root.leaf().write(at, "own", "open sesame")
-    return TLS(cert=cert, key=key, passphrase="env:ROWKEEPER_TEST_NOT_THERE")
-
-
 def key_damaged(root: Made, at: Path) -> TLS:
     files = pair(root.leaf(), at)
     files["key"].write_bytes(files["key"].read_bytes().replace(b"M", b"N"))
@@ -89,7 +84,6 @@ FAULTS: dict[str, tuple[Callable[[Made, Path], TLS], str, str]] = {
     "key open to others": (key_open, "is open to others (mode 0640)", "chmod 600"),
     "key encrypted": (key_encrypted, "is encrypted, and no passphrase was given", "env:NAME"),
     "wrong passphrase": (wrong_passphrase, "the passphrase does not open the key", "reference"),
-    "no passphrase there": (no_passphrase, "ROWKEEPER_TEST_NOT_THERE", "put"),
     "key damaged": (key_damaged, "is damaged", "copy"),
     "certificate damaged": (bit_flipped, "is damaged", "source"),
     "certificate that is none": (
@@ -144,8 +138,18 @@ def test_what_cannot_be_used_is_refused(fault: str, root: Made, tmp_path: Path):
     assert what in error.what
     assert mend in error.hint
     assert "canary" not in error.what + error.hint
-    assert str(tmp_path) in error.what or "env:" in error.what
+    assert str(tmp_path) in error.what
     assert DEFAULT.judge(error, Effect.READ).outcome is Outcome.PERMANENT
+
+
+def test_a_passphrase_is_a_reference(root: Made, tmp_path: Path):
+    """One that leads to nothing is told; a passphrase itself is refused, unseen."""
+    cert, key = root.leaf().write(tmp_path, "own", "open sesame")
+    with pytest.raises(SecretUnavailable, match="ROWKEEPER_TEST_NOT_THERE"):
+        client_context(TLS(cert=cert, key=key, passphrase="env:ROWKEEPER_TEST_NOT_THERE"))
+    with pytest.raises(SecretLiteral) as caught:
+        TLS(cert=cert, key=key, passphrase="hunter2-canary")
+    assert "canary" not in f"{caught.value} {caught.value.hint}"
 
 
 def test_a_context_is_kept_until_a_file_changes(root: Made, tmp_path: Path):
@@ -203,3 +207,5 @@ def test_the_settings_are_the_default(tmp_path: Path):
     assert default_tls(settings) == TLS(ca="/ca", cert="/cert", key="/key", passphrase="env:P", crl="/crl")
     with pytest.raises(SettingsError, match="without a certificate"):
         default_tls(Settings(home=tmp_path, tls_key="/key"))
+    with pytest.raises(SettingsError, match="in the vault, which is reached with that key"):
+        default_tls(Settings(home=tmp_path, tls_cert="/cert", tls_key="/key", tls_key_passphrase="vault:a#b"))

@@ -14,8 +14,9 @@ from rich.markup import escape
 
 from rowkeeper.cli.door import DONE, FAILED, json_option, load_settings, out, print_json, tell_of_key
 from rowkeeper.cli.findings import show_findings
-from rowkeeper.endpoints import Endpoint
-from rowkeeper.runs.reaching import also_reach
+from rowkeeper.resilience.calls import Calls
+from rowkeeper.runs.reaching import gateway_of
+from rowkeeper.runs.secrets import secrets_of
 from rowkeeper.runs.workspace import state_folder
 
 if TYPE_CHECKING:
@@ -198,14 +199,14 @@ def _moment(at: datetime) -> str:
 @json_option
 def check(place: str, protocol: str, pins: tuple[str, ...], as_json: bool, **files: Path | str | None) -> int:
     """Connect to a server as our clients do, and say what is to be said of its certificate."""
-    from rowkeeper.operations.peercheck import Place, examine_peer  # noqa: PLC0415
+    from rowkeeper.operations.peercheck import Place, examine_peer, way_to  # noqa: PLC0415
     from rowkeeper.security.tls import default_tls  # noqa: PLC0415
 
     given = {name: value for name, value in files.items() if value is not None}
-    asked = dataclasses.replace(default_tls(load_settings()), **given, pins=pins)  # type: ignore[arg-type]
-    target = Place.of(place, protocol)
-    also_reach(Endpoint(target.host, target.port, private=True))
-    findings = list(examine_peer(target, asked))
+    named, settings = Place.of(place, protocol), load_settings()
+    asked = dataclasses.replace(default_tls(settings), **given, pins=pins)  # type: ignore[arg-type]
+    with secrets_of(settings, Calls(), gateway_of(settings)):
+        findings = list(examine_peer(named, asked, way_to(named, settings)))
     if as_json:
         print_json({"place": place, "findings": [each.as_dict() for each in findings]})
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from pathlib import Path
-from xml.sax.saxutils import escape  # nosec B406 - it escapes, and parses nothing
+from xml.sax.saxutils import escape  # nosec B406  # it escapes, and parses nothing
 
 from rowkeeper.destinations.embedded.places import EnginePlaces
 

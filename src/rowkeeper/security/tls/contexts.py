@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from rowkeeper.errors import CertificateUnusable
+from rowkeeper.errors import CertificateUnusable, SecurityError
 from rowkeeper.logs import logger
 from rowkeeper.security.tls.declaring import TLS
 
@@ -43,11 +43,13 @@ def client_context(tls: TLS | None = None) -> ssl.SSLContext:
     tls = tls or DEFAULT
     with _lock:
         found = _made.get(tls)
-        if found is None or found[0] != _stamps(tls.files):
+    if found is None or found[0] != _stamps(tls.files):
+        found = _coherent(tls.files, functools.partial(_client, tls))  # may ask for a passphrase: not within the lock
+        with _lock:
             if len(_made) >= KEPT_MAX:
                 _made.clear()
-            found = _made[tls] = _coherent(tls.files, functools.partial(_client, tls))
-        return found[1]
+            _made[tls] = found
+    return found[1]
 
 
 def _coherent(files: tuple[Path, ...], make: Callable[[], ssl.SSLContext]) -> tuple[Stamps, ssl.SSLContext]:
@@ -125,7 +127,7 @@ class _Current:
     def _renew(self, stamps: Stamps | None) -> None:
         try:
             self._stamps, self._context = _coherent(self._files, self._make)
-        except CertificateUnusable as error:
+        except SecurityError as error:  # its passphrase is gone, too
             self._refused = stamps  # told once; what is being written changes once more, and is looked at again
             log.warning("a renewed certificate cannot be used", what=error.what, code=error.code)
         else:
@@ -209,10 +211,10 @@ def _look_up(context: ssl.SSLContext, crl: Path) -> None:
 
 
 def _show(context: ssl.SSLContext, cert: Path, key: Path | None, passphrase: str | None) -> None:
+    from rowkeeper.security.references import resolve  # noqa: PLC0415
     from rowkeeper.security.tls.material import check_pair  # noqa: PLC0415
-    from rowkeeper.security.tls.passphrase import passphrase_of  # noqa: PLC0415
 
-    secret = None if passphrase is None else passphrase_of(passphrase)
+    secret = None if passphrase is None else resolve(passphrase)
     check_pair(cert, key, secret)
     # Without a callback OpenSSL would ask whoever sits at the terminal.
     _loaded(functools.partial(context.load_cert_chain, cert, key, lambda: secret.reveal() if secret else ""), cert)

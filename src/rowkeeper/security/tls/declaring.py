@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from rowkeeper.configuration.reference import parse
 from rowkeeper.errors import DeclarationError
 
 PIN_BYTES = 32
@@ -28,7 +29,7 @@ class TLS:
         crl: a PEM file with revocation lists. Then every certificate of a chain is looked up, and a chain with an
             authority that has no list in it, or one that is out of date, is refused.
 
-    Raises DeclarationError.
+    Raises DeclarationError, and SecretLiteral for a passphrase that is no reference.
     """
 
     ca: str | Path | None = None
@@ -43,6 +44,8 @@ class TLS:
             raise DeclarationError(
                 "TLS: a key or a passphrase without a certificate", hint="give cert=, the certificate of that key"
             )
+        if self.passphrase is not None:
+            parse(self.passphrase, "TLS(passphrase=)")
         if isinstance(self.pins, str):
             raise DeclarationError("TLS: pins is one text", hint='pins are a list: pins=["sha256/..."]')
         object.__setattr__(self, "pins", tuple(sorted({f"sha256/{_pin(each)}" for each in self.pins})))

@@ -8,7 +8,15 @@ from rowkeeper.settings import Settings
 
 
 def default_tls(settings: Settings) -> TLS:
-    """`ROWKEEPER_TLS_CA` and its like. Raises SettingsError: a key without a certificate."""
+    """`ROWKEEPER_TLS_CA` and its like.
+
+    Raises SettingsError: a key without a certificate, or a passphrase that could not be had without that key.
+    """
+    if (settings.tls_key_passphrase or "").startswith("vault:"):
+        raise SettingsError(
+            "tls_key_passphrase is in the vault, which is reached with that key",
+            hint="keep the passphrase elsewhere: env:NAME, file:PATH or keyring:SERVICE/NAME",
+        )
     try:
         return TLS(
             ca=settings.tls_ca,

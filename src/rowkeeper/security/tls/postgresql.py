@@ -12,6 +12,7 @@ import struct
 
 from rowkeeper.errors import ProtocolRefused, TLSError
 from rowkeeper.resilience.deadline import seconds_left
+from rowkeeper.security.egress.passing import checked
 from rowkeeper.security.tls.declaring import TLS
 from rowkeeper.security.tls.peers import secure, telling
 
@@ -32,10 +33,11 @@ def why_refused(host: str, address: str, port: int, tls: TLS) -> TLSError:
 
     Args:
         host: the name that its certificate must be for.
-        address: where it is.
+        address: where it is, as it was checked for libpq.
     """
     try:
-        connection = socket.create_connection((address, port), timeout=seconds_left(SECONDS_MAX))
+        with checked():
+            connection = socket.create_connection((address, port), timeout=seconds_left(SECONDS_MAX))
         with contextlib.closing(connection):
             ask_for_tls(connection, f"{host}:{port}")
             with secure(connection, host, tls) as secured, telling(host, tls):

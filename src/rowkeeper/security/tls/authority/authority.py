@@ -20,13 +20,13 @@ from cryptography.hazmat.primitives.serialization import (
 
 from rowkeeper.errors import AuthorityError, CertificateUnusable, IntegrityError
 from rowkeeper.logs import logger
+from rowkeeper.security.references import resolve
 from rowkeeper.security.sealing import Seal
 from rowkeeper.security.statefolder import StateFolder
 from rowkeeper.security.tls.authority import signing
 from rowkeeper.security.tls.authority.folder import CertificateFolder
 from rowkeeper.security.tls.authority.signing import Signer
 from rowkeeper.security.tls.material import chain_of, key_of
-from rowkeeper.security.tls.passphrase import passphrase_of
 
 RENEWED_DAYS_BEFORE = signing.LEAF_DAYS_MAX / 3
 PURPOSE = "certificates"
@@ -182,7 +182,7 @@ class Authority:
     def _issue(self, signer: Signer, name: str, wish: Wish, key: ec.EllipticCurvePrivateKey | None = None) -> Issued:
         closed: KeySerializationEncryption = NoEncryption()
         if wish.passphrase is not None:
-            closed = BestAvailableEncryption(passphrase_of(wish.passphrase).reveal().encode())
+            closed = BestAvailableEncryption(resolve(wish.passphrase).reveal().encode())
         key = key or signing.new_key()
         made = signing.leaf(wish.hosts, wish.uses, key.public_key(), signer, now=self._now(), days=wish.days)
         self.folder.put(
@@ -266,7 +266,7 @@ class Authority:
 
     @staticmethod
     def _leaf_key(leaf: Issued, passphrase: str | None) -> ec.EllipticCurvePrivateKey:
-        key = key_of(leaf.key, None if passphrase is None else passphrase_of(passphrase))
+        key = key_of(leaf.key, None if passphrase is None else resolve(passphrase))
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise AuthorityError(f"the key {leaf.key} is not one of ours", hint="renew it without --keep-key")
         return key
