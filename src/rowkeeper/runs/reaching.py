@@ -41,13 +41,6 @@ def gateway_of(settings: Settings) -> Gateway:
     return Gateway(Egress(settled_endpoints(settings), settings.egress), proxy_of(settings), resolve)
 
 
-def also_reach(endpoint: Endpoint) -> None:
-    """What the person who gives a command names in it is declared by that, for this process."""
-    guard = standing()
-    if guard is not None:
-        guard.declare([endpoint])
-
-
 def guard_process(settings: Settings) -> None:
     """From now on this process connects to what the settings declare, and the pipelines that are chosen, alone."""
     if settings.egress != "off":
