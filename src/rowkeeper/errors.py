@@ -44,7 +44,11 @@
     │   └── SealBroken              RK-5004  a sealed file was changed, or sealed with another key
     ├── SecurityError               RK-6000  a key, a permission or a seal is wrong
     │   ├── KeyUnusable             RK-6001  the key file cannot be made, read or understood
-    │   └── WrongKey                RK-6002  the key is not the one of this state folder
+    │   │   └── WeakKey             RK-6013  the key is one that others can guess or know
+    │   ├── WrongKey                RK-6002  the key is not the one of this state folder
+    │   ├── SecretLiteral           RK-6010  a secret stands where a reference to one belongs
+    │   └── SecretUnavailable       RK-6011  a secret reference leads to nothing
+    │       └── VaultUnreachable    RK-6012  the vault is down or sealed
     └── UnknownError                RK-9001  a fault of Rowkeeper itself
 
 No message holds a secret or a classified value: messages are put together from names, numbers and
@@ -569,6 +573,46 @@ class WrongKey(SecurityError):  # noqa: N818 - reads as what happened
 
     code = "RK-6002"
     advice = "Each state folder names its key by an identifier: point to the key file that belongs to it."
+
+
+class WeakKey(KeyUnusable):
+    """The key is one that others can guess or know: all the same byte, a pattern, or published somewhere."""
+
+    code = "RK-6013"
+    advice = (
+        "Remove the key file, if nothing was encrypted with it yet, and a random key is made at the next use. A state "
+        "folder that was made with such a key is as good as unencrypted: load into a new one."
+    )
+
+
+class SecretLiteral(SecurityError):  # noqa: N818 - reads as what happened
+    """A secret, or a text that is no reference, stands where a reference to a secret belongs."""
+
+    code = "RK-6010"
+    category = Category.CONFIGURATION
+    advice = (
+        "Move the secret to where only its reader can see it, and refer to it: env:NAME, file:PATH, "
+        "keyring:SERVICE/NAME or vault:PATH#KEY. A secret that was in a file under version control is to be changed, "
+        "not only moved. docs/security-configuration.md says how."
+    )
+
+
+class SecretUnavailable(SecurityError):  # noqa: N818 - reads as what happened
+    """A secret reference leads to nothing, or to what may not be used."""
+
+    code = "RK-6011"
+    advice = "See to what the sentence names: the reference says where the secret should be. Nothing was opened."
+
+
+class VaultUnreachable(SecretUnavailable):
+    """The vault that a reference names is down, sealed or on standby."""
+
+    code = "RK-6012"
+    retryable = True
+    advice = (
+        "Start or unseal it (bao status, bao operator unseal) and run again: nothing was opened. ROWKEEPER_VAULT_ADDRESS "
+        "is where it is looked for."
+    )
 
 
 class UnknownError(FrameworkError):

@@ -1,4 +1,7 @@
-"""What is configured: settings from the environment (`ROWKEEPER_*`), then from `rowkeeper.toml`.
+"""What is configured: settings from the environment (`ROWKEEPER_*`), then from `rowkeeper.toml`, a profile's first.
+
+A secret is never a setting: its place is, as a reference (`env:PGPASS`). A setting that takes one is a
+`SecretReference`; a password in a URL is refused in any setting.
 
 The state folder is `ROWKEEPER_HOME` (default `.rowkeeper/` in the working folder). What lives in it:
 
@@ -13,19 +16,28 @@ The state folder is `ROWKEEPER_HOME` (default `.rowkeeper/` in the working folde
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, ByteSize, Field
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, ValidationInfo, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from rowkeeper.configuration.file import PROFILES, SettingsFile
+from rowkeeper.configuration.literal import HOW_TO_SPLIT, refuse_url
+from rowkeeper.configuration.reference import parse
 from rowkeeper.endpoints import Proxy, endpoint_from
 from rowkeeper.errors import ConfigurationError
+
+PREFIX = "ROWKEEPER_"
+
+
+def _refer(text: str, info: ValidationInfo) -> str:
+    parse(text, str(info.field_name))
+    return text
+
+
+SecretReference = Annotated[str, AfterValidator(_refer)]
+"""The type of a setting that is a secret: where it is. `rowkeeper.security.references.resolve` gives the secret."""
 
 
 def _listed(given: object) -> object:
@@ -52,8 +64,12 @@ def _a_proxy(given: str | None) -> str | None:
 class Settings(BaseSettings):
     """Everything that can be set, with its default."""
 
-    model_config = SettingsConfigDict(env_prefix="ROWKEEPER_", toml_file="rowkeeper.toml", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
 
+    profile: Annotated[
+        str | None,
+        Field(description="The profile of rowkeeper.toml that comes before what is set there for all."),
+    ] = None
     home: Annotated[Path, Field(description="The state folder.")] = Path(".rowkeeper")
     key_file: Annotated[
         Path | None,
@@ -61,7 +77,13 @@ class Settings(BaseSettings):
     ] = None
     ledger_url: Annotated[
         str | None,
-        Field(description="A SQLAlchemy URL for the ledger. Default: SQLite in the state folder."),
+        Field(description="A SQLAlchemy URL for the ledger, without a password. Default: SQLite in the state folder."),
+    ] = None
+    ledger_password: Annotated[
+        SecretReference | None,
+        Field(
+            description="A reference to the password for ledger_url, such as env:PGPASS. It is read at each connect."
+        ),
     ] = None
     batch_rows: Annotated[int, Field(gt=0, le=10_000_000, description="Rows read and checked at a time.")] = 65_536
     insert_rows: Annotated[
@@ -169,6 +191,30 @@ class Settings(BaseSettings):
         str | None, Field(description="A reference to the password of the proxy's user, such as env:PROXY_PASSWORD.")
     ] = None
 
+    vault_address: Annotated[
+        str | None,
+        Field(description="Where vault: references lead to: the URL of OpenBao or Vault, https:// off this machine."),
+    ] = None
+    vault_namespace: Annotated[str | None, Field(description="The namespace of the vault, where it has any.")] = None
+    vault_token: Annotated[
+        SecretReference | None, Field(description="A reference to a token for the vault. Instead of an AppRole.")
+    ] = None
+    vault_role_id: Annotated[
+        SecretReference | None, Field(description="A reference to the role id of an AppRole; with vault_secret_id.")
+    ] = None
+    vault_secret_id: Annotated[
+        SecretReference | None, Field(description="A reference to the secret id of an AppRole; with vault_role_id.")
+    ] = None
+    vault_approle_mount: Annotated[str, Field(description="Where the vault has its AppRoles.")] = "approle"
+
+    @model_validator(mode="after")
+    def _refuse_secrets(self) -> Self:
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, str):
+                refuse_url(value, name, hint=HOW_TO_SPLIT if name == "ledger_url" else "")
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -179,4 +225,17 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment comes before the file: what is nearer to the command wins."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, _FileSource(settings_cls)
+
+
+class _FileSource(PydanticBaseSettingsSource):
+    """`rowkeeper.toml` in the working folder, read for the profile that an argument or the environment chose."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Asked of each field by other sources; here all come at once."""
+        raise NotImplementedError
+
+    def __call__(self) -> dict[str, Any]:
+        file = SettingsFile.read()
+        file.refuse_unknown([name for name in self.settings_cls.model_fields if name != PROFILES])
+        return {**file.shared, **file.of_profile(self.current_state.get("profile"))}

@@ -56,6 +56,10 @@ CODES = {
     "SecurityError": "RK-6000",
     "KeyUnusable": "RK-6001",
     "WrongKey": "RK-6002",
+    "SecretLiteral": "RK-6010",
+    "SecretUnavailable": "RK-6011",
+    "VaultUnreachable": "RK-6012",
+    "WeakKey": "RK-6013",
     "UnknownError": "RK-9001",
 }
 

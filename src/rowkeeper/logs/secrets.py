@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote
 
 HIDDEN = "[secret]"
 LENGTH_MIN = 8  # what is shorter is met by chance
+LINE_LENGTH_MIN = 16
 NAMED_LIKE_ONE = re.compile(
     r"PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY|_KEY$|_PW$|_PWD$|_PASS$", re.I
 )
@@ -26,7 +27,12 @@ _known: set[str] = set()
 
 
 def learn(secret: str, *, length_min: int = LENGTH_MIN) -> None:
-    """From now on this text is not told to anybody."""
+    """From now on this text is not told to anybody, nor one of its lines if it has several, such as a private key."""
+    lines = secret.splitlines()
+    if len(lines) > 1:
+        for line in lines:
+            if not line.startswith("-----"):
+                learn(line, length_min=LINE_LENGTH_MIN)
     if len(secret) >= length_min:
         # As it is, and as it looks inside JSON, HTML and a URL.
         _known.update((secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]))

@@ -43,7 +43,7 @@ class Keyset:
     primary: Key
     keys: tuple[Key, ...]
 
-    def key(self, id: int) -> Key:  # noqa: A002 - the field's word
+    def key(self, id: int) -> Key:
         """The key that something was written with.
 
         Raises KeyUnusable if the keyset has none of this id.
