@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rowkeeper import destinations, errors, sources
     from rowkeeper.batch import Account, Fingerprint
     from rowkeeper.contracts import check, rule
-    from rowkeeper.endpoints import Endpoint, Proxy
+    from rowkeeper.endpoints import Endpoint, Proxy, Via
     from rowkeeper.pipeline import Pipeline
     from rowkeeper.quality import (
         accepted_values,
@@ -59,6 +59,7 @@ __all__ = [
     "RetryBudget",
     "RunReport",
     "Settings",
+    "Via",
     "Workspace",
     "accepted_values",
     "against_last_run",
@@ -90,6 +91,7 @@ _HOMES = {
     "Fingerprint": ("batch", "Fingerprint"),
     "Pipeline": ("pipeline", "Pipeline"),
     "Proxy": ("endpoints", "Proxy"),
+    "Via": ("endpoints", "Via"),
     "Resilience": ("resilience.policy", "Resilience"),
     "Retry": ("resilience.policy", "Retry"),
     "RetryBudget": ("resilience.policy", "RetryBudget"),

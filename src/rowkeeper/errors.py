@@ -47,8 +47,15 @@
     │   │   └── WeakKey             RK-6013  the key is one that others can guess or know
     │   ├── WrongKey                RK-6002  the key is not the one of this state folder
     │   ├── SecretLiteral           RK-6010  a secret stands where a reference to one belongs
-    │   └── SecretUnavailable       RK-6011  a secret reference leads to nothing
-    │       └── VaultUnreachable    RK-6012  the vault is down or sealed
+    │   ├── SecretUnavailable       RK-6011  a secret reference leads to nothing
+    │   │   └── VaultUnreachable    RK-6012  the vault is down or sealed
+    │   ├── NameUnresolved          RK-6060  a declared name leads to no address
+    │   ├── VpnMisconfigured        RK-6061  the configuration of a VPN cannot be used
+    │   └── VpnRefused              RK-6062  the way by the demanded interface is not to be had
+    │       ├── VpnDown             RK-6063  the interface is not there, or down
+    │       ├── VpnBypassed         RK-6064  the route leaves by another interface
+    │       ├── VpnStale            RK-6065  the peer's handshake is too old
+    │       └── VpnUnseen           RK-6066  the state of the interface cannot be seen
     └── UnknownError                RK-9001  a fault of Rowkeeper itself
 
 No message holds a secret or a classified value: messages are put together from names, numbers and
@@ -612,6 +619,76 @@ class VaultUnreachable(SecretUnavailable):
     advice = (
         "Start or unseal it (bao status, bao operator unseal) and run again: nothing was opened. ROWKEEPER_VAULT_ADDRESS "
         "is where it is looked for."
+    )
+
+
+class NameUnresolved(SecurityError):  # noqa: N818 - reads as what happened
+    """A declared name leads to no address, so that no firewall rule can let it out."""
+
+    code = "RK-6060"
+    retryable = True
+    advice = (
+        "Firewalls know addresses and no names. Correct the name where it is declared, or render where DNS and "
+        "/etc/hosts know it. Nothing was written."
+    )
+
+
+class VpnMisconfigured(SecurityError):  # noqa: N818 - reads as what happened
+    """The configuration of a VPN in rowkeeper.toml cannot be used."""
+
+    code = "RK-6061"
+    category = Category.CONFIGURATION
+    advice = "The sentence names each line that is wrong, and its mend. Nothing was written."
+
+
+class VpnRefused(SecurityError):  # noqa: N818 - reads as what happened
+    """A place is to be reached by one interface alone, and that way is not to be had; nothing was sent by another."""
+
+    code = "RK-6062"
+    retryable = True
+    advice = (
+        "rowkeeper vpn check shows interface, handshakes and routes. What was staged is kept: bring it up, run again."
+    )
+
+
+class VpnDown(VpnRefused):
+    """The interface is not there, or down."""
+
+    code = "RK-6063"
+    advice = (
+        "Bring it up (wg-quick up wg0) and run again: it goes on where it stopped. rowkeeper vpn check shows its state."
+    )
+
+
+class VpnBypassed(VpnRefused):
+    """The route to an address leaves by another interface than the one that is demanded."""
+
+    code = "RK-6064"
+    advice = (
+        "Bring the VPN up, or add the address to allowed_ips of its peer; ip route get ADDRESS shows the way it would "
+        "go. Nothing was sent."
+    )
+
+
+class VpnStale(VpnRefused):
+    """The last handshake of the WireGuard peer is too old: nobody answers at the other end of the tunnel."""
+
+    code = "RK-6065"
+    advice = (
+        "See whether the peer is up and knows this machine's public key, and whether its endpoint can be reached by "
+        "UDP. Rowkeeper has knocked and waited some seconds for an answer."
+    )
+
+
+class VpnUnseen(VpnRefused):
+    """The state of the interface cannot be seen, so that nobody knows whether the way is safe."""
+
+    code = "RK-6066"
+    retryable = False
+    advice = (
+        "Handshakes are seen by root and by processes with CAP_NET_ADMIN (systemd: AmbientCapabilities=CAP_NET_ADMIN), "
+        "with wireguard-tools installed. rk.Via(NAME, handshake_seconds_max=None), or ROWKEEPER_LEDGER_VIA=NAME:route, "
+        "looks at route and link alone, which everybody may see."
     )
 
 

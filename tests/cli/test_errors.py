@@ -60,6 +60,13 @@ CODES = {
     "SecretUnavailable": "RK-6011",
     "VaultUnreachable": "RK-6012",
     "WeakKey": "RK-6013",
+    "NameUnresolved": "RK-6060",
+    "VpnMisconfigured": "RK-6061",
+    "VpnRefused": "RK-6062",
+    "VpnDown": "RK-6063",
+    "VpnBypassed": "RK-6064",
+    "VpnStale": "RK-6065",
+    "VpnUnseen": "RK-6066",
     "UnknownError": "RK-9001",
 }
 

@@ -85,13 +85,13 @@ def print_json(document: Any) -> None:
     click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
 
 
-def write_page(path: Path, text: str) -> None:
-    """Writes a page that somebody asked for. Raises StateError if it cannot be written."""
+def write_page(path: Path, text: str, option: str = "--html") -> None:
+    """Writes a page that somebody asked for by this option. Raises StateError if it cannot be written."""
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise StateError(
-            f"{path} cannot be written: {error.strerror}", hint="name another file: --html PATH"
+            f"{path} cannot be written: {error.strerror}", hint=f"name another file: {option} PATH"
         ) from error
 
 

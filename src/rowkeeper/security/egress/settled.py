@@ -35,7 +35,7 @@ def service_endpoints(settings: Settings) -> tuple[Endpoint, ...]:
 
 def by_way_of(endpoint: Endpoint, proxy: Proxy | None) -> Endpoint:
     """The endpoint with the way it is reached written on it: the proxy of the settings is for public TCP hosts."""
-    if proxy is None or endpoint.proxy is not None or endpoint.protocol != "tcp":
+    if proxy is None or endpoint.proxy is not None or endpoint.via is not None or endpoint.protocol != "tcp":
         return endpoint
     if endpoint.private or endpoint.is_loopback:
         return endpoint
