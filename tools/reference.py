@@ -44,6 +44,8 @@ PUBLIC = {
     "rk.Pipeline": rk.Pipeline,
     "rk.sources.files": rk.sources.files,
     "rk.destinations.clickhouse": rk.destinations.clickhouse,
+    "rk.Endpoint": rk.Endpoint,
+    "rk.Proxy": rk.Proxy,
     "rk.rule": rk.rule,
     "rk.check": rk.check,
     "rk.complete": rk.complete,

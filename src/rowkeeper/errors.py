@@ -49,6 +49,10 @@
     │   ├── SecretLiteral           RK-6010  a secret stands where a reference to one belongs
     │   ├── SecretUnavailable       RK-6011  a secret reference leads to nothing
     │   │   └── VaultUnreachable    RK-6012  the vault is down or sealed
+    │   ├── EgressRefused           RK-6050  a connection to a place that nobody declared
+    │   │   ├── AddressForbidden    RK-6051  a declared host has an address that may not be reached
+    │   │   ├── RedirectRefused     RK-6052  a server pointed to another host
+    │   │   └── ProxyRefused        RK-6053  the proxy refused, or did not let us in
     │   ├── NameUnresolved          RK-6060  a declared name leads to no address
     │   ├── VpnMisconfigured        RK-6061  the configuration of a VPN cannot be used
     │   └── VpnRefused              RK-6062  the way by the demanded interface is not to be had
@@ -690,6 +694,43 @@ class VpnUnseen(VpnRefused):
         "with wireguard-tools installed. rk.Via(NAME, handshake_seconds_max=None), or ROWKEEPER_LEDGER_VIA=NAME:route, "
         "looks at route and link alone, which everybody may see."
     )
+
+
+class EgressRefused(SecurityError):  # noqa: N818 - reads as what happened
+    """A connection, or a look-up, of a place on the network that neither settings nor pipelines declare."""
+
+    code = "RK-6050"
+    advice = (
+        "Nothing was sent. If the place is meant, declare it: endpoints=[rk.Endpoint(HOST, PORT)] in the pipeline, or "
+        "ROWKEEPER_EGRESS_ALLOW. If it is not, find out what wanted to go there: --debug shows the lines. rowkeeper "
+        "endpoints FILE prints what is declared."
+    )
+
+
+class AddressForbidden(EgressRefused):
+    """A declared host has an address that may not be reached: private, loopback, metadata, or one in disguise."""
+
+    code = "RK-6051"
+    advice = (
+        "Nothing was sent. If the host is meant to be in a private network, its declaration says so: "
+        "rk.Endpoint(HOST, PORT, private=True), or the network stands in ROWKEEPER_EGRESS_ALLOW. If it is not meant to "
+        "be there, the name server was told wrongly, or somebody tries to reach into your network."
+    )
+
+
+class RedirectRefused(EgressRefused):
+    """A server answered with a redirect to another host, or from https to http."""
+
+    code = "RK-6052"
+    advice = "Declare the address that the server redirects to, and use that, if it is the one that is meant."
+
+
+class ProxyRefused(EgressRefused):
+    """The proxy did not make the connection: it knows neither user nor host, or does not allow it."""
+
+    code = "RK-6053"
+    category = Category.NETWORK
+    advice = "See to the proxy: its user and password (ROWKEEPER_PROXY_PASSWORD), and what it lets through."
 
 
 class UnknownError(FrameworkError):

@@ -28,6 +28,7 @@ from rowkeeper.protocols import Destination, DriftPolicy, Reaching, Source
 from rowkeeper.quality import Gate
 from rowkeeper.schedule import Schedule
 from rowkeeper.security.classified import classified_fields
+from rowkeeper.security.egress.guard import standing
 
 Transform = Callable[[pa.Table], "pa.Table | pl.DataFrame"] | Callable[[pl.DataFrame], "pa.Table | pl.DataFrame"]
 
@@ -187,15 +188,17 @@ def load_file(path: Path) -> dict[str, Pipeline]:
 
 
 def select(path: Path, name: str | None) -> list[Pipeline]:
-    """The pipelines of a file, or the one of this name."""
+    """The pipelines of a file, or the one of this name. From now on the process may reach what they declare."""
     found = load_file(path)
-    if name is None:
-        return list(found.values())
-    if name not in found:
+    if name is not None and name not in found:
         raise PipelineFileError(
             f"{path} declares no pipeline {name}", hint=did_you_mean(name, found, "it declares " + ", ".join(found))
         )
-    return [found[name]]
+    chosen = list(found.values()) if name is None else [found[name]]
+    guard = standing()
+    if guard is not None:
+        guard.declare(each for pipeline in chosen for each in pipeline.reached)
+    return chosen
 
 
 def _located(pipeline: Pipeline, path: Path) -> Pipeline:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -31,6 +32,28 @@ class Guarantee(enum.StrEnum):
 
 DriftPolicy = Literal["reject", "ignore", "evolve"]
 """What a column that the contract does not name does: fail the run, be dropped, become a Nullable column."""
+
+
+class WayOut(Protocol):
+    """The one way to other machines: hosts that are declared, at addresses that were checked."""
+
+    def declaring(self, endpoints: Iterable[Endpoint]) -> WayOut:
+        """The same, with more endpoints: for a connector, its own."""
+        ...
+
+    def connect(self, host: str, port: int, *, seconds_max: float | None = None) -> socket.socket:
+        """A connection to a declared host, directly or by its proxy, within the deadline.
+
+        Raises EgressRefused if it is not declared or may not be reached, OSError if it cannot be.
+        """
+        ...
+
+    def checked_addresses(self, host: str, port: int, *, seconds_max: float | None = None) -> tuple[str, ...]:
+        """The addresses of a declared host, all checked, for drivers that make their own connections.
+
+        Raises as `connect`.
+        """
+        ...
 
 
 @runtime_checkable
@@ -176,6 +199,7 @@ class Site:
         query_seconds_max: how long one statement that somebody typed may take.
         calls: how other machines, and the engine's host, are called, and no other way: breakers and retry budgets of
             this process, shared with others through the ledger.
+        way_out: how other machines are connected to, and no other way; None leads nowhere.
     """
 
     home: Path
@@ -188,6 +212,7 @@ class Site:
     engine_nice: int = 0
     query_seconds_max: float = 300.0
     calls: Calls = dataclasses.field(default_factory=Calls, repr=False, compare=False)
+    way_out: WayOut | None = dataclasses.field(default=None, repr=False, compare=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

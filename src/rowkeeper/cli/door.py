@@ -41,6 +41,7 @@ from rowkeeper.logs.secrets import learn_environment, scrubbed
 from rowkeeper.nearest import did_you_mean, nearest
 from rowkeeper.runs.interrupt import SIGNALS, Strike
 from rowkeeper.runs.last_resort import LastResort
+from rowkeeper.runs.reaching import guard_process
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.settings import Settings
 
@@ -96,7 +97,16 @@ def write_page(path: Path, text: str, option: str = "--html") -> None:
 
 
 def load_settings() -> Settings:
-    """Settings from the environment and `rowkeeper.toml`; one clear error for a wrong one, without its value."""
+    """Settings from the environment and `rowkeeper.toml`; one clear error for a wrong one, without its value.
+
+    From now on this process reaches what they declare, and nothing else.
+    """
+    settings = _settings()
+    guard_process(settings)
+    return settings
+
+
+def _settings() -> Settings:
     _refuse_slips()
     try:
         return Settings()

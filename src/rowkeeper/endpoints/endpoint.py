@@ -60,6 +60,10 @@ class Endpoint:
             raise DeclarationError(
                 f"the proxy of {self.host} is none", hint='rk.Proxy("socks5h://proxy:1080"), "direct"'
             )
+        if isinstance(self.proxy, Proxy) and self.is_loopback:
+            raise DeclarationError(
+                f"{self.host} cannot be reached by a proxy", hint="to the proxy it is another machine: the proxy itself"
+            )
 
         if self.via is not None:
             object.__setattr__(self, "via", Via.of(self.via))

@@ -32,11 +32,11 @@ def canonical_host(text: str) -> str:
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     if ":" in bare:
         return str(_ipv6(text, bare))
-    name = bare.lower().removesuffix(".")
+    name = text.lower().removesuffix(".")
     labels = name.split(".")
     if NUMERIC.fullmatch(labels[-1]):
         return str(_ipv4(text, name))
-    if bare != text or len(name) > NAME_LENGTH_MAX or not all(LABEL.fullmatch(label) for label in labels):
+    if len(name) > NAME_LENGTH_MAX or not all(LABEL.fullmatch(label) for label in labels):
         raise _unfit(text, "it is no host name", "letters, digits and '-' between dots, or an address")
     return name
 

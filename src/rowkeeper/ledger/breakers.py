@@ -15,6 +15,7 @@ from sqlalchemy import Engine, insert, select, update
 from rowkeeper.ledger.database import hasty, reading, writing
 from rowkeeper.ledger.leases import Clock, host_name
 from rowkeeper.ledger.schema import breakers
+from rowkeeper.protocols import WayOut
 from rowkeeper.resilience.breaker import Name
 from rowkeeper.resilience.sharing import SharedState
 
@@ -22,8 +23,8 @@ from rowkeeper.resilience.sharing import SharedState
 class LedgerBreakers:
     """Implements `resilience.sharing.BreakerStore`."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
-        self._engine = hasty(engine)
+    def __init__(self, engine: Engine, clock: Clock, way_out: WayOut | None = None) -> None:
+        self._engine = hasty(engine, way_out)
         self._clock = clock
 
     def read(self) -> Sequence[SharedState]:

@@ -24,7 +24,8 @@ from rowkeeper.errors import (
     LedgerBusy,
     StateError,
 )
-from rowkeeper.ledger.remote import CONNECT_SECONDS_MIN, HAS_CONNECT_TIMEOUT, reach
+from rowkeeper.ledger.remote import CONNECT_SECONDS_MIN, HAS_CONNECT_TIMEOUT, reach, reach_at_once
+from rowkeeper.protocols import WayOut
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.resilience.deadline import exceeded, remaining, seconds_left
 from rowkeeper.resilience.failpoints import failpoint
@@ -36,17 +37,18 @@ QUERY_CANCELED = "57014"  # by `statement_timeout`
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def connect(url: str | None, home: Path, calls: Calls | None = None) -> Engine:
+def connect(url: str | None, home: Path, calls: Calls | None = None, way_out: WayOut | None = None) -> Engine:
     """An engine for the ledger: SQLite in the state folder unless a URL says otherwise.
 
     Args:
         calls: how another machine is called.
+        way_out: which addresses of it are connected to; None leaves it to the driver.
     """
     if url is not None and not url.startswith("sqlite"):
         with explained("opened"):
             try:
                 engine = create_engine(url, pool_pre_ping=True)
-                reach(engine, calls or Calls())
+                reach(engine, calls or Calls(), way_out)
                 return engine
             except (ImportError, SQLAlchemyError) as error:
                 raise ConfigurationError(
@@ -64,11 +66,13 @@ def connect(url: str | None, home: Path, calls: Calls | None = None) -> Engine:
     return engine
 
 
-def hasty(engine: Engine) -> Engine:
+def hasty(engine: Engine, way_out: WayOut | None = None) -> Engine:
     """The same database for what may be lost and must not wait: no wait for the disk, next to none for its lock."""
     if engine.dialect.name != "sqlite":
         patience = {"connect_timeout": CONNECT_SECONDS_MIN} if engine.dialect.name in HAS_CONNECT_TIMEOUT else {}
-        return create_engine(engine.url, pool_size=1, pool_timeout=HASTY_BUSY_SECONDS, connect_args=patience)
+        made = create_engine(engine.url, pool_size=1, pool_timeout=HASTY_BUSY_SECONDS, connect_args=patience)
+        reach_at_once(made, way_out)
+        return made
     made = create_engine(engine.url, connect_args={"timeout": HASTY_BUSY_SECONDS, "check_same_thread": False})
     event.listen(made, "connect", _tune_hasty)
     event.listen(made, "begin", functools.partial(_begin, HASTY_BUSY_SECONDS))

@@ -20,6 +20,7 @@ from rowkeeper.ledger.records import HeldLease, Lease
 from rowkeeper.ledger.schedules import LedgerSchedules, lease_name
 from rowkeeper.ledger.schema import ledger as ledger_table
 from rowkeeper.ledger.spooling import SpoolScribe
+from rowkeeper.protocols import WayOut
 from rowkeeper.resilience.calls import Calls
 
 
@@ -37,30 +38,38 @@ class Ledger(Reader, SpoolScribe):
         schedules: what the workers have answered, and answer now.
     """
 
-    def __init__(self, engine: Engine, clock: Clock = utc_now) -> None:
+    def __init__(self, engine: Engine, clock: Clock = utc_now, way_out: WayOut | None = None) -> None:
         Reader.__init__(self, engine)
         SpoolScribe.__init__(self, engine, clock)
         self.id = _identity(engine, clock)
-        self.breakers = LedgerBreakers(engine, clock)
+        self.breakers = LedgerBreakers(engine, clock, way_out)
         self.schedules = LedgerSchedules(engine, clock)
 
     @classmethod
     @contextmanager
-    def open(cls, url: str | None, home: Path, clock: Clock = utc_now, calls: Calls | None = None) -> Iterator[Self]:
+    def open(
+        cls,
+        url: str | None,
+        home: Path,
+        clock: Clock = utc_now,
+        calls: Calls | None = None,
+        way_out: WayOut | None = None,
+    ) -> Iterator[Self]:
         """Opens the ledger, making or migrating it first.
 
         Args:
             url: a SQLAlchemy URL; None is SQLite in the state folder.
             calls: how a ledger on another machine is reached; it cannot share its breaker through itself.
+            way_out: which addresses of that machine are connected to; None leaves it to the driver.
 
         Raises:
             StateError: it cannot be written, or was made by a newer version.
             DatabaseError: the database refused.
         """
-        engine = connect(url, home, calls)
+        engine = connect(url, home, calls, way_out)
         try:
             migrate(engine)
-            ledger = cls(engine, clock)
+            ledger = cls(engine, clock, way_out)
             try:
                 yield ledger
             finally:

@@ -13,6 +13,8 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import Dialect
 
 from rowkeeper.errors import CircuitOpenError, DeadlineExceeded, RetryError
+from rowkeeper.ledger.pinning import pinned
+from rowkeeper.protocols import WayOut
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.resilience.classifying import DEFAULT
 from rowkeeper.resilience.deadline import seconds_left, sql_seconds_left
@@ -27,8 +29,8 @@ HAS_CONNECT_TIMEOUT = ("postgresql", "mysql", "mariadb")  # by this name, in the
 CONNECT_SECONDS_MIN = 2  # libpq takes 1 for 2
 
 
-def reach(engine: Engine, calls: Calls) -> None:
-    """Lets an engine connect by the one way, and bounds its statements by the deadline."""
+def reach(engine: Engine, calls: Calls, way_out: WayOut | None = None) -> None:
+    """Lets an engine connect by the one way, to checked addresses, and bounds its statements by the deadline."""
     host = engine.url.host or engine.url.query.get("host") or "elsewhere"
     dbapi = engine.dialect.loaded_dbapi
 
@@ -42,12 +44,11 @@ def reach(engine: Engine, calls: Calls) -> None:
 
     def connect(dialect: Dialect, _record: object, args: list[Any], options: dict[str, Any]) -> Any:
         def once() -> Any:
+            checked = pinned(dialect, options, way_out)
             limit = seconds_left()
             if limit is not None and engine.dialect.name in HAS_CONNECT_TIMEOUT:
-                return dialect.connect(
-                    *args, **{**options, "connect_timeout": max(CONNECT_SECONDS_MIN, math.ceil(limit))}
-                )
-            return dialect.connect(*args, **options)
+                checked["connect_timeout"] = max(CONNECT_SECONDS_MIN, math.ceil(limit))
+            return dialect.connect(*args, **checked)
 
         try:
             return line.call(once, effect=Effect.READ)
@@ -58,6 +59,15 @@ def reach(engine: Engine, calls: Calls) -> None:
 
     event.listen(engine, "do_connect", connect)
     event.listen(engine, "begin", _bound)
+
+
+def reach_at_once(engine: Engine, way_out: WayOut | None) -> None:
+    """Lets an engine connect to checked addresses, with no second try."""
+
+    def connect(dialect: Dialect, _record: object, args: list[Any], options: dict[str, Any]) -> Any:
+        return dialect.connect(*args, **pinned(dialect, options, way_out))
+
+    event.listen(engine, "do_connect", connect)
 
 
 def _bound(connection: Connection) -> None:

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from rowkeeper.endpoints import Endpoint, Proxy
 from rowkeeper.ledger import ledger_endpoints
 from rowkeeper.pipeline import Pipeline
+from rowkeeper.security.egress.gateway import Gateway
+from rowkeeper.security.egress.guard import Guard, stand
+from rowkeeper.security.egress.policy import Egress
 from rowkeeper.security.egress.settled import allowed_endpoints, by_way_of, proxy_of, service_endpoints
 from rowkeeper.settings import Settings
 
@@ -30,3 +33,14 @@ def declared_endpoints(settings: Settings, pipelines: Iterable[Pipeline]) -> tup
     found = [by_way_of(each, proxy) for pipeline in pipelines for each in pipeline.reached]
     proxies = [Endpoint.of_proxy(each.proxy) for each in found if isinstance(each.proxy, Proxy)]
     return tuple(dict.fromkeys([*settled_endpoints(settings), *proxies, *found]))
+
+
+def gateway_of(settings: Settings) -> Gateway:
+    """The way to what the settings declare; a connector adds its own endpoints."""
+    return Gateway(Egress(settled_endpoints(settings), settings.egress), proxy_of(settings))
+
+
+def guard_process(settings: Settings) -> None:
+    """From now on this process connects to what the settings declare, and the pipelines that are chosen, alone."""
+    if settings.egress != "off":
+        stand(Guard(Egress(settled_endpoints(settings), settings.egress), proxy_of(settings)))

@@ -14,7 +14,9 @@ from rowkeeper.ledger import Ledger
 from rowkeeper.protocols import Site
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.runs.journal import journal_kept, log_breaker, log_try
+from rowkeeper.runs.reaching import gateway_of
 from rowkeeper.runs.sizing import Sizes, save_memory, sizes_of
+from rowkeeper.security.egress.policy import log_mode
 from rowkeeper.security.sealing import Seal
 from rowkeeper.security.statefolder import StateFolder, open_state_folder
 from rowkeeper.settings import Settings
@@ -54,7 +56,12 @@ class Workspace:
         pa.set_cpu_count(threads)
         machine.be_nice(settings.nice)
         way = Calls(listeners=[log_breaker], observers=[log_try])
-        with journal_kept(settings, folder), Ledger.open(settings.ledger_url, folder.path, calls=way) as ledger:
+        gateway = gateway_of(settings)
+        with (
+            journal_kept(settings, folder),
+            Ledger.open(settings.ledger_url, folder.path, calls=way, way_out=gateway) as ledger,
+        ):
+            log_mode(settings.egress)
             calls = Calls(store=ledger.breakers, listeners=[log_breaker], observers=[log_try])
             site = Site(
                 home=folder.path,
@@ -67,6 +74,7 @@ class Workspace:
                 engine_nice=settings.nice,
                 query_seconds_max=settings.query_seconds_max,
                 calls=calls,
+                way_out=gateway,
             )
             seal = Seal(folder.key, "quarantine", folder.path / "quarantine")
             samples = Seal(folder.key, "samples", folder.path / "samples")

@@ -14,7 +14,7 @@ from typing import Any
 import click
 from rich.markup import escape
 
-from rowkeeper.cli.door import json_option, out, print_json, workspace
+from rowkeeper.cli.door import json_option, load_settings, out, print_json, workspace
 from rowkeeper.ledger import RunStatus, ScheduleRecord, lease_name
 from rowkeeper.operations.worker.duty import next_at
 from rowkeeper.operations.worker.worker import Worker
@@ -56,6 +56,7 @@ def _tell_line(event: str, **facts: Any) -> None:
 @json_option
 def schedule(file: Path, as_json: bool) -> None:
     """When the pipelines of a file are due."""
+    load_settings()
     found = load_file(file)
     due = {name: list(islice(_instants(each.schedule), SHOWN)) for name, each in found.items()}
     if as_json:

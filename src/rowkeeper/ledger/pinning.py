@@ -1,0 +1,49 @@
+"""PostgreSQL at the addresses that were checked: libpq gets them as `hostaddr`, and looks nothing up itself.
+
+The host stays beside it, for the certificate and for `.pgpass`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy.engine import Dialect
+
+from rowkeeper.ledger.places import PORTS
+from rowkeeper.protocols import WayOut
+
+BY_LIBPQ = ("psycopg", "psycopg2", "psycopg_async")
+UNIX_SOCKET = ("/", "@")
+
+
+def pinned(dialect: Dialect, options: Mapping[str, Any], way_out: WayOut | None) -> dict[str, Any]:
+    """What a driver is given to connect, with addresses beside each host, tried in turn.
+
+    Other drivers than libpq's are given what they were: those in Python connect where the process's guard sees it.
+
+    Raises:
+        EgressRefused: a host is not declared, or has an address that may not be reached.
+        dialect.loaded_dbapi.OperationalError: a host cannot be looked up.
+    """
+    given = dict(options)
+    if way_out is None or dialect.driver not in BY_LIBPQ or given.get("hostaddr"):
+        return given
+    hosts = str(given.get("host") or os.environ.get("PGHOST") or "").split(",")
+    ports = str(given.get("port") or os.environ.get("PGPORT") or PORTS["postgresql"]).split(",")
+    triples: list[tuple[str, str, str]] = []
+    for host, port in zip(hosts, ports if len(ports) > 1 else itertools.repeat(ports[0]), strict=False):
+        if not host or host.startswith(UNIX_SOCKET):
+            triples.append((host, "", port))
+            continue
+        try:
+            addresses = way_out.checked_addresses(host, int(port))
+        except OSError as error:
+            raise dialect.loaded_dbapi.OperationalError(f"the ledger's host cannot be looked up: {error}") from error
+        triples += [(host, address, port) for address in addresses]
+    if any(address for _, address, _ in triples):
+        for name, values in zip(("host", "hostaddr", "port"), zip(*triples, strict=True), strict=True):
+            given[name] = ",".join(values)
+    return given

@@ -1,0 +1,241 @@
+"""The HTTP client of every connector: httpx, whose connections are the gateway's.
+
+httpx (0.28) lets its connections be made by somebody else (`httpcore.ConnectionPool(network_backend=...)`), checks and
+speaks TLS by the host's name whatever was connected to, and takes an `ssl.SSLContext`. urllib3 would have to be
+subclassed at methods that are its own, aiohttp is for event loops only.
+
+It keeps to one host's redirects, and takes no proxy and no certificate from the environment.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+from rowkeeper.endpoints import canonical_host
+from rowkeeper.errors import ConfigurationError, DeclarationError, EgressRefused, RedirectRefused
+from rowkeeper.resilience.sockets import bounded_tls
+from rowkeeper.security.egress.gateway import Gateway
+
+try:
+    import httpcore
+    import httpx
+except ImportError as missing:
+    raise ConfigurationError(
+        "connections by HTTP need a library that is not installed", hint="pip install 'rowkeeper[http]'"
+    ) from missing
+
+REDIRECTS_MAX = 5
+SECONDS_MAX = 30.0
+Verify = Callable[[ssl.SSLSocket], None]
+"""Looks at a connection whose handshake is done, and raises if its certificate is not the one that is pinned."""
+
+
+def http_client(
+    gateway: Gateway,
+    *,
+    tls: ssl.SSLContext | None = None,
+    verify_peer: Verify | None = None,
+    base_url: str = "",
+    headers: Mapping[str, str] | None = None,
+    seconds_max: float = SECONDS_MAX,
+) -> httpx.Client:
+    """A client for what the gateway may reach. Close it, or use it as a context manager.
+
+    Args:
+        tls: what is trusted, and shown; made for this client. None is the system's authorities.
+        verify_peer: called after each handshake.
+        seconds_max: how long each step may take: to connect, to send, to wait for the next piece of an answer.
+
+    Its calls raise EgressRefused and what is derived from it, DeadlineExceeded, and otherwise httpx's own errors.
+    """
+    context = bounded_tls(tls or ssl.create_default_context())
+    return httpx.Client(
+        transport=_Transport(_Backend(gateway, verify_peer), context),
+        base_url=base_url,
+        headers=headers,
+        timeout=seconds_max,
+        follow_redirects=True,
+        max_redirects=REDIRECTS_MAX,
+        trust_env=False,
+        event_hooks={"request": [_check_url], "response": [_check_redirect]},
+    )
+
+
+def _check_url(request: httpx.Request) -> None:
+    if request.url.userinfo:
+        raise EgressRefused(
+            f"the URL of {request.url.host} holds a user or a password",
+            hint="give them beside the URL: auth=, headers=, secrets by reference",
+        )
+
+
+def _check_redirect(response: httpx.Response) -> None:
+    """Lets a redirect pass that stays at its host, and does not give up TLS."""
+    if not response.has_redirect_location:
+        return
+    here = response.request.url
+    try:
+        there = here.join(response.headers["location"])
+        same = canonical_host(there.host) == canonical_host(here.host)
+    except (httpx.InvalidURL, DeclarationError):
+        raise RedirectRefused(f"{here.host} redirects to what is no URL", hint="see to that server") from None
+    if not same or there.userinfo:
+        raise RedirectRefused(f"{here.host} redirects to another host", hint="declare and use the other one, if meant")
+    if (here.scheme, there.scheme) == ("https", "http"):
+        raise RedirectRefused(f"{here.host} redirects from https to http", hint="see to that server")
+    if there.scheme == here.scheme and _port(there) != _port(here):
+        raise RedirectRefused(f"{here.host} redirects to another port", hint="declare and use the other one, if meant")
+
+
+def _port(url: httpx.URL) -> int:
+    return url.port or (443 if url.scheme == "https" else 80)
+
+
+class _Transport(httpx.BaseTransport):
+    """httpx's own one would make its pool without our backend; this is the public part of it."""
+
+    def __init__(self, backend: httpcore.NetworkBackend, context: ssl.SSLContext) -> None:
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=context, network_backend=backend, keepalive_expiry=5.0, max_keepalive_connections=20
+        )
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Implements httpx.BaseTransport."""
+        assert isinstance(request.stream, httpx.SyncByteStream)
+        asked = httpcore.Request(
+            method=request.method,
+            url=httpcore.URL(
+                scheme=request.url.raw_scheme,
+                host=request.url.raw_host,
+                port=request.url.port,
+                target=request.url.raw_path,
+            ),
+            headers=request.headers.raw,
+            content=request.stream,
+            extensions=request.extensions,
+        )
+        with _in_httpx_words():
+            answer = self._pool.handle_request(asked)
+        assert isinstance(answer.stream, typing.Iterable)
+        return httpx.Response(
+            status_code=answer.status,
+            headers=answer.headers,
+            stream=_Body(answer.stream),
+            extensions=answer.extensions,
+        )
+
+    def close(self) -> None:
+        """Implements httpx.BaseTransport."""
+        self._pool.close()
+
+
+class _Body(httpx.SyncByteStream):
+    def __init__(self, stream: Iterable[bytes]) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[bytes]:
+        with _in_httpx_words():
+            yield from self._stream
+
+    def close(self) -> None:
+        if hasattr(self._stream, "close"):
+            self._stream.close()
+
+
+@contextmanager
+def _in_httpx_words() -> Iterator[None]:
+    """httpcore's errors have the names of httpx's."""
+    try:
+        yield
+    except (
+        httpcore.NetworkError,
+        httpcore.TimeoutException,
+        httpcore.ProtocolError,
+        httpcore.UnsupportedProtocol,
+    ) as e:
+        raise getattr(httpx, type(e).__name__)(str(e)) from e
+
+
+class _Backend(httpcore.NetworkBackend):
+    """Where httpcore gets its connections: from the gateway, and from nowhere else."""
+
+    def __init__(self, gateway: Gateway, verify_peer: Verify | None) -> None:
+        self._gateway = gateway
+        self._verify_peer = verify_peer
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Implements httpcore.NetworkBackend."""
+        with _told(httpcore.ConnectTimeout, httpcore.ConnectError):
+            line = self._gateway.connect(host, port, seconds_max=timeout)
+        return _Stream(line, self._verify_peer)
+
+
+class _Stream(httpcore.NetworkStream):
+    def __init__(self, line: socket.socket, verify_peer: Verify | None) -> None:
+        self._line = line
+        self._verify_peer = verify_peer
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        with _told(httpcore.ReadTimeout, httpcore.ReadError):
+            self._line.settimeout(timeout)
+            return self._line.recv(max_bytes)
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        with _told(httpcore.WriteTimeout, httpcore.WriteError):
+            while buffer:
+                self._line.settimeout(timeout)
+                buffer = buffer[self._line.send(buffer) :]
+
+    def close(self) -> None:
+        self._line.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        try:
+            with _told(httpcore.ConnectTimeout, httpcore.ConnectError):
+                self._line.settimeout(timeout)
+                line = ssl_context.wrap_socket(self._line, server_hostname=server_hostname)
+        except BaseException:
+            self.close()
+            raise
+        made = _Stream(line, self._verify_peer)
+        if self._verify_peer is not None:
+            try:
+                self._verify_peer(line)
+            except BaseException:
+                made.close()
+                raise
+        return made
+
+    def get_extra_info(self, info: str) -> typing.Any:
+        if info == "is_readable":  # asked of a connection that is kept: then the other side has closed it
+            readable = select.poll()
+            readable.register(self._line, select.POLLIN)
+            return bool(readable.poll(0))
+        if info == "ssl_object":
+            return self._line if isinstance(self._line, ssl.SSLSocket) else None
+        return {"socket": lambda: self._line, "server_addr": self._line.getpeername}.get(info, lambda: None)()
+
+
+@contextmanager
+def _told(timeout: type[Exception], error: type[Exception]) -> Iterator[None]:
+    """What the system says, in httpcore's words; our own errors stay as they are."""
+    try:
+        yield
+    except TimeoutError as raised:
+        raise timeout(str(raised)) from raised
+    except OSError as raised:
+        raise error(str(raised)) from raised
