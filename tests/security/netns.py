@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
+import ctypes
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
+T = TypeVar("T")
 NOBODY = 65_534
+CLONE_NEWNET = 0x40000000
 ETC = Path("/etc/netns")  # what lies here for a namespace stands over /etc in it
 BARE = (sys.executable, "-I", "-S", "-c")
 # Listens where it is told, says so, and answers each line with "pong <line>" and the address that it came to.
@@ -61,6 +66,13 @@ def needs(*programs: str) -> None:
         pytest.skip(f"this kernel makes no network namespace: {probe.stderr.strip()}")
 
 
+def _enter(name: str) -> None:
+    """Takes this thread into a namespace (setns(2), which Python has from 3.12 on)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open(f"/run/netns/{name}") as namespace:
+        assert libc.setns(namespace.fileno(), CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+
+
 class Machine:
     """A namespace, by its name."""
 
@@ -91,6 +103,14 @@ class Machine:
     def probe(self, host: str, port: int, uid: int = NOBODY) -> str:
         """What comes of connecting as a user: the answer of the server, or the error's name."""
         return self.run(*BARE, PROBE, str(uid), host, str(port)).strip()
+
+    def within(self, work: Callable[[], T]) -> T:
+        """Does work in a thread of this process that is in the namespace; threads and programs that it starts are, too.
+
+        Raises what the work raises.
+        """
+        with concurrent.futures.ThreadPoolExecutor(1, initializer=_enter, initargs=(self.name,)) as pool:
+            return pool.submit(work).result()
 
     def sent(self, interface: str) -> int:
         """Packets that left by an interface since it was made."""

@@ -53,5 +53,16 @@ class Via:
         """As it was declared, or by the interface's name: `via="wg0"`."""
         return given if isinstance(given, cls) else cls(given)  # type: ignore[arg-type]  # refused there if it is no text
 
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """As it stands in a setting: `wg0`, or `wg0:route`, which looks at link and route and at no handshake.
+
+        Raises DeclarationError if it is neither.
+        """
+        interface, colon, word = text.partition(":")
+        if colon and word != "route":
+            raise DeclarationError(f"{text!r} names no interface", hint="wg0, or wg0:route for one without handshakes")
+        return cls(interface, None) if colon else cls(interface)
+
     def __str__(self) -> str:
         return self.interface

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import Dialect
 
 from rowkeeper.errors import CircuitOpenError, DeadlineExceeded, RetryError
-from rowkeeper.ledger.pinning import pinned
+from rowkeeper.ledger.pinning import kept, pinned
 from rowkeeper.protocols import WayOut
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.resilience.classifying import DEFAULT
@@ -48,7 +48,7 @@ def reach(engine: Engine, calls: Calls, way_out: WayOut | None = None) -> None:
             limit = seconds_left()
             if limit is not None and engine.dialect.name in HAS_CONNECT_TIMEOUT:
                 checked["connect_timeout"] = max(CONNECT_SECONDS_MIN, math.ceil(limit))
-            return dialect.connect(*args, **checked)
+            return kept(dialect, dialect.connect(*args, **checked), way_out)
 
         try:
             return line.call(once, effect=Effect.READ)
@@ -65,7 +65,7 @@ def reach_at_once(engine: Engine, way_out: WayOut | None) -> None:
     """Lets an engine connect to checked addresses, with no second try."""
 
     def connect(dialect: Dialect, _record: object, args: list[Any], options: dict[str, Any]) -> Any:
-        return dialect.connect(*args, **pinned(dialect, options, way_out))
+        return kept(dialect, dialect.connect(*args, **pinned(dialect, options, way_out)), way_out)
 
     event.listen(engine, "do_connect", connect)
 

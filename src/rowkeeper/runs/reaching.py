@@ -19,7 +19,8 @@ def settled_endpoints(settings: Settings) -> tuple[Endpoint, ...]:
 
     Raises SettingsError or ConfigurationError for one that is none.
     """
-    return (*ledger_endpoints(settings.ledger_url), *service_endpoints(settings), *allowed_endpoints(settings))
+    ledger = ledger_endpoints(settings.ledger_url, settings.ledger_via)
+    return (*ledger, *service_endpoints(settings), *allowed_endpoints(settings))
 
 
 def declared_endpoints(settings: Settings, pipelines: Iterable[Pipeline]) -> tuple[Endpoint, ...]:

@@ -29,6 +29,7 @@ from rowkeeper.runs.room import check_room
 from rowkeeper.runs.sharing import Share
 from rowkeeper.runs.sizing import Gauge
 from rowkeeper.runs.transforming import apply_transform
+from rowkeeper.security.vpn import look
 
 ON_ERROR = (SourceError, TransformError)  # faults of one partition, which others need not share
 INSERT_SECONDS = 5.0
@@ -166,6 +167,7 @@ class Stager:
                 columns=self._material.columns,
             )
             for batch in batches:
+                look()
                 yield _Read(ordinal, batch)
         yield _Read(ordinal, None)
 
@@ -225,6 +227,7 @@ class Stager:
         rows = pa.concat_tables([item.rows for item in items]) if items else None
         if rows is None:
             return
+        look()
         schema = rows.schema.remove(rows.schema.get_field_index(ROW_ID))
         if schema.names != self._schema.names:
             self.columns = self._held.session.evolve(schema)

@@ -18,12 +18,13 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from rowkeeper.endpoints import DIRECT, Endpoint, Proxy, canonical_host, is_loopback_name, literal
+from rowkeeper.endpoints import DIRECT, Endpoint, Proxy, Via, canonical_host, is_loopback_name, literal
 from rowkeeper.errors import DeclarationError, EgressRefused
 from rowkeeper.security.egress.addresses import Address, plain
 from rowkeeper.security.egress.passing import checked, is_checked
 from rowkeeper.security.egress.policy import Egress
 from rowkeeper.security.egress.settled import by_way_of
+from rowkeeper.security.vpn import Tunnels
 
 OF_THIS_MACHINE = {socket.AF_UNIX, socket.AF_NETLINK}
 OF_THE_NETWORK = {socket.AF_INET, socket.AF_INET6}
@@ -43,7 +44,8 @@ class Guard:
         self._lock = threading.Lock()
         self._proxy = proxy
         self._egress = Egress((), egress.mode)
-        self._pins: set[Pin] = set()
+        self._pins: dict[Pin, Via | None] = {}
+        self._tunnels = Tunnels()
         self.declare(egress.endpoints)
 
     def declare(self, endpoints: Iterable[Endpoint]) -> None:
@@ -64,15 +66,17 @@ class Guard:
         egress = self._egress
         number = _port_number(port)
         endpoint = self._direct(egress, name, number, None)
-        pins: set[Pin] = set()
+        pins: dict[Pin, Via | None] = {}
         for _, _, _, _, place in places:
             address = ipaddress.ip_address(place[0])
             egress.permit(address, number, endpoint)
-            pins.update(
-                (plain(address), each.port, each.protocol) for each in egress.endpoints if each.host == endpoint.host
-            )
+            pins |= {
+                (plain(address), each.port, each.protocol): each.demand
+                for each in egress.endpoints
+                if each.host == endpoint.host
+            }
         with self._lock:
-            self._pins |= pins
+            self._pins = {**self._pins, **pins}
 
     def may_look_up(self, host: str | bytes | None, port: str | int | None) -> None:
         """Lets a name be looked up that is declared. Raises EgressRefused for others: a question is a message, too."""
@@ -81,7 +85,7 @@ class Guard:
             self._direct(self._egress, name, _port_number(port), None)
 
     def may_connect(self, line: socket.socket, place: Any) -> None:
-        """Lets a socket connect, or send a datagram. Raises EgressRefused or AddressForbidden."""
+        """Lets a socket connect, or send a datagram. Raises EgressRefused, AddressForbidden or VpnRefused."""
         if line.family in OF_THIS_MACHINE or place is None:  # a socket that is connected was asked about then
             return
         egress = self._egress
@@ -103,10 +107,20 @@ class Guard:
                 )
             )
             return
-        if {(address, port, protocol), (address, None, protocol)} & self._pins:
-            return
+        pins = self._pins
+        for pin in ((address, port, protocol), (address, None, protocol)):
+            if pin in pins:
+                self._keep(pins[pin], line, address)
+                return
         endpoint = self._direct(egress, str(address), port, protocol)
         egress.permit(address, port, endpoint)
+        self._keep(endpoint.demand, line, address)
+
+    def _keep(self, demand: Via | None, line: socket.socket, address: Address) -> None:
+        """Whoever connects to a place that demands an interface does so by that one. Raises VpnRefused."""
+        if demand is not None:
+            self._tunnels.check(demand, address)
+            self._tunnels.hold(demand, line)
 
     @staticmethod
     def _direct(egress: Egress, name: str, port: int | None, protocol: str | None) -> Endpoint:
