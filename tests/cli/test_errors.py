@@ -67,8 +67,6 @@ CODES = {
     "VpnBypassed": "RK-6064",
     "VpnStale": "RK-6065",
     "VpnUnseen": "RK-6066",
-
-
     "EgressRefused": "RK-6050",
     "AddressForbidden": "RK-6051",
     "RedirectRefused": "RK-6052",

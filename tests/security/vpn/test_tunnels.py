@@ -146,7 +146,7 @@ def test_handshakes_that_cannot_be_seen_are_refused(lab: Lab):
         assert ctypes.CDLL(None).syscall(SETRESUID, NOBODY, NOBODY, NOBODY) == 0
         return talked(gateway(via).connect(Lab.inside, 5432, seconds_max=5))
 
-    with pytest.raises(VpnUnseen, match="Operation not permitted|Permission denied") as caught:
+    with pytest.raises(VpnUnseen, match=r"Operation not permitted|Permission denied") as caught:
         lab.client.within(lambda: unprivileged(Via(lab.interface)))
     assert "CAP_NET_ADMIN" in caught.value.hint
     assert not caught.value.retryable
@@ -154,7 +154,7 @@ def test_handshakes_that_cannot_be_seen_are_refused(lab: Lab):
 
 
 def watched(lab: Lab, break_it: Callable[[], object], tunnels: Tunnels | None = None) -> tuple[BaseException, float]:
-    """What becomes of somebody who waits for an answer in a watched tunnel that is broken, and after how many seconds."""
+    """What becomes of somebody who waits for an answer in a tunnel that breaks, and after how many seconds."""
     via = Via(lab.interface)
     tunnels = tunnels or Tunnels(knock_seconds_max=1)
 

@@ -13,6 +13,7 @@ from rowkeeper.cli.commands.reporting import bundle
 from rowkeeper.cli.commands.running import recover, run
 from rowkeeper.cli.commands.spooled import spool
 from rowkeeper.cli.commands.tables import query, rollback, verify
+from rowkeeper.cli.commands.tunnelling import vpn
 from rowkeeper.cli.commands.walling import firewall
 from rowkeeper.cli.commands.working import schedule, status, worker
 from rowkeeper.cli.door import Door
@@ -47,6 +48,7 @@ for command in (
     staging,
     status,
     verify,
+    vpn,
     worker,
 ):
     main.add_command(command)

@@ -8,10 +8,9 @@ import click
 from rich.markup import escape
 
 from rowkeeper.cli.door import DONE, FAILED, json_option, load_settings, out, print_json
+from rowkeeper.cli.render import show_findings
 from rowkeeper.operations.doctor import diagnose
 from rowkeeper.operations.scaffold import scaffold
-
-MARKS = {"ok": "[green]ok[/]   ", "note": "[yellow]note[/] ", "wrong": "[red]wrong[/]"}
 
 
 @click.command()
@@ -22,10 +21,7 @@ def doctor(as_json: bool) -> int:
     if as_json:
         print_json({"checks": [each.as_dict() for each in findings]})
     else:
-        for each in findings:
-            out.print(f"{MARKS[each.level]}  {each.name:<16} {escape(each.found)}")
-            if each.mend:
-                out.print(f"       [bold]mend[/]             {escape(each.mend)}")
+        show_findings(findings)
     return DONE if all(each.ok for each in findings) else FAILED
 
 

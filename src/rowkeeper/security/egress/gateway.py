@@ -26,7 +26,7 @@ from rowkeeper.security.egress.passing import checked
 from rowkeeper.security.egress.policy import Egress
 from rowkeeper.security.egress.settled import by_way_of
 from rowkeeper.security.secret import Secret
-from rowkeeper.security.vpn import Demand, Tunnels, Watch
+from rowkeeper.security.vpn import Demand, Tunnels, Watch, example_of
 
 T = TypeVar("T")
 LOOK_UP_SECONDS_MAX = 5.0
@@ -92,9 +92,9 @@ class Gateway:
         return Watch(self.tunnels, demands).standing()
 
     def _addresses_now(self, endpoint: Endpoint) -> list[Address]:
-        """Of a network the first address stands for all; a name that cannot be looked up is told by who connects."""
+        """Of a network one address stands for all; a name that cannot be looked up is told by who connects."""
         if endpoint.network is not None:
-            return [next(endpoint.network.hosts(), endpoint.network.network_address)]
+            return [example_of(endpoint.network)]
         try:
             with checked():
                 places = self.lookup(endpoint.host, endpoint.port or 0, LOOK_UP_SECONDS_MAX)

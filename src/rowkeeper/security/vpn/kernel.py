@@ -186,3 +186,8 @@ def _columns(text: str) -> list[tuple[str, str]]:
     """`key TAB rest`, a line for each peer."""
     found = [line.partition("\t") for line in text.splitlines()]
     return [(key, rest) for key, _, rest in found]
+
+
+def example_of(network: Network) -> Address:
+    """An address of a network that stands for all: its first host."""
+    return network[min(1, network.num_addresses - 1)]
