@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial, reduce
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from rowkeeper.contracts.compiler.rule import Given, Rule, Unsuited, check_keys, is_strict, is_text
 
@@ -33,9 +35,16 @@ def _member(values: list[Any], given: Given) -> Rule:
         raise Unsuited("very many values")
     proof = "test_choices.py::test_choices"
     if is_text(given.type) and all(type(value) is str for value in values):
-        few = pl.any_horizontal([given.value == value for value in values]) if len(values) <= COMPARED_MAX else None
-        return Rule("V", given.value.is_in(values) if few is None else few, proof=proof)
+        if len(values) > COMPARED_MAX:
+            return Rule("V", given.value.is_in(values), proof=proof)
+        few = pl.any_horizontal([given.value == value for value in values])
+        return Rule("V", few, by_arrow=partial(_is_any, values), proof=proof)
     integral = pa.types.is_integer(given.type) and not pa.types.is_uint64(given.type)
     if integral and all(type(value) is int and -(2**63) <= value < 2**63 for value in values):
         return Rule("V", given.value.is_in(values), proof=proof)
     raise Unsuited(f"values of another type than {given.type}")
+
+
+def _is_any(values: list[str], cells: pa.ChunkedArray[Any]) -> Any:
+    """Which cells are one of these texts."""
+    return reduce(pc.or_, [pc.equal(cells, pa.scalar(value, cells.type)) for value in values])

@@ -19,7 +19,7 @@ from rowkeeper.contracts.compiler.alone import Alone, places_of
 from rowkeeper.contracts.compiler.distinct import Distinct, series_of
 from rowkeeper.contracts.compiler.documents import DocumentField
 from rowkeeper.contracts.compiler.doubts import Asked, Doubts
-from rowkeeper.contracts.compiler.rule import Given, Rule, Unsuited, both, is_text
+from rowkeeper.contracts.compiler.rule import Given, Rule, Unsuited, both, is_plain_text, is_text
 from rowkeeper.contracts.compiler.schema import FieldSchema, ModelSchema, Together, model_schema, without_nullable
 from rowkeeper.contracts.documents import DocumentReader, is_readable_key
 
@@ -436,6 +436,9 @@ def _look(field: _Field, rule: Rule, cells: pa.ChunkedArray[Any]) -> _Looked:
     value = None if rule.value is None else rule.value.alias(field.name)
     if field.distinct is not None and (answers := field.distinct.answers(cells)) is not None:
         return _Looked(answers, pl.col(f"{field.name} ok"), None if value is None else pl.col(field.name))
+    if rule.by_arrow is not None and is_plain_text(cells.type):
+        answer = pl.Series(f"{field.name} ok", rule.by_arrow(cells))
+        return _Looked([answer], pl.col(answer.name).fill_null(field.nullable))
     series = [series_of(field.name, cells) if rule.prepare is None else rule.prepare(cells).alias(field.name)]
     present = pl.col(field.name).is_not_null()
     if field.nullable and has_nulls and rule.prepare is not None:
