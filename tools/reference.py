@@ -62,6 +62,7 @@ PUBLIC = {
     "rk.sql": rk.sql,
     "rk.expression": rk.expression,
     "rk.Classified": rk.Classified,
+    "rk.TLS": rk.TLS,
     "rk.Resilience": rk.Resilience,
     "rk.Retry": rk.Retry,
     "rk.RetryBudget": rk.RetryBudget,

@@ -44,9 +44,11 @@ if TYPE_CHECKING:
     from rowkeeper.runs.report import RunReport
     from rowkeeper.runs.workspace import Workspace
     from rowkeeper.security.classified import Classified
+    from rowkeeper.security.tls import TLS
     from rowkeeper.settings import Settings
 
 __all__ = [
+    "TLS",
     "Account",
     "CircuitBreaker",
     "Classified",
@@ -84,6 +86,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "TLS": ("security.tls", "TLS"),
     "Account": ("batch", "Account"),
     "CircuitBreaker": ("resilience.policy", "CircuitBreaker"),
     "Classified": ("security.classified", "Classified"),

@@ -49,6 +49,15 @@
     │   ├── SecretLiteral           RK-6010  a secret stands where a reference to one belongs
     │   ├── SecretUnavailable       RK-6011  a secret reference leads to nothing
     │   │   └── VaultUnreachable    RK-6012  the vault is down or sealed
+    │   ├── TLSError                RK-6040  a secure connection could not be made
+    │   │   ├── CertificateRefused  RK-6041  the other side's certificate is not to be trusted
+    │   │   ├── PinMismatch         RK-6042  the other side's key is none of those that are pinned
+    │   │   ├── ClientCertificateRefused
+    │   │   │                       RK-6043  the other side wants another client certificate, or one at all
+    │   │   ├── ProtocolRefused     RK-6044  the other side speaks no TLS that is still safe
+    │   │   ├── CertificateUnusable RK-6045  a certificate, key, CA bundle or revocation list of ours cannot be used
+    │   │   ├── PlaintextRefused    RK-6046  another machine would be reached without TLS
+    │   │   └── AuthorityError      RK-6047  the private certificate authority cannot do what was asked
     │   ├── EgressRefused           RK-6050  a connection to a place that nobody declared
     │   │   ├── AddressForbidden    RK-6051  a declared host has an address that may not be reached
     │   │   ├── RedirectRefused     RK-6052  a server pointed to another host
@@ -621,9 +630,78 @@ class VaultUnreachable(SecretUnavailable):
     code = "RK-6012"
     retryable = True
     advice = (
-        "Start or unseal it (bao status, bao operator unseal) and run again: nothing was opened. ROWKEEPER_VAULT_ADDRESS "
-        "is where it is looked for."
+        "Start or unseal it (bao status, bao operator unseal) and run again: nothing was opened. It is looked for at "
+        "ROWKEEPER_VAULT_ADDRESS."
     )
+
+
+class TLSError(SecurityError):
+    """A secure connection could not be made. Nothing was sent over it, and it is not tried again by itself."""
+
+    code = "RK-6040"
+    advice = "rowkeeper certs check HOST:PORT looks at the other side as a connection would, and says what it finds."
+
+
+class CertificateRefused(TLSError):  # noqa: N818 - reads as what happened
+    """The other side's certificate is not to be trusted."""
+
+    code = "RK-6041"
+    advice = (
+        "The sentence says what is wrong with it. rowkeeper certs check HOST:PORT says more. Until it is mended "
+        "nothing is sent there: whoever answered may be somebody else."
+    )
+
+
+class PinMismatch(TLSError):  # noqa: N818 - reads as what happened
+    """The other side's key is none of those that are pinned."""
+
+    code = "RK-6042"
+    advice = (
+        "If the key was changed on purpose, add the new pin that rowkeeper certs check HOST:PORT prints, and take the "
+        "old one out when all servers have changed. If nobody changed it, somebody is between you and the server."
+    )
+
+
+class ClientCertificateRefused(TLSError):  # noqa: N818 - reads as what happened
+    """The other side wants a client certificate, or another one than it was shown."""
+
+    code = "RK-6043"
+    advice = (
+        "Name a client certificate that the server's operator accepts (cert=, key=, or ROWKEEPER_TLS_CERT and "
+        "ROWKEEPER_TLS_KEY). rowkeeper certs issue NAME --client makes one of the private authority."
+    )
+
+
+class ProtocolRefused(TLSError):  # noqa: N818 - reads as what happened
+    """The other side speaks no TLS, or none that is still safe."""
+
+    code = "RK-6044"
+    advice = "Let the server speak TLS 1.2 or 1.3 with ECDHE and AES-GCM or ChaCha20; older ones are not spoken to."
+
+
+class CertificateUnusable(TLSError):  # noqa: N818 - reads as what happened
+    """A certificate, key, CA bundle or revocation list of ours is missing, damaged, or does not fit."""
+
+    code = "RK-6045"
+    advice = "Put the file right that the sentence names. No connection was tried."
+
+
+class PlaintextRefused(TLSError):  # noqa: N818 - reads as what happened
+    """Another machine would be reached without TLS, and nothing says that this is meant."""
+
+    code = "RK-6046"
+    category = Category.CONFIGURATION
+    advice = (
+        "Reach it by TLS. Where that cannot be, say so of that one destination by name (for the ledger: "
+        "ROWKEEPER_LEDGER_PLAINTEXT=true); each use is then logged."
+    )
+
+
+class AuthorityError(TLSError):
+    """The private certificate authority cannot do what was asked: it is not there, there already, or damaged."""
+
+    code = "RK-6047"
+    advice = "rowkeeper certs init makes an authority, once for each state folder; rowkeeper certs show tells of it."
 
 
 class NameUnresolved(SecurityError):  # noqa: N818 - reads as what happened

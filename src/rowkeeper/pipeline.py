@@ -29,6 +29,8 @@ from rowkeeper.quality import Gate
 from rowkeeper.schedule import Schedule
 from rowkeeper.security.classified import classified_fields
 from rowkeeper.security.egress.guard import standing
+from rowkeeper.security.scanning.declared import refuse_declared
+from rowkeeper.security.scanning.python import refuse_secrets
 
 Transform = Callable[[pa.Table], "pa.Table | pl.DataFrame"] | Callable[[pl.DataFrame], "pa.Table | pl.DataFrame"]
 
@@ -115,6 +117,8 @@ class Pipeline:
                 f"pipeline {self.name}: gates is no list of quality gates",
                 hint='such as gates=[rk.complete("placed"), rk.volume(at_least=1)]',
             )
+        refuse_declared(self.source, f"pipeline {self.name}: source")
+        refuse_declared(self.destination, f"pipeline {self.name}: destination")
         if self.schedule is not None:
             Schedule.parse(self.schedule)
         if self.deadline is not None and not _is_time(self.deadline):
@@ -169,6 +173,7 @@ def load_file(path: Path) -> dict[str, Pipeline]:
         files = [each.name for each in path.parent.glob("*.py")]
         hint = did_you_mean(path.name, files, "rowkeeper init FILE makes one from a sample")
         raise PipelineFileError(f"there is no pipeline file {path}", hint=hint)
+    refuse_secrets(path)
     module = _execute(path.absolute())
     found: dict[str, Pipeline] = {}
     for value in vars(module).values():

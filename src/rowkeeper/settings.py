@@ -16,7 +16,7 @@ The state folder is `ROWKEEPER_HOME` (default `.rowkeeper/` in the working folde
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, ValidationInfo, model_validator
 from pydantic.fields import FieldInfo
@@ -90,9 +90,32 @@ class Settings(BaseSettings):
     ] = None
     ledger_password: Annotated[
         SecretReference | None,
+        Field(description="A reference to the password for ledger_url, such as env:PGPASS; read at each connect."),
+    ] = None
+    ledger_plaintext: Annotated[
+        bool,
         Field(
-            description="A reference to the password for ledger_url, such as env:PGPASS. It is read at each connect."
+            description="The ledger of ledger_url may be reached on another machine without TLS; each use is logged."
         ),
+    ] = False
+    tls_ca: Annotated[
+        Path | None,
+        Field(
+            description="A PEM file with the authorities that are trusted, where a place does not name its own. "
+            "Default: this machine's store."
+        ),
+    ] = None
+    tls_cert: Annotated[
+        Path | None,
+        Field(description="A PEM file with the client certificate that is shown where a place does not name its own."),
+    ] = None
+    tls_key: Annotated[Path | None, Field(description="A PEM file with the key of tls_cert (0600).")] = None
+    tls_key_passphrase: Annotated[
+        str | None, Field(description="A reference to the passphrase of tls_key, such as env:KEY_PASSPHRASE.")
+    ] = None
+    tls_crl: Annotated[
+        Path | None,
+        Field(description="A PEM file with revocation lists; then chains with an authority without one are refused."),
     ] = None
     batch_rows: Annotated[int, Field(gt=0, le=10_000_000, description="Rows read and checked at a time.")] = 65_536
     insert_rows: Annotated[
@@ -197,7 +220,8 @@ class Settings(BaseSettings):
         ),
     ] = None
     proxy_password: Annotated[
-        str | None, Field(description="A reference to the password of the proxy's user, such as env:PROXY_PASSWORD.")
+        SecretReference | None,
+        Field(description="A reference to the password of the proxy's user, such as env:PROXY_PASSWORD."),
     ] = None
 
     vault_address: Annotated[
@@ -266,6 +290,7 @@ class _FileSource(PydanticBaseSettingsSource):
         raise NotImplementedError
 
     def __call__(self) -> dict[str, Any]:
-        file = SettingsFile.read()
-        file.refuse_unknown([name for name in self.settings_cls.model_fields if name != PROFILES])
+        file, fields = SettingsFile.read(), self.settings_cls.model_fields
+        file.refuse_unknown([name for name in fields if name != PROFILES])
+        file.refuse_literals([name for name, field in fields.items() if SecretReference in get_args(field.annotation)])
         return {**file.shared, **file.of_profile(self.current_state.get("profile"))}

@@ -35,7 +35,7 @@ SHOWN: dict[str, Any] = {
     "repr": repr,
     "str": str,
     "f-string": lambda secret: f"{secret} {secret!r} {secret!s} {secret:>40}",
-    "percent": lambda secret: "%s %r" % (secret, secret),
+    "percent": lambda secret: "%s %r" % (secret, secret),  # noqa: UP031 - the way under test
     "containers": lambda secret: repr([secret, (secret,), {"a": secret}]),
     "dataclass": lambda secret: repr(Login("ada", secret)),
     "pprint": lambda secret: pprint.pformat({"a": [Login("ada", secret)]}),

@@ -13,14 +13,12 @@ import os
 import signal
 import sys
 import threading
-import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-from pydantic import ValidationError as PydanticValidationError
 from rich.console import Console
 from rich.markup import escape
 
@@ -28,7 +26,6 @@ from rowkeeper.errors import (
     Category,
     FrameworkError,
     RunInterrupted,
-    SettingsError,
     StateError,
     UnknownError,
     is_fault,
@@ -38,20 +35,19 @@ from rowkeeper.logs.failure import document, traced
 from rowkeeper.logs.foreign import hear_libraries
 from rowkeeper.logs.native import own_stderr, told_by
 from rowkeeper.logs.secrets import learn_environment, scrubbed
-from rowkeeper.nearest import did_you_mean, nearest
+from rowkeeper.operations import configuring
 from rowkeeper.runs.interrupt import SIGNALS, Strike
 from rowkeeper.runs.last_resort import LastResort
 from rowkeeper.runs.reaching import guard_process
 from rowkeeper.runs.workspace import Workspace
-from rowkeeper.settings import Settings
+from rowkeeper.security.statefolder import StateFolder
+from rowkeeper.settings import PREFIX, Settings
 
 WIDTH_ELSEWHERE = 200  # where there is no terminal, lines are for other programs to cut
 out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else WIDTH_ELSEWHERE)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 DONE, FAILED, WRONG_USAGE, DONE_IN_PART = 0, 1, 2, 3
-PREFIX = "ROWKEEPER_"
-TYPING_SLIP = 0.8  # so near that nothing else can be meant
 log = logger("command")
 
 
@@ -97,40 +93,13 @@ def write_page(path: Path, text: str, option: str = "--html") -> None:
 
 
 def load_settings() -> Settings:
-    """Settings from the environment and `rowkeeper.toml`; one clear error for a wrong one, without its value.
+    """The settings. From now on this process reaches what they declare, and nothing else.
 
-    From now on this process reaches what they declare, and nothing else.
+    Raises as `operations.configuring.load_settings`.
     """
-    settings = _settings()
+    settings = configuring.load_settings()
     guard_process(settings)
     return settings
-
-
-def _settings() -> Settings:
-    _refuse_slips()
-    try:
-        return Settings()
-    except PydanticValidationError as error:
-        found = error.errors(include_input=False)
-        faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in found]
-        unknown = [str(each["loc"][0]) for each in found if each["type"] == "extra_forbidden"]
-        where = "settings come from ROWKEEPER_* in the environment and from rowkeeper.toml"
-        hint = did_you_mean(unknown[0], Settings.model_fields, where) if unknown else where
-        raise SettingsError(f"a setting is wrong: {'; '.join(faults)}", hint=hint) from error
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(
-            f"rowkeeper.toml is no TOML: {error}", hint='text stands in quotes: name = "text"'
-        ) from error
-
-
-def _refuse_slips() -> None:
-    """A variable that is near a setting was meant to be it. One that is near none may be a secret of the user's own."""
-    for name in os.environ:
-        word = name.removeprefix(PREFIX).lower()
-        if not name.startswith(PREFIX) or word in Settings.model_fields:
-            continue
-        if near := nearest(word, Settings.model_fields, cutoff=TYPING_SLIP):
-            raise SettingsError(f"there is no setting {name}", hint=f"did you mean {PREFIX}{near.upper()}?")
 
 
 @contextmanager
@@ -139,12 +108,17 @@ def workspace() -> Iterator[Workspace]:
     command = click.get_current_context().command_path.partition(" ")[2]
     with about(command=command), Workspace.open(load_settings()) as opened:
         log.debug("command begun")
-        if opened.folder.key_made:
-            err.print(
-                f"[bold]a key was made:[/] {escape(str(opened.folder.key_path))} opens everything in "
-                f"{escape(str(opened.folder.path))}. Keep a copy of it elsewhere: without it the tables cannot be read."
-            )
+        tell_of_key(opened.folder)
         yield opened
+
+
+def tell_of_key(folder: StateFolder) -> None:
+    """Tells of a state folder's key, if it was made just now."""
+    if folder.key_made:
+        err.print(
+            f"[bold]a key was made:[/] {escape(str(folder.key_path))} opens everything in {escape(str(folder.path))}. "
+            "Keep a copy of it elsewhere: without it the tables cannot be read."
+        )
 
 
 class Door(click.Group):
@@ -216,6 +190,12 @@ def _leave(status: int) -> NoReturn:
                 stream.flush()
         os._exit(status)
     sys.exit(status)
+
+
+def choose_profile(_context: click.Context, _option: click.Parameter, name: str | None) -> None:
+    """`--profile`: in the environment, so that what the command starts has it as well."""
+    if name is not None:
+        os.environ[f"{PREFIX}PROFILE"] = name
 
 
 def json_option(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,7 +10,6 @@ from rich.table import Table
 
 from rowkeeper.cli.door import out
 from rowkeeper.ledger import GateResult, Override, RunRecord
-from rowkeeper.operations.finding import Finding
 from rowkeeper.runs.report import RunReport
 from rowkeeper.runs.verifying import VerifyReport
 
@@ -173,17 +172,6 @@ def show_verify(report: VerifyReport) -> None:
             counts = (each.expected.rows, each.missing, each.added, each.changed)
             table.add_row(name, *(f"{count:,}" for count in counts))
     out.print(table)
-
-
-MARKS = {"ok": "[green]ok[/]   ", "note": "[yellow]note[/] ", "wrong": "[red]wrong[/]"}
-
-
-def show_findings(findings: Sequence[Finding]) -> None:
-    """What checks found, each with its mend."""
-    for each in findings:
-        out.print(f"{MARKS[each.level]}  {each.name:<16} {escape(each.found)}")
-        if each.mend:
-            out.print(f"       [bold]mend[/]             {escape(each.mend)}")
 
 
 def show_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

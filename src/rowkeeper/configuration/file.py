@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from rowkeeper.configuration.literal import HOW_TO_SPLIT, refuse_url
+from rowkeeper.configuration.reference import parse
 from rowkeeper.errors import SettingsError
 from rowkeeper.nearest import did_you_mean
 
@@ -80,15 +82,33 @@ class SettingsFile:
 
     def refuse_unknown(self, known: Collection[str]) -> None:
         """Raises SettingsError for the first name that is no setting, in any profile."""
-        tables: dict[Keys, Mapping[str, Any]] = {(): self.shared}
-        tables |= {(PROFILES, name): table for name, table in self.profiles.items()}
-        for keys, table in tables.items():
-            for name in table:
-                if name not in known:
-                    raise SettingsError(
-                        f"{self.place((*keys, name))}: there is no setting {name}",
-                        hint=did_you_mean(name, known, "rowkeeper config show lists all settings"),
-                    )
+        for keys, _ in self._set():
+            if keys[-1] not in known:
+                raise SettingsError(
+                    f"{self.place(keys)}: there is no setting {keys[-1]}",
+                    hint=did_you_mean(keys[-1], known, "rowkeeper config show lists all settings"),
+                )
+
+    def refuse_literals(self, references: Collection[str]) -> None:
+        """Raises SecretLiteral for the first secret in the file, in any profile.
+
+        Args:
+            references: the settings that are references to secrets.
+        """
+        for keys, value in self._set():
+            if isinstance(value, str):
+                where = f"{self.place(keys)}: {keys[-1]}"
+                refuse_url(value, where, HOW_TO_SPLIT if keys[-1] == "ledger_url" else "")
+                if keys[-1] in references:
+                    parse(value, where)
+
+    def _set(self) -> Iterator[tuple[Keys, Any]]:
+        """All that is set, with its place: for all, then by profile."""
+        for name, value in self.shared.items():
+            yield (name,), value
+        for profile, table in self.profiles.items():
+            for name, value in table.items():
+                yield (PROFILES, profile, name), value
 
     def place(self, keys: Keys) -> str:
         """Where something is set, as `rowkeeper.toml:12`."""
@@ -100,7 +120,7 @@ def line_of(text: str, keys: Keys) -> int | None:
     """The line on which something is set in a TOML text, counted from 1; None if it is not set.
 
     The parser tells no lines. What the first lines alone say, it tells: the text is read line by line until what was
-    asked for is in it. A value of several lines is no TOML before its last one, and begins after the last line that was.
+    asked for is in it. A value of several lines is no TOML before its last one: it begins after the last line that was.
     """
     lines = text.split("\n")
     begins = 1

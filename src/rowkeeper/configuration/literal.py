@@ -20,7 +20,7 @@ USER_PART = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://([^/?#\s]*)@")  # greedy: a p
 QUERY_PART = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^?#\s]*\?([^#\s]*)")
 NAME = re.compile(
     r"(^|[_.-])(password|passwd|passphrase|pw|pwd|pass|secret|token|credentials?|api_?key|access_?key|secret_?key|"
-    r"private_?key|client_?secret|account_?key|sas_?token|signature|sig)$",
+    r"private_?key|client_?secret|account_?key|sas_?token|signature|sig|authorization)$",
     re.IGNORECASE,
 )
 
@@ -29,14 +29,12 @@ def password_in(url: str) -> str | None:
     """The password of a URL, from before its host or from its parameters; None if it has none, or a reference."""
     found = USER_PART.search(url)
     if found and ":" in found[1]:
-        password = found[1].split(":", 1)[1]
-        if password and not _is_placeholder(password):
+        password: str = found[1].split(":", 1)[1]
+        if password and not is_placeholder(password):
             return password
     parameters = QUERY_PART.search(url)
-    for name, value in parse_qsl(parameters[1]) if parameters else ():
-        if is_named_like_a_secret(name) and not _is_placeholder(value):
-            return value
-    return None
+    named = [value for name, value in parse_qsl(parameters[1]) if is_named_like_a_secret(name)] if parameters else []
+    return next((value for value in named if not is_placeholder(value)), None)
 
 
 def is_named_like_a_secret(name: str) -> bool:
@@ -59,7 +57,7 @@ def refuse_literal(text: str, where: str) -> None:
     parse(text, where)
 
 
-def _is_placeholder(text: str) -> bool:
+def is_placeholder(text: str) -> bool:
     """`***`, `{password}`, `$PASSWORD`, a reference: no secret, though they stand where one would."""
     return (
         is_reference(text) or re.fullmatch(r"\*+|x{3,}|\{[^{}]*\}|<[^<>]*>|\$\{?\w+\}?|%\(\w+\)s|%s", text) is not None

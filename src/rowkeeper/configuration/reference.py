@@ -14,7 +14,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import NoReturn
 
@@ -61,16 +60,16 @@ def parse(text: str, where: str = "a reference to a secret") -> Reference:
     """
     match = SCHEME.fullmatch(text)
     if match is None:
-        _refuse(f"{where}: a literal secret stands where a reference to one belongs", HOW_TO_MOVE)
+        _refuse(where, "a literal secret stands where a reference to one belongs", HOW_TO_MOVE)
     scheme, place = match[1], match[2]
     if scheme in FORMS:
         form, shape = FORMS[scheme]
         if not shape.fullmatch(place):
-            _refuse(f"{where}: what stands there begins with {scheme}: and is no reference", f"it is written {form}")
+            _refuse(where, f"what stands there begins with {scheme}: and is no reference", f"it is written {form}")
     elif scheme not in others():
         near = nearest(scheme, (*FORMS, *others()))
         hint = f"did you mean {near}:? Otherwise {HOW_TO_MOVE}" if near else HOW_TO_MOVE
-        _refuse(f"{where}: a literal secret, or a reference of an unknown scheme, stands there", hint)
+        _refuse(where, "a literal secret, or a reference of an unknown scheme, stands there", hint)
     return Reference(scheme, place)
 
 
@@ -83,21 +82,11 @@ def is_reference(text: str) -> bool:
     return True
 
 
-def checked(where: str) -> Callable[[str], str]:
-    """A check for a setting that takes a reference: gives it back, or raises SecretLiteral."""
-
-    def check(text: str) -> str:
-        parse(text, where)
-        return text
-
-    return check
-
-
 @functools.cache
 def others() -> frozenset[str]:
     """The schemes that installed packages bring."""
     return frozenset(each.name for each in entry_points(group=GROUP))
 
 
-def _refuse(what: str, hint: str) -> NoReturn:
-    raise SecretLiteral(what, hint=hint) from None
+def _refuse(where: str, what: str, hint: str) -> NoReturn:
+    raise SecretLiteral(f"{where}: {what}", hint=hint, context={"setting": where})

@@ -19,7 +19,7 @@ from pydantic_core import SchemaValidator
 from rowkeeper.contracts.columntype import Column
 from rowkeeper.contracts.faults import UNSTORABLE, RowErrors, Unfit, as_text, errors_of_raised, text_of
 from rowkeeper.contracts.reading import Rows, rows_of
-from rowkeeper.errors import is_fault
+from rowkeeper.errors import SecurityError, is_fault
 
 PART_ROWS = 8_192  # checked at a time, so that few validated models are alive at once
 # The model's own validators need not bear being called from several threads; and Python runs one at a time anyway.
@@ -93,8 +93,8 @@ class RowByRow:
                 rejected[position] = self._text_of(error)
             except Unfit as fault:
                 rejected[position] = as_text([fault.at()])
-            except MemoryError:
-                raise  # the machine's fault, not the row's
+            except (MemoryError, SecurityError):
+                raise  # the machine's fault, or the pipeline's (it connects where it may not), not the row's
             except BaseException as error:
                 if not is_fault(error):
                     raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from urllib.parse import unquote
 
+from rowkeeper.configuration.reference import parse
 from rowkeeper.endpoints.url import place_of_url
 from rowkeeper.errors import DeclarationError
 
@@ -23,6 +24,7 @@ class Proxy:
 
     Raises:
         DeclarationError: it is no such URL, or holds a password.
+        SecretLiteral: the password is no reference.
     """
 
     url: str
@@ -40,6 +42,8 @@ class Proxy:
                 "a proxy's URL holds a password",
                 hint="refer to it beside the URL: ROWKEEPER_PROXY_PASSWORD, or Proxy(..., password='env:NAME')",
             )
+        if self.password is not None:
+            parse(self.password, "the proxy's password")
         if self.password is not None and not user:
             raise DeclarationError("a proxy has a password and no user", hint=f"{scheme}://USER@{rest}")
 

@@ -6,7 +6,7 @@ import functools
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -24,11 +24,19 @@ from rowkeeper.errors import (
     LedgerBusy,
     StateError,
 )
-from rowkeeper.ledger.remote import CONNECT_SECONDS_MIN, HAS_CONNECT_TIMEOUT, reach, reach_at_once
+from rowkeeper.ledger.remote import (
+    CONNECT_SECONDS_MIN,
+    HAS_CONNECT_TIMEOUT,
+    made_engine,
+    password_of,
+    reach,
+    reach_at_once,
+)
 from rowkeeper.protocols import WayOut
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.resilience.deadline import exceeded, remaining, seconds_left
 from rowkeeper.resilience.failpoints import failpoint
+from rowkeeper.security.secret import Secret
 
 BUSY_SECONDS = 30.0
 HASTY_BUSY_SECONDS = 0.25
@@ -37,17 +45,24 @@ QUERY_CANCELED = "57014"  # by `statement_timeout`
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def connect(url: str | None, home: Path, calls: Calls | None = None, way_out: WayOut | None = None) -> Engine:
+def connect(
+    url: str | None,
+    home: Path,
+    calls: Calls | None = None,
+    password: Callable[[], Secret] | None = None,
+    way_out: WayOut | None = None,
+) -> Engine:
     """An engine for the ledger: SQLite in the state folder unless a URL says otherwise.
 
     Args:
         calls: how another machine is called.
+        password: reads the password of another machine's database, at each connect.
         way_out: which addresses of it are connected to; None leaves it to the driver.
     """
     if url is not None and not url.startswith("sqlite"):
         with explained("opened"):
             try:
-                engine = create_engine(url, pool_pre_ping=True)
+                engine = made_engine(url, password, pool_pre_ping=True)
                 reach(engine, calls or Calls(), way_out)
                 return engine
             except (ImportError, SQLAlchemyError) as error:
@@ -70,7 +85,8 @@ def hasty(engine: Engine, way_out: WayOut | None = None) -> Engine:
     """The same database for what may be lost and must not wait: no wait for the disk, next to none for its lock."""
     if engine.dialect.name != "sqlite":
         patience = {"connect_timeout": CONNECT_SECONDS_MIN} if engine.dialect.name in HAS_CONNECT_TIMEOUT else {}
-        made = create_engine(engine.url, pool_size=1, pool_timeout=HASTY_BUSY_SECONDS, connect_args=patience)
+        own = {"pool_size": 1, "pool_timeout": HASTY_BUSY_SECONDS, "connect_args": patience}
+        made = made_engine(engine.url, password_of(engine), **own)
         reach_at_once(made, way_out)
         return made
     made = create_engine(engine.url, connect_args={"timeout": HASTY_BUSY_SECONDS, "check_same_thread": False})

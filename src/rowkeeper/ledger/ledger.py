@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from rowkeeper.ledger.schema import ledger as ledger_table
 from rowkeeper.ledger.spooling import SpoolScribe
 from rowkeeper.protocols import WayOut
 from rowkeeper.resilience.calls import Calls
+from rowkeeper.security.secret import Secret
 
 
 def utc_now() -> datetime:
@@ -53,6 +54,8 @@ class Ledger(Reader, SpoolScribe):
         home: Path,
         clock: Clock = utc_now,
         calls: Calls | None = None,
+        *,
+        password: Callable[[], Secret] | None = None,
         way_out: WayOut | None = None,
     ) -> Iterator[Self]:
         """Opens the ledger, making or migrating it first.
@@ -60,13 +63,14 @@ class Ledger(Reader, SpoolScribe):
         Args:
             url: a SQLAlchemy URL; None is SQLite in the state folder.
             calls: how a ledger on another machine is reached; it cannot share its breaker through itself.
+            password: reads the password for the URL, at each connect.
             way_out: which addresses of that machine are connected to; None leaves it to the driver.
 
         Raises:
             StateError: it cannot be written, or was made by a newer version.
             DatabaseError: the database refused.
         """
-        engine = connect(url, home, calls, way_out)
+        engine = connect(url, home, calls, password, way_out)
         try:
             migrate(engine)
             ledger = cls(engine, clock, way_out)

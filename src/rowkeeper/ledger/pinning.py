@@ -13,10 +13,9 @@ from typing import Any
 from sqlalchemy.engine import Dialect
 
 from rowkeeper.errors import FrameworkError
-from rowkeeper.ledger.places import PORTS
+from rowkeeper.ledger.places import BY_LIBPQ, PORTS
 from rowkeeper.protocols import WayOut
 
-BY_LIBPQ = ("psycopg", "psycopg2", "psycopg_async")
 UNIX_SOCKET = ("/", "@")
 
 
@@ -30,10 +29,12 @@ def pinned(dialect: Dialect, options: Mapping[str, Any], way_out: WayOut | None)
         dialect.loaded_dbapi.OperationalError: a host cannot be looked up.
     """
     given = dict(options)
-    if way_out is None or dialect.driver not in BY_LIBPQ or given.get("hostaddr"):
+    if way_out is None or dialect.driver not in BY_LIBPQ:
         return given
-    hosts = str(given.get("host") or os.environ.get("PGHOST") or "").split(",")
+    hosts = str(given.get("hostaddr") or given.get("host") or os.environ.get("PGHOST") or "").split(",")
     ports = str(given.get("port") or os.environ.get("PGPORT") or PORTS["postgresql"]).split(",")
+    if not all(port.isdecimal() for port in ports):
+        return given  # libpq refuses it before it connects
     triples: list[tuple[str, str, str]] = []
     for host, port in zip(hosts, ports if len(ports) > 1 else itertools.repeat(ports[0]), strict=False):
         if not host or host.startswith(UNIX_SOCKET):
@@ -44,6 +45,8 @@ def pinned(dialect: Dialect, options: Mapping[str, Any], way_out: WayOut | None)
         except OSError as error:
             raise dialect.loaded_dbapi.OperationalError(f"the ledger's host cannot be looked up: {error}") from error
         triples += [(host, address, port) for address in addresses]
+    if given.get("hostaddr"):  # given in the URL, and not refused
+        return given
     if any(address for _, address, _ in triples):
         for name, values in zip(("host", "hostaddr", "port"), zip(*triples, strict=True), strict=True):
             given[name] = ",".join(values)

@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError
 from rowkeeper.endpoints import Endpoint, Via
 from rowkeeper.errors import ConfigurationError
 
+BY_LIBPQ = ("psycopg", "psycopg2", "psycopg_async")
 PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306, "oracle": 1521, "mssql": 1433}
 
 
@@ -45,15 +46,23 @@ def ledger_endpoints(url: str | None, via: str | None = None) -> tuple[Endpoint,
 
 
 def _places(url: URL) -> Iterator[tuple[str, int | None]]:
-    """Of one host, or of several: `?host=a:5432&host=b:5432`, `?host=a,b&port=5432,5433`."""
-    if url.host:
+    """Of one host, or of several: `?host=a:5432&host=b:5432`, `?host=a,b&port=5432,5433`. Addresses go before names."""
+    addresses = _listed(url, "hostaddr")
+    if url.host and not addresses:
         yield url.host, url.port
         return
-    ports = _listed(url, "port")
-    for number, given in enumerate(_listed(url, "host") or [os.environ.get("PGHOST", "localhost")]):
+    ports = _listed(url, "port") or ([str(url.port)] if url.port else [])
+    for number, given in enumerate(addresses or _listed(url, "host") or _unsaid(url)):
         host, _, port = given.partition(":") if given.count(":") == 1 else (given, "", "")
-        port = port or (ports[number] if number < len(ports) else "")
+        port = port or next(iter(ports[number:] or ports[-1:]), "")  # one port is for all of them
         yield host, int(port) if port.isdecimal() else None
+
+
+def _unsaid(url: URL) -> list[str]:
+    """Where a URL without a host leads: libpq's to its variable, or else to a Unix socket."""
+    if url.get_driver_name() not in BY_LIBPQ:
+        return ["localhost"]
+    return [each for each in os.environ.get("PGHOST", "").split(",") if each]
 
 
 def _listed(url: URL, name: str) -> list[str]:

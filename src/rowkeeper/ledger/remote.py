@@ -7,9 +7,10 @@ any death of a process.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import Dialect
 
 from rowkeeper.errors import CircuitOpenError, DeadlineExceeded, RetryError
@@ -20,6 +21,7 @@ from rowkeeper.resilience.classifying import DEFAULT
 from rowkeeper.resilience.deadline import seconds_left, sql_seconds_left
 from rowkeeper.resilience.outcomes import Effect, Judgement, Outcome
 from rowkeeper.resilience.policy import Resilience, Retry
+from rowkeeper.security.secret import Secret
 
 CONNECTING = Resilience(
     retry=Retry(attempts=6, wait_seconds_initial=0.25, wait_seconds_max=4.0, attempt_seconds_max=10.0),
@@ -27,6 +29,30 @@ CONNECTING = Resilience(
 )
 HAS_CONNECT_TIMEOUT = ("postgresql", "mysql", "mariadb")  # by this name, in their usual drivers
 CONNECT_SECONDS_MIN = 2  # libpq takes 1 for 2
+PASSWORD = "rowkeeper_password"  # noqa: S105 - the name of an option
+
+
+def made_engine(url: str | URL, password: Callable[[], Secret] | None = None, **arguments: Any) -> Engine:
+    """An engine whose URL has no password: it is read at each connect, as it may change."""
+    engine = create_engine(url, execution_options={PASSWORD: password}, **arguments)
+    if password is None:
+        return engine
+
+    def supply(dialect: Dialect, _record: object, args: list[Any], options: dict[str, Any]) -> None:
+        in_full = engine.url.set(password=password().reveal())
+        fresh_args, fresh = dialect.create_connect_args(in_full)  # each driver has a word of its own for it
+        args[:] = fresh_args
+        for name, value in fresh.items():
+            options.setdefault(name, value)
+
+    event.listen(engine, "do_connect", supply)
+    return engine
+
+
+def password_of(engine: Engine) -> Callable[[], Secret] | None:
+    """What reads the password of an engine that was made here."""
+    found: Callable[[], Secret] | None = engine.get_execution_options().get(PASSWORD)
+    return found
 
 
 def reach(engine: Engine, calls: Calls, way_out: WayOut | None = None) -> None:

@@ -13,7 +13,7 @@ FIELDS = {
     # every line
     "time": "when, UTC",
     "level": "debug, info, warning or error",
-    "area": "what the line is about: command, run, lease, recovery, call, worker, degraded or library",
+    "area": "what the line is about: command, run, lease, recovery, call, worker, degraded, network or library",
     "event": "what happened, in fixed words",
     "session": "8 hex digits, the same on all lines of one opened workspace",
     "pid": "the process",

@@ -2,6 +2,7 @@
 
 surroundings.py   versions, user, memory, disk, clock
 bookcheck.py      state folder, key, ledger, leases, sealed files, breakers
+certcheck.py      certificates that run out
 tablecheck.py     the engine, and each table
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from rowkeeper.errors import FrameworkError
 from rowkeeper.operations.bookcheck import examine_books
+from rowkeeper.operations.certcheck import examine_certificates
 from rowkeeper.operations.finding import Finding
 from rowkeeper.operations.surroundings import examine_surroundings
 from rowkeeper.operations.tablecheck import examine_tables
@@ -28,4 +30,9 @@ def diagnose(settings: Settings) -> list[Finding]:
 
 def examine(workspace: Workspace) -> list[Finding]:
     """The same for an open workspace. A check that finds a fault does not keep the others from running."""
-    return [*examine_surroundings(workspace.settings), *examine_books(workspace), *examine_tables(workspace)]
+    return [
+        *examine_surroundings(workspace.settings),
+        *examine_books(workspace),
+        *examine_certificates(workspace),
+        *examine_tables(workspace),
+    ]

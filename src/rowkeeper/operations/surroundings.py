@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rowkeeper import machine
 from rowkeeper.operations.finding import Finding
+from rowkeeper.operations.scanning import examine_secrets
 from rowkeeper.runs.sizing import COMMAND_AT_REST_BYTES, ENGINE_AT_REST_BYTES, sizes_of
 from rowkeeper.settings import Settings
 
@@ -29,6 +30,7 @@ def examine_surroundings(settings: Settings) -> Iterator[Finding]:
     yield _memory(settings)
     yield _disk(settings.home)
     yield _clock()
+    yield examine_secrets()
 
 
 def _versions() -> Finding:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from rowkeeper.errors import AmbiguousError, CircuitOpenError, DeadlineExceeded, FrameworkError, VpnRefused
 from rowkeeper.resilience.outcomes import Effect, Judgement, Outcome
-from rowkeeper.resilience.rules import clickhouse, http, network, sql
+from rowkeeper.resilience.rules import clickhouse, http, network, sql, tls
 
 Rule = Callable[[BaseException], Judgement | None]
 """Judges an exception of its own kind, as for a call that changes something; None for what is not its business."""
@@ -65,5 +65,5 @@ def ours(error: BaseException) -> Judgement | None:
     return None
 
 
-DEFAULT = Classifier((ours, clickhouse.judge, sql.judge, http.judge, network.judge))
+DEFAULT = Classifier((ours, tls.judge, clickhouse.judge, sql.judge, http.judge, network.judge))
 """What Rowkeeper knows of the drivers it uses, without importing any of them."""

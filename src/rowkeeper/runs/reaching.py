@@ -11,6 +11,7 @@ from rowkeeper.security.egress.gateway import Gateway
 from rowkeeper.security.egress.guard import Guard, stand
 from rowkeeper.security.egress.policy import Egress
 from rowkeeper.security.egress.settled import allowed_endpoints, by_way_of, proxy_of, service_endpoints
+from rowkeeper.security.references import resolve
 from rowkeeper.settings import Settings
 
 
@@ -38,7 +39,7 @@ def declared_endpoints(settings: Settings, pipelines: Iterable[Pipeline]) -> tup
 
 def gateway_of(settings: Settings) -> Gateway:
     """The way to what the settings declare; a connector adds its own endpoints."""
-    return Gateway(Egress(settled_endpoints(settings), settings.egress), proxy_of(settings))
+    return Gateway(Egress(settled_endpoints(settings), settings.egress), proxy_of(settings), resolve)
 
 
 def guard_process(settings: Settings) -> None:

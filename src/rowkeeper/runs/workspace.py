@@ -15,6 +15,7 @@ from rowkeeper.protocols import Site
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.runs.journal import journal_kept, log_breaker, log_try
 from rowkeeper.runs.reaching import gateway_of
+from rowkeeper.runs.secrets import password_of, secrets_of
 from rowkeeper.runs.sizing import Sizes, save_memory, sizes_of
 from rowkeeper.security.egress.policy import log_mode
 from rowkeeper.security.sealing import Seal
@@ -59,7 +60,10 @@ class Workspace:
         gateway = gateway_of(settings)
         with (
             journal_kept(settings, folder),
-            Ledger.open(settings.ledger_url, folder.path, calls=way, way_out=gateway) as ledger,
+            secrets_of(settings, way, gateway),
+            Ledger.open(
+                settings.ledger_url, folder.path, calls=way, password=password_of(settings), way_out=gateway
+            ) as ledger,
         ):
             log_mode(settings.egress)
             calls = Calls(store=ledger.breakers, listeners=[log_breaker], observers=[log_try])

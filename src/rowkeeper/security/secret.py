@@ -27,7 +27,7 @@ class Secret:
 
     def reveal(self) -> str:
         """The secret itself, for the driver that needs it, at the last moment."""
-        text: str = self._reveal()
+        text: str = object.__getattribute__(self, "_reveal")()
         return text
 
     def __repr__(self) -> str:

@@ -11,7 +11,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 pytest.importorskip("httpx", reason="httpx is not installed: pip install 'rowkeeper[http]'")
-import httpx
 import trustme
 
 from rowkeeper.endpoints import DIRECT, Endpoint, Proxy
@@ -24,6 +23,7 @@ from rowkeeper.security.egress.http import http_client
 from rowkeeper.security.egress.lookup import Place, look_up
 from rowkeeper.security.egress.policy import Egress
 from rowkeeper.security.secret import Secret
+from rowkeeper.security.tls import TLS
 from tests.security.egress.proxies import KINDS, Relay, proxy
 
 HOST = "api.example.com"  # only the proxy knows where it is
@@ -75,21 +75,22 @@ def at_public(host: str, port: int, _seconds: float | None) -> list[Place]:
     return [(socket.AF_INET, ("93.184.216.34" if host == HOST else host, port))]
 
 
-def client(way: Gateway, authority: trustme.CA) -> httpx.Client:
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    return http_client(way, tls=context)
+@pytest.fixture(scope="module")
+def tls(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> TLS:
+    path = tmp_path_factory.mktemp("ca") / "ca.pem"
+    authority.cert_pem.write_to_path(path)
+    return TLS(ca=path)
 
 
 @pytest.mark.parametrize("user", ["", "ada"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_host_is_reached_by_the_proxy(kind: str, user: str, server: ThreadingHTTPServer, authority: trustme.CA):
+def test_a_host_is_reached_by_the_proxy(kind: str, user: str, server: ThreadingHTTPServer, tls: TLS):
     """The proxy is asked for the host, or for the address that was checked; TLS and Host keep the host's name."""
     port = server.server_port
     names = {HOST: "127.0.0.1", "93.184.216.34": "127.0.0.1"}
     with proxy(kind, names=names, password=PASSWORD if user else None) as relay:
         way = gateway(kind, relay, Endpoint(HOST, port), user=user, lookup=at_public)
-        with client(way, authority) as http:
+        with http_client(way, name="the API", tls=tls) as http:
             assert http.get(f"https://{HOST}:{port}/").text == f"{HOST}:{port}"
         assert relay.asked == [f"{'93.184.216.34' if kind == 'socks5' else HOST}:{port}"]
         assert relay.users == ([(user, PASSWORD)] if user else [])

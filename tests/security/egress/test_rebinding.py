@@ -33,6 +33,8 @@ from rowkeeper.security.egress.policy import Egress
 URL = "http://rebind.example:8080/"
 egress = Egress((Endpoint("rebind.example", 8080),))
 gateway = Gateway(egress)
+def client_of(gateway):
+    return http_client(gateway, name="the API", plaintext=True)
 def told(call):
     try:
         print(call())
@@ -84,7 +86,7 @@ def test_the_client_connects_to_what_it_checked(place):
         REBINDING,
         CLIENT
         + """
-with http_client(gateway) as client, client.stream("GET", URL) as answer:
+with client_of(gateway) as client, client.stream("GET", URL) as answer:
     print(answer.extensions["network_stream"].get_extra_info("server_addr")[0])
     print(answer.read().decode())
     print(answer.request.headers["host"])
@@ -101,7 +103,7 @@ def test_the_next_connection_is_checked_anew(place):
         CLIENT
         + """
 for _ in range(2):
-    with http_client(gateway) as client:
+    with client_of(gateway) as client:
         told(lambda: client.get(URL).text)
 """,
     )
@@ -112,7 +114,7 @@ for _ in range(2):
 @pytest.mark.parametrize("answers", ["93.184.216.34+127.0.0.1", "127.0.0.1+93.184.216.34", "169.254.169.254"])
 def test_one_forbidden_address_refuses_the_name(place, answers: str):
     """In whatever order they come: nothing at all is connected to."""
-    found = place(answers, CLIENT + "told(lambda: http_client(gateway).get(URL).text)")
+    found = place(answers, CLIENT + "told(lambda: client_of(gateway).get(URL).text)")
     assert (found["said"], found["public"], found["secret"]) == (["AddressForbidden"], 0, 0), found
 
 

@@ -2,6 +2,8 @@
 
 import click
 
+from rowkeeper.cli.commands.certificates import certs
+from rowkeeper.cli.commands.configuring import config
 from rowkeeper.cli.commands.explaining import errors, explain
 from rowkeeper.cli.commands.history import runs, show
 from rowkeeper.cli.commands.holding import abandon, publish, resume, staging
@@ -11,22 +13,28 @@ from rowkeeper.cli.commands.reaching import endpoints
 from rowkeeper.cli.commands.rejected import quarantine
 from rowkeeper.cli.commands.reporting import bundle
 from rowkeeper.cli.commands.running import recover, run
+from rowkeeper.cli.commands.secrets import secrets
 from rowkeeper.cli.commands.spooled import spool
 from rowkeeper.cli.commands.tables import query, rollback, verify
 from rowkeeper.cli.commands.tunnelling import vpn
 from rowkeeper.cli.commands.walling import firewall
 from rowkeeper.cli.commands.working import schedule, status, worker
-from rowkeeper.cli.door import Door
+from rowkeeper.cli.door import Door, choose_profile
 
 __all__ = ["main"]
 
 main = Door("rowkeeper")
 main.help = "Double-entry bookkeeping for data pipelines: every row that was read is on one line of the run's account."
 main.params.append(click.Option(["--debug"], is_flag=True, expose_value=False, help="Show tracebacks."))
+main.params.append(
+    click.Option(["--profile"], callback=choose_profile, expose_value=False, help="The profile of rowkeeper.toml.")
+)
 click.version_option(package_name="rowkeeper")(main)
 for command in (
     abandon,
     bundle,
+    certs,
+    config,
     doctor,
     endpoints,
     errors,
@@ -43,6 +51,7 @@ for command in (
     run,
     runs,
     schedule,
+    secrets,
     show,
     spool,
     staging,

@@ -8,11 +8,12 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
-from rowkeeper.cli.door import DONE, FAILED, err, json_option, load_settings, out, print_json
-from rowkeeper.cli.render import show_findings
+from rowkeeper.cli.door import DONE, FAILED, err, json_option, out, print_json
+from rowkeeper.cli.findings import show_findings
 from rowkeeper.configuration.file import PROFILES, SettingsFile
 from rowkeeper.errors import SettingsError, VpnMisconfigured
 from rowkeeper.nearest import did_you_mean
+from rowkeeper.operations.configuring import load_settings
 from rowkeeper.operations.vpncheck import examine_vpn
 from rowkeeper.pipeline import load_file
 from rowkeeper.runs.reaching import declared_endpoints

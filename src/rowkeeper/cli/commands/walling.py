@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
-from rowkeeper.cli.door import err, json_option, load_settings, print_json, write_page
+from rowkeeper.cli.door import err, json_option, print_json, write_page
 from rowkeeper.errors import ConfigurationError
+from rowkeeper.operations.configuring import load_settings
 from rowkeeper.pipeline import load_file
 from rowkeeper.runs.reaching import declared_endpoints
 from rowkeeper.security.firewall import Scope, Wall, addresses_of, iptables, kubernetes, nameservers, nftables, wall_of

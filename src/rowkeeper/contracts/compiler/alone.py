@@ -19,7 +19,7 @@ from rowkeeper.contracts.compiler.distinct import DISTINCT_SHARE_MAX, encoded
 from rowkeeper.contracts.compiler.rule import is_text
 from rowkeeper.contracts.compiler.schema import Together, nodes
 from rowkeeper.contracts.reading import python_values
-from rowkeeper.errors import is_fault
+from rowkeeper.errors import SecurityError, is_fault
 
 LIBRARIES = ("pydantic.", "pydantic_core.", "annotated_types.", "pydantic_extra_types.")
 
@@ -90,7 +90,7 @@ class Alone:
             try:
                 held.append(validate(value))
                 good.append(True)
-            except MemoryError:
+            except (MemoryError, SecurityError):
                 raise
             except BaseException as error:
                 if not is_fault(error):

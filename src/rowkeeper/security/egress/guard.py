@@ -66,17 +66,17 @@ class Guard:
         egress = self._egress
         number = _port_number(port)
         endpoint = self._direct(egress, name, number, None)
-        pins: dict[Pin, Via | None] = {}
-        for _, _, _, _, place in places:
-            address = ipaddress.ip_address(place[0])
+        addresses = [ipaddress.ip_address(place[0]) for _, _, _, _, place in places]
+        for address in addresses:
             egress.permit(address, number, endpoint)
-            pins |= {
-                (plain(address), each.port, each.protocol): each.demand
-                for each in egress.endpoints
-                if each.host == endpoint.host
-            }
         with self._lock:
-            self._pins = {**self._pins, **pins}
+            self._pins = self._pins | {
+                (plain(address), each.port, each.protocol): each.demand
+                for each in sorted(egress.endpoints, key=lambda each: each.demand is not None)  # a demand wins
+                if each.host == endpoint.host and not isinstance(each.proxy, Proxy)
+                for address in addresses
+                if not egress.objection(address, each.port, each)
+            }
 
     def may_look_up(self, host: str | bytes | None, port: str | int | None) -> None:
         """Lets a name be looked up that is declared. Raises EgressRefused for others: a question is a message, too."""

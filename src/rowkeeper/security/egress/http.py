@@ -1,10 +1,10 @@
 """The HTTP client of every connector: httpx, whose connections are the gateway's.
 
 httpx (0.28) lets its connections be made by somebody else (`httpcore.ConnectionPool(network_backend=...)`), checks and
-speaks TLS by the host's name whatever was connected to, and takes an `ssl.SSLContext`. urllib3 would have to be
-subclassed at methods that are its own, aiohttp is for event loops only.
+names the host in TLS and in the request whatever was connected to. urllib3 would have to be subclassed at methods that
+are its own, aiohttp is for event loops only.
 
-It keeps to one host's redirects, and takes no proxy and no certificate from the environment.
+The client keeps to one host's redirects, and takes no proxy and no certificate from the environment.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import select
 import socket
 import ssl
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from rowkeeper.endpoints import canonical_host
 from rowkeeper.errors import ConfigurationError, DeclarationError, EgressRefused, RedirectRefused
+from rowkeeper.protocols import WayOut
 from rowkeeper.resilience.sockets import bounded_tls
-from rowkeeper.security.egress.gateway import Gateway
+from rowkeeper.security.tls import TLS, client_context, require_tls, secure
 
 try:
     import httpcore
@@ -31,42 +32,50 @@ except ImportError as missing:
 
 REDIRECTS_MAX = 5
 SECONDS_MAX = 30.0
-Verify = Callable[[ssl.SSLSocket], None]
-"""Looks at a connection whose handshake is done, and raises if its certificate is not the one that is pinned."""
+NEVER_USED = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # httpcore wants one; which is used is decided at each connection
 
 
 def http_client(
-    gateway: Gateway,
+    way_out: WayOut,
     *,
-    tls: ssl.SSLContext | None = None,
-    verify_peer: Verify | None = None,
+    name: str,
+    tls: TLS | None = None,
+    plaintext: bool = False,
+    plaintext_setting: str = "plaintext=True",
     base_url: str = "",
     headers: Mapping[str, str] | None = None,
     seconds_max: float = SECONDS_MAX,
 ) -> httpx.Client:
-    """A client for what the gateway may reach. Close it, or use it as a context manager.
+    """A client for what may be reached by a way out. Close it, or use it as a context manager.
 
     Args:
-        tls: what is trusted, and shown; made for this client. None is the system's authorities.
-        verify_peer: called after each handshake.
+        name: what is asked, for people, such as `the vault`.
+        tls: whose certificates are trusted, what is shown, which keys are known. None is this machine's store.
+        plaintext: hosts off this machine may be reached without TLS.
+        plaintext_setting: how a user says so, for the error.
         seconds_max: how long each step may take: to connect, to send, to wait for the next piece of an answer.
 
-    Its calls raise EgressRefused and what is derived from it, DeadlineExceeded, and otherwise httpx's own errors.
+    Its calls raise EgressRefused and TLSError and what is derived from them, DeadlineExceeded, and otherwise httpx's
+    own errors.
     """
-    context = bounded_tls(tls or ssl.create_default_context())
+
+    def check(request: httpx.Request) -> None:
+        _refuse_user(request)
+        require_tls(str(request.url), plaintext=plaintext, name=name, setting=plaintext_setting)
+
     return httpx.Client(
-        transport=_Transport(_Backend(gateway, verify_peer), context),
+        transport=_Transport(_Backend(way_out, tls)),
         base_url=base_url,
         headers=headers,
         timeout=seconds_max,
         follow_redirects=True,
         max_redirects=REDIRECTS_MAX,
         trust_env=False,
-        event_hooks={"request": [_check_url], "response": [_check_redirect]},
+        event_hooks={"request": [check], "response": [_check_redirect]},
     )
 
 
-def _check_url(request: httpx.Request) -> None:
+def _refuse_user(request: httpx.Request) -> None:
     if request.url.userinfo:
         raise EgressRefused(
             f"the URL of {request.url.host} holds a user or a password",
@@ -99,9 +108,9 @@ def _port(url: httpx.URL) -> int:
 class _Transport(httpx.BaseTransport):
     """httpx's own one would make its pool without our backend; this is the public part of it."""
 
-    def __init__(self, backend: httpcore.NetworkBackend, context: ssl.SSLContext) -> None:
+    def __init__(self, backend: httpcore.NetworkBackend) -> None:
         self._pool = httpcore.ConnectionPool(
-            ssl_context=context, network_backend=backend, keepalive_expiry=5.0, max_keepalive_connections=20
+            ssl_context=NEVER_USED, network_backend=backend, keepalive_expiry=5.0, max_keepalive_connections=20
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -162,11 +171,11 @@ def _in_httpx_words() -> Iterator[None]:
 
 
 class _Backend(httpcore.NetworkBackend):
-    """Where httpcore gets its connections: from the gateway, and from nowhere else."""
+    """Where httpcore gets its connections: from the one way out, and from nowhere else."""
 
-    def __init__(self, gateway: Gateway, verify_peer: Verify | None) -> None:
-        self._gateway = gateway
-        self._verify_peer = verify_peer
+    def __init__(self, way_out: WayOut, tls: TLS | None) -> None:
+        self._way_out = way_out
+        self._tls = tls
 
     def connect_tcp(
         self,
@@ -178,14 +187,14 @@ class _Backend(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         """Implements httpcore.NetworkBackend."""
         with _told(httpcore.ConnectTimeout, httpcore.ConnectError):
-            line = self._gateway.connect(host, port, seconds_max=timeout)
-        return _Stream(line, self._verify_peer)
+            line = self._way_out.connect(host, port, seconds_max=timeout)
+        return _Stream(line, self._tls)
 
 
 class _Stream(httpcore.NetworkStream):
-    def __init__(self, line: socket.socket, verify_peer: Verify | None) -> None:
+    def __init__(self, line: socket.socket, tls: TLS | None) -> None:
         self._line = line
-        self._verify_peer = verify_peer
+        self._tls = tls
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         with _told(httpcore.ReadTimeout, httpcore.ReadError):
@@ -204,21 +213,10 @@ class _Stream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        try:
-            with _told(httpcore.ConnectTimeout, httpcore.ConnectError):
-                self._line.settimeout(timeout)
-                line = ssl_context.wrap_socket(self._line, server_hostname=server_hostname)
-        except BaseException:
-            self.close()
-            raise
-        made = _Stream(line, self._verify_peer)
-        if self._verify_peer is not None:
-            try:
-                self._verify_peer(line)
-            except BaseException:
-                made.close()
-                raise
-        return made
+        bounded_tls(client_context(self._tls))  # the one that `secure` takes as well
+        with _told(httpcore.ConnectTimeout, httpcore.ConnectError):
+            self._line.settimeout(timeout)
+            return _Stream(secure(self._line, canonical_host(server_hostname or ""), self._tls), self._tls)
 
     def get_extra_info(self, info: str) -> typing.Any:
         if info == "is_readable":  # asked of a connection that is kept: then the other side has closed it

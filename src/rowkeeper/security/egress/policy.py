@@ -61,9 +61,23 @@ class Egress:
 
         Raises AddressForbidden if it may not be what it is.
         """
-        why_not = self._objection(plain(address), port, endpoint)
+        why_not = self.objection(address, port, endpoint)
         if why_not:
             self.refuse(_forbidden(endpoint, plain(address), why_not))
+
+    def objection(self, address: Address, port: int | None, endpoint: Endpoint) -> str:
+        """Why a declared host may not be at an address; empty if it may."""
+        address = plain(address)
+        found = nature(address)
+        if is_loopback_name(endpoint.host):
+            return "" if found.kind is Kind.LOOPBACK else f"{found.what}, and not of this machine"
+        if found.kind is Kind.PUBLIC or (found.kind is Kind.PRIVATE and endpoint.private and endpoint.network is None):
+            return ""
+        if found.kind is Kind.NEVER or not self._means(address, port, endpoint.protocol, found.kind):
+            return found.what
+        if found.kind is Kind.METADATA:
+            return ""
+        return found.what if any(self.objection(each, port, endpoint) for each in found.inside) else ""
 
     def refuse(self, error: FrameworkError) -> None:
         """Raises the error, or logs it, or neither, by the mode. In every mode but `off` it stands in the log."""
@@ -84,19 +98,6 @@ class Egress:
             return self.covers(address, port, protocol)
         found = [each for each in self.endpoints if each.host == name and each.is_of(port, protocol)]
         return max(found, key=lambda each: (each.demand is not None, each.private), default=None)
-
-    def _objection(self, address: Address, port: int | None, endpoint: Endpoint) -> str:
-        """Why an address may not be reached; empty if it may."""
-        found = nature(address)
-        if is_loopback_name(endpoint.host):
-            return "" if found.kind is Kind.LOOPBACK else f"{found.what}, and not of this machine"
-        if found.kind is Kind.PUBLIC or (found.kind is Kind.PRIVATE and endpoint.private and endpoint.network is None):
-            return ""
-        if found.kind is Kind.NEVER or not self._means(address, port, endpoint.protocol, found.kind):
-            return found.what
-        if found.kind is Kind.METADATA:
-            return ""
-        return found.what if any(self._objection(each, port, endpoint) for each in found.inside) else ""
 
     def _means(self, address: Address, port: int | None, protocol: str, kind: Kind) -> bool:
         """Whether somebody wrote down the address itself or, but for metadata, a network around it, as what it is."""

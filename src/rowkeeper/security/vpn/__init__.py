@@ -4,5 +4,4 @@ from rowkeeper.security.vpn.kernel import Kernel, Link, Peer, ThisMachine, examp
 from rowkeeper.security.vpn.tunnels import Tunnels
 from rowkeeper.security.vpn.watch import Demand, Watch, explaining, look
 
-
 __all__ = ["Demand", "Kernel", "Link", "Peer", "ThisMachine", "Tunnels", "Watch", "example_of", "explaining", "look"]

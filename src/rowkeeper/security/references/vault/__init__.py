@@ -10,6 +10,7 @@ requests.
     leases.py    what was lent, until when; the thread that renews it
 """
 
+from rowkeeper.security.references.vault.access import Credentials
 from rowkeeper.security.references.vault.reading import Vault, vault_of
 
-__all__ = ["Vault", "vault_of"]
+__all__ = ["Credentials", "Vault", "vault_of"]

@@ -141,9 +141,10 @@ class Access:
         term = Term.given(float(given["lease_duration"]), self._clock.monotonic(), renewable=True)
         return Token(Secret(given["client_token"]), True, bool(given.get("renewable")), term)
 
-    def _refused(self) -> SecretUnavailable:
+    def refused(self) -> SecretUnavailable:
+        """The vault does not know the token."""
         whose = self._credentials.token or "the AppRole"
         return SecretUnavailable(
             f"the vault at {self._client.address} refuses the token of {whose}",
-            hint="it is wrong, has run out or was revoked: bao token create makes one",
+            hint="it is wrong, has run out or was revoked, or lacks the policy `default`: bao token create makes one",
         )

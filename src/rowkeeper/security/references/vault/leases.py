@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import threading
 from collections.abc import Callable, Mapping
 
@@ -117,9 +118,7 @@ class Leases:
             elif self._access.token is None or self._access.token.secret is not token.secret:
                 self.forget_all()
         for path, lease in list(self._held.items()):
-            if lease.term.renew_at <= now and not self._tried(
-                path, lambda path=path, lease=lease: self._renew(path, lease)
-            ):
+            if lease.term.renew_at <= now and not self._tried(path, functools.partial(self._renew, path, lease)):
                 self._held[path] = dataclasses.replace(lease, term=lease.term.not_renewed(now))
 
     def _renew(self, path: str, lease: Lease) -> None:

@@ -13,7 +13,7 @@ from rowkeeper.errors import SecretUnavailable, SettingsError
 from rowkeeper.nearest import did_you_mean
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.resilience.clock import SYSTEM_CLOCK, Clock
-from rowkeeper.security.references.vault.access import Access, Credentials, Resolve
+from rowkeeper.security.references.vault.access import Access, Credentials, Resolve, Token
 from rowkeeper.security.references.vault.client import Answer, OpenClient, VaultClient
 from rowkeeper.security.references.vault.leases import Lease, Leases
 from rowkeeper.security.references.vault.term import Term
@@ -44,7 +44,7 @@ class Vault:
         path, _, key = place.partition("#")
         with self._lock:
             lease = self._leases.get(path)
-            values: Mapping[str, Any] = lease.values if lease is not None else self._read(path)
+            values: Mapping[str, Any] = lease.values if lease is not None else self._read(path, self._enter())
         if key not in values:
             raise SecretUnavailable(
                 f"vault:{place}: the secret has no key {key}", hint=did_you_mean(key, values, _keys(values))
@@ -61,20 +61,26 @@ class Vault:
         self._leases.close()
         self._client.close()
 
-    def _read(self, path: str) -> Mapping[str, Any]:
-        before = self._access.token
-        token = self._access.enter().secret
-        if before is None or before.secret is not token:
+    def _enter(self) -> Token:
+        before, token = self._access.token, self._access.enter()
+        if before is None or before.secret is not token.secret:  # what was lent to the one before went with it
             self._leases.forget_all()
             self._leases.watch()
+        return token
+
+    def _read(self, path: str, entered: Token, *, again: bool = True) -> Mapping[str, Any]:
+        token = entered.secret
         mount, kind, version = self._mount(path, token)
         at = f"{mount}data/{path.removeprefix(mount)}" if (kind, version) == (KV, "2") else path
         if kind == KV:
             answer = self._client.get(quote(at), token.reveal())
         else:
             answer = self._client.lend(quote(at), token.reveal())
+        if answer.status == FORBIDDEN and again and not self._access.known(entered):
+            self._access.forget()
+            return self._read(path, self._enter(), again=False)  # a token that was given is refused there
         if not answer.ok:
-            raise self._refused(path, at, answer, token)
+            raise _refused(path, at, answer)
         data = answer.document.get("data") or {}
         if kind == KV and version == "2":
             return data.get("data") or {}
@@ -102,23 +108,18 @@ class Vault:
         kind = str(data.get("type", ""))
         return str(data.get("path", "")), KV if kind == "generic" else kind, str(options.get("version", "1"))
 
-    def _refused(self, path: str, at: str, answer: Answer, token: Secret) -> SecretUnavailable:
-        if answer.status == MISSING:
-            mended = path.replace("/data/", "/", 1)
-            hint = f"leave data/ out: vault:{mended}#KEY" if mended != path else f"see what there is: bao kv get {path}"
-            return SecretUnavailable(f"vault:{path}: the vault has nothing there", hint=hint)
-        if answer.status == FORBIDDEN:
-            current = self._access.token
-            if current is not None and not self._access.known(current):
-                self._access.forget()
-                return self._access.refused()
-            return SecretUnavailable(
-                f"vault:{path}: the vault does not let this token read it",
-                hint=f'its policy needs: path "{at}" {{ capabilities = ["read"] }}',
-            )
+
+def _refused(path: str, at: str, answer: Answer) -> SecretUnavailable:
+    if answer.status == MISSING:
+        mended = path.replace("/data/", "/", 1)
+        hint = f"leave data/ out: vault:{mended}#KEY" if mended != path else f"see what there is: bao kv get {path}"
+        return SecretUnavailable(f"vault:{path}: the vault has nothing there", hint=hint)
+    if answer.status == FORBIDDEN:
         return SecretUnavailable(
-            f"vault:{path}: the vault refuses it (status {answer.status})", hint="bao read says more"
+            f"vault:{path}: the vault does not let this token read it",
+            hint=f'its policy needs: path "{at}" {{ capabilities = ["read"] }}',
         )
+    return SecretUnavailable(f"vault:{path}: the vault refuses it (status {answer.status})", hint="bao read says more")
 
 
 def _keys(values: Mapping[str, Any]) -> str:
