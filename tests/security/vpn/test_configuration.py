@@ -230,3 +230,14 @@ def test_the_check_tells_what_is_wrong_and_the_mend(own_arena: Arena):
     assert any(each["found"] == "wg0 is not there" for each in outcome.json["checks"])
     assert "wg9 is not there" in checks["route", False]["found"]
     assert checks["route", False]["mend"].startswith("wg-quick up wg9")
+
+
+def test_a_public_key_is_not_taken_for_a_secret(own_arena: Arena):
+    """It looks as random as a private one; that one, a line above, is found."""
+    pytest.importorskip("detect_secrets", reason="the rules come with rowkeeper[scan]")
+    own_arena.write("rowkeeper.toml", TOML)
+    assert own_arena.run("secrets", "scan", "rowkeeper.toml").status == 0
+    own_arena.write("other.toml", TOML.replace("env:WG_KEY", OWN))
+    outcome = own_arena.run("secrets", "scan", "other.toml")
+    assert outcome.status == 1
+    assert "other.toml:4" in outcome.stdout + outcome.stderr

@@ -27,12 +27,12 @@ from typing import Any
 
 from rowkeeper.endpoints import Via
 from rowkeeper.endpoints.host import Address
-from rowkeeper.errors import VpnBypassed, VpnDown, VpnStale
+from rowkeeper.errors import VpnBypassed, VpnDown, VpnRefused, VpnStale
 from rowkeeper.logs import logger
 from rowkeeper.protocols import Connection
 from rowkeeper.resilience.deadline import seconds_left
 from rowkeeper.security.egress.passing import checked
-from rowkeeper.security.vpn.kernel import Kernel, Peer, ThisMachine
+from rowkeeper.security.vpn.kernel import Kernel, Link, Peer, ThisMachine
 
 KNOCK_SECONDS_MAX = 6.0  # WireGuard tries again after 5 s (REKEY_TIMEOUT)
 KNOCK_EVERY_SECONDS = 0.1
@@ -66,13 +66,16 @@ class Tunnels:
 
         Raises VpnDown, VpnBypassed, VpnStale or VpnUnseen.
         """
-        link = self._kernel.link(via.interface)
-        if link is None or not link.is_up:
-            raise VpnDown(
-                f"{address} is reached by {via} alone, and {via} is {'down' if link else 'not there'}",
-                hint=f"wg-quick up {via}, then run again",
-                context={"interface": via.interface},
-            )
+        link = self._link(via, address)
+        try:
+            self._check_way(via, address)
+            if link.is_wireguard and via.handshake_seconds_max is not None:
+                self._check_handshake(via, via.handshake_seconds_max, address)
+        except VpnRefused:
+            self._link(via, address)  # an interface that is being taken away loses its routes and its peers first
+            raise
+
+    def _check_way(self, via: Via, address: Address) -> None:
         leaves_by = self._kernel.leaves_by(address)
         if leaves_by != via.interface:
             way = f"its route leaves by {leaves_by}" if leaves_by else "no route leads to it"
@@ -81,8 +84,6 @@ class Tunnels:
                 hint=f"see to the routes: ip route get {address}; with wg-quick allowed_ips of the peer make them",
                 context={"interface": via.interface, "leaves_by": leaves_by},
             )
-        if link.is_wireguard and via.handshake_seconds_max is not None:
-            self._check_handshake(via, via.handshake_seconds_max, address)
 
     def check_all(self, via: Via, addresses: Sequence[Address]) -> list[Address]:
         """Those of a host's addresses that a route leads to, each checked; no other interface leads to any of them.
@@ -124,6 +125,16 @@ class Tunnels:
             lines = [line() for name, line in self._held if name == interface]
             self._held = [each for each in self._held if each[0] != interface]
         return sum(_shut(line) for line in lines if line is not None)
+
+    def _link(self, via: Via, address: Address) -> Link:
+        link = self._kernel.link(via.interface)
+        if link is not None and link.is_up:
+            return link
+        raise VpnDown(
+            f"{address} is reached by {via} alone, and {via} is {'down' if link else 'not there'}",
+            hint=f"wg-quick up {via}, then run again",
+            context={"interface": via.interface},
+        )
 
     def _check_handshake(self, via: Via, seconds_max: float, address: Address) -> None:
         peer = self._peer_for(via, address)
