@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.security.netns import BARE, NOBODY, Machine, link, machines, needs
+from rowkeeper.endpoints import Endpoint
+from rowkeeper.security.firewall import Scope, Wall, iptables, nftables, wall_of
+from tests.security.netns import BARE, NOBODY, PROBE, Machine, link, machines, needs
 
 pytestmark = pytest.mark.root
 PIPELINE = """
@@ -37,6 +43,8 @@ for line in sys.stdin:
 TRACKING = (
     "table inet other {\n chain c {\n type filter hook output priority 10;\n ct state established counter\n }\n}\n"
 )
+DECLARED = (Endpoint("db.test", 5432, private=True), Endpoint("fd81::2", 5432, private=True))
+Form = Callable[[Wall], str]
 REFUSED = ("EHOSTUNREACH", "EACCES", "EPERM", "ECONNREFUSED")
 
 
@@ -55,13 +63,22 @@ def pair() -> Iterator[tuple[Machine, Machine]]:
         yield client, server
 
 
-def render(client: Machine, tmp_path: Path, *words: str, pipeline: str = PIPELINE) -> str:
-    """A file of rules, made by the command as it is typed on the client."""
-    (tmp_path / "orders.py").write_text(pipeline)
+def typed(client: Machine, tmp_path: Path) -> str:
+    """A file of rules, made by the command as it is typed on the client, which looks the name up there."""
+    (tmp_path / "orders.py").write_text(PIPELINE)
     file = tmp_path / "rules"
-    command = [sys.executable, "-m", "rowkeeper.cli", "firewall", "render", "--uid", str(NOBODY), *words]
-    script = 'cd "$0" && exec "$@"'
-    client.run("sh", "-c", script, str(tmp_path), *command, "--output", str(file), "orders.py")
+    command = (sys.executable, "-m", "rowkeeper.cli", "firewall", "render", "--uid", str(NOBODY), "--output", str(file))
+    client.run("sh", "-c", 'cd "$0" && exec "$@"', str(tmp_path), *command, "orders.py")
+    return str(file)
+
+
+def rendered(tmp_path: Path, endpoints: Sequence[Endpoint], form: Form = nftables, cgroup: str | None = None) -> str:
+    """The same without the command, which takes its time to start."""
+    known = {"db.test": [ipaddress.ip_address("10.81.0.2")]}
+    servers = [ipaddress.ip_address("10.81.0.53")]
+    wall = wall_of(endpoints, Scope(NOBODY, cgroup), lookup=known.__getitem__, servers=servers, now=datetime.now(UTC))
+    file = tmp_path / "rules"
+    file.write_text(form(wall))
     return str(file)
 
 
@@ -97,7 +114,7 @@ def test_nftables_holds(pair: tuple[Machine, Machine], tmp_path: Path):
     """A declared host is reached, another is not, nor another port of it; applying the rules anew changes nothing."""
     needs("nft")
     client, server = pair
-    rules = render(client, tmp_path)
+    rules = typed(client, tmp_path)
     try:
         for _ in range(2):
             client.run("nft", "-f", rules)
@@ -122,7 +139,7 @@ def test_nftables_spares_connections_that_are_there(pair: tuple[Machine, Machine
         talking.stdin.write("before\n")
         talking.stdin.flush()
         assert "before" in talking.stdout.readline()
-        client.run("nft", "-f", render(client, tmp_path))
+        client.run("nft", "-f", rendered(tmp_path, DECLARED))
         assert client.probe("10.81.0.3", 5432) in REFUSED
         talking.stdin.write("after\n")
         talking.stdin.flush()
@@ -137,9 +154,8 @@ def test_nothing_declared_reaches_nothing(pair: tuple[Machine, Machine], tmp_pat
     """Without endpoints, loopback and DNS are all that is left."""
     needs("nft")
     client, _ = pair
-    none = PIPELINE.partition(",\n                     endpoints")[0] + ")\n"
     try:
-        client.run("nft", "-f", render(client, tmp_path, pipeline=none))
+        client.run("nft", "-f", rendered(tmp_path, ()))
         found = outcomes(client)
         assert found.pop("nameserver").startswith("pong")
         assert all(each in REFUSED for each in found.values()), found
@@ -152,13 +168,13 @@ def test_iptables_holds(pair: tuple[Machine, Machine], tmp_path: Path):
     """The same in the words of iptables; a refresh leaves one jump."""
     needs("iptables-restore", "ip6tables-restore")
     client, server = pair
-    rules = render(client, tmp_path, "--format", "iptables")
+    rules = rendered(tmp_path, DECLARED, iptables)
     try:
         for _ in range(2):
             for program in ("iptables-restore", "ip6tables-restore"):
                 client.run(program, "--noflush", rules)
             judge(client, server)
-            rules = render(client, tmp_path, "--format", "iptables", "--refresh")
+            rules = rendered(tmp_path, DECLARED, partial(iptables, refresh=True))
         for program in ("iptables", "ip6tables"):
             assert client.run(program, "-S", "OUTPUT").count("ROWKEEPER") == 1
     finally:
@@ -171,12 +187,38 @@ def test_a_demanded_interface_is_demanded_by_the_kernel(pair: tuple[Machine, Mac
     """What is declared by way of wg0 does not leave by eth1, whatever the route says."""
     needs("nft")
     client, _ = pair
-    by_tunnel = PIPELINE.replace("5432, private=True)", '5432, private=True, via="wg0")')
-    by_cable = PIPELINE.replace("5432, private=True)", '5432, private=True, via="eth1")')
     try:
-        client.run("nft", "-f", render(client, tmp_path, pipeline=by_tunnel))
+        client.run("nft", "-f", rendered(tmp_path, [Endpoint("10.81.0.2", 5432, private=True, via="wg0")]))
         assert client.probe("10.81.0.2", 5432) in REFUSED
-        client.run("nft", "-f", render(client, tmp_path, pipeline=by_cable))
+        client.run("nft", "-f", rendered(tmp_path, [Endpoint("10.81.0.2", 5432, private=True, via="eth1")]))
         assert client.probe("10.81.0.2", 5432).startswith("pong")
     finally:
         client.run("nft", "flush", "ruleset")
+
+
+CGROUP = """
+mkdir -p /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup || exit 77
+mkdir -p /sys/fs/cgroup/$1 && nft -f $2 && echo $$ > /sys/fs/cgroup/$1/cgroup.procs
+shift 2
+"$@"
+"""
+
+
+def test_a_control_group_is_held(pair: tuple[Machine, Machine], tmp_path: Path):
+    """Whatever user its processes have, what is declared is reached and another port is not; others are not held."""
+    needs("nft")
+    client, _ = pair
+    group = f"rowkeeper-test-{os.getpid()}"
+    try:
+        rules = rendered(tmp_path, DECLARED, cgroup=group)
+        for port, expected in ((5432, ("pong",)), (5433, REFUSED)):
+            told = client.run(
+                "sh", "-c", CGROUP, "-", group, rules, *BARE, PROBE, "0", "10.81.0.2", str(port), ok=False
+            )
+            if not told:
+                pytest.skip("no control groups of version 2 can be mounted here")
+            assert told.startswith(expected), told
+        assert client.probe("10.81.0.2", 5433, uid=0).startswith("pong"), "another group is not held back"
+    finally:
+        client.run("nft", "flush", "ruleset")
+        client.run("sh", "-c", f"mount -t cgroup2 none /sys/fs/cgroup && rmdir /sys/fs/cgroup/{group}", ok=False)

@@ -11,11 +11,12 @@ import pytest
 
 import rowkeeper as rk
 from rowkeeper.endpoints import Via
-from rowkeeper.errors import DeclarationError, VpnRefused
+from rowkeeper.errors import DeclarationError, VpnDown, VpnRefused
 from rowkeeper.resilience.classifying import DEFAULT
 from rowkeeper.resilience.outcomes import Effect, Outcome
 from rowkeeper.runs.away import is_of_its_own
 from rowkeeper.runs.reaching import settled_endpoints
+from rowkeeper.security.references import resolve
 from tests.arena import Arena
 from tests.security.vpn.lab import Lab, tunnelled
 
@@ -66,6 +67,20 @@ def test_a_refusal_is_not_tried_again():
     assert DEFAULT.judge(refused, Effect.READ).outcome is Outcome.PERMANENT
     assert refused.retryable
     assert is_of_its_own(refused)
+
+
+def test_the_vault_is_asked_by_its_interface_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A reference into it is not followed by any other way."""
+    monkeypatch.setenv("VAULT", "token")
+    settings = rk.Settings(
+        home=tmp_path / "state",
+        key_file=tmp_path / "the.key",
+        vault_address="https://10.83.0.2:8200",
+        vault_token="env:VAULT",
+        vault_via="wg77",
+    )
+    with rk.Workspace.open(settings), pytest.raises(VpnDown, match="wg77 is not there"):
+        resolve("vault:a#b")
 
 
 GUARDED = """
