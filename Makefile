@@ -22,11 +22,14 @@ test: $(READY)            ## every test that needs no more than this machine and
 	$(COMPILED)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-lint: $(READY)            ## ruff, mypy --strict, import-linter
+lint: $(READY)            ## ruff, mypy --strict, import-linter; bandit, what is forbidden, known weaknesses of dependencies
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml src tools
+	$(BIN)/python -m tools.forbidden
+	$(BIN)/python -m tools.audit
 
 bench: $(READY)           ## ratios to a raw INSERT ... SELECT FROM file(), and peak memory
 	$(BIN)/python -m bench
@@ -34,7 +37,7 @@ bench: $(READY)           ## ratios to a raw INSERT ... SELECT FROM file(), and 
 torture: $(READY)         ## the long proofs: disk faults, kills, power loss (need root and FUSE), all pairs of failpoints, 10 million rows against Pydantic
 	$(COMPILED)
 	$(BIN)/python -m tests.torture
-	$(BIN)/python -m pytest -n 2 --dist worksteal --whole tests/runs/test_failpoints.py tests/runs/test_spool_failpoints.py tests/contracts tests/resilience/test_breaker.py
+	$(BIN)/python -m pytest -n 2 --dist worksteal --whole tests/runs/test_failpoints.py tests/runs/test_spool_failpoints.py tests/contracts tests/resilience/test_breaker.py tests/ledger/audit
 	$(BIN)/python -m tests.runs.pairs
 	$(BIN)/python -m tests.contracts.compiler.differential
 

@@ -64,8 +64,21 @@ def main() -> None:
     console.print("A whole run against a raw INSERT ... SELECT FROM file()", table)
     _check(console, options.rows)
     _host(console, min(options.rows, STAGED_ROWS_MAX), options.repeats, whole["parquet"] / options.rows)
+    _audit(console)
     if options.large:
         _large(console, options.large)
+
+
+def _audit(console: Console) -> None:
+    found = measured("bench.auditing")
+    table = Table("entries", "one by one, a second", "in batches, a second", "verified in s")
+    table.add_row(
+        f"{found['entries']:,}",
+        f"{found['one_by_one_per_second']:,}",
+        f"{found['in_batches_per_second']:,}",
+        f"{found['verify_seconds']:.1f}",
+    )
+    console.print("The audit trail in SQLite, each commit on the disk before it counts", table)
 
 
 def _check(console: Console, rows: int) -> None:

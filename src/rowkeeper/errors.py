@@ -41,7 +41,8 @@
     │   ├── StagingDamaged          RK-5001  what was staged is not on disk as it was sent
     │   ├── BooksDiffer             RK-5002  ledger and destination do not say the same
     │   ├── ForeignWriter           RK-5003  somebody else wrote to the table
-    │   └── SealBroken              RK-5004  a sealed file was changed, or sealed with another key
+    │   ├── SealBroken              RK-5004  a sealed file was changed, or sealed with another key
+    │   └── AuditBroken             RK-5005  the audit trail is not what was signed
     ├── SecurityError               RK-6000  a key, a permission or a seal is wrong
     │   ├── KeyUnusable             RK-6001  the key file cannot be made, read or understood
     │   │   └── WeakKey             RK-6013  the key is one that others can guess or know
@@ -568,6 +569,17 @@ class SealBroken(IntegrityError):  # noqa: N818 - reads as what happened
 
     code = "RK-5004"
     advice = "Put the file back from a backup. Its rows are counted in the ledger; the table is not concerned."
+
+
+class AuditBroken(IntegrityError):  # noqa: N818 - reads as what happened
+    """The audit trail is not what was signed: somebody changed it, cut it off, or put back an old copy."""
+
+    code = "RK-5005"
+    advice = (
+        "Nothing is written to a trail that cannot be trusted, and so nothing is changed. rowkeeper audit verify tells "
+        "what is wrong. Put the ledger back from a backup; one that is older on purpose is taken by rowkeeper audit "
+        "accept."
+    )
 
 
 # ----------------------------------------------------------------------------------------------- security

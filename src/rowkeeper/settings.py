@@ -7,6 +7,7 @@ The state folder is `ROWKEEPER_HOME` (default `.rowkeeper/` in the working folde
 
     home.json        the folder's own id and the version of its layout
     ledger.sqlite    the ledger, where no other ledger is set
+    audit/           the newest signed checkpoint of the audit trail, outside the ledger
     engine/          the embedded ClickHouse: its tables, encrypted, and its socket
     quarantine/      rejected rows, sealed, a file per batch
     samples/         rows that quality gates object to, and the profiles of runs, sealed
@@ -268,6 +269,21 @@ class Settings(BaseSettings):
             if isinstance(value, str):
                 refuse_url(value, name, hint=HOW_TO_SPLIT if name == "ledger_url" else "")
         return self
+
+    audit_checkpoint: Annotated[
+        Path | None,
+        Field(
+            description="A file, best on another machine's disk, that gets each checkpoint of the audit trail besides "
+            "`audit/checkpoint` in the state folder: by it an older copy of the whole state folder is found out."
+        ),
+    ] = None
+    audit_trusted: Annotated[
+        tuple[str, ...],
+        Field(
+            description="Public keys (NAME+ID+BASE64, as `rowkeeper audit key` prints them) of other machines that "
+            "write the same ledger."
+        ),
+    ] = ()
 
     @classmethod
     def settings_customise_sources(

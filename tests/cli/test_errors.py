@@ -53,6 +53,7 @@ CODES = {
     "BooksDiffer": "RK-5002",
     "ForeignWriter": "RK-5003",
     "SealBroken": "RK-5004",
+    "AuditBroken": "RK-5005",
     "SecurityError": "RK-6000",
     "KeyUnusable": "RK-6001",
     "WrongKey": "RK-6002",

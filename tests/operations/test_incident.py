@@ -18,6 +18,7 @@ from rowkeeper.resilience.calls import Calls
 from rowkeeper.resilience.outcomes import Effect
 from rowkeeper.runs.journal import log_try
 from tests.arena import KILLED, Arena
+from tests.auditing import AUDITING
 from tests.resilience.clocks import FakeClock
 from tests.runs.scenarios import PIPELINE, trips
 
@@ -165,7 +166,7 @@ def test_calls_are_said_to_be_tried_again_only_where_they_are(arena: Arena, runs
         ):
             with pytest.raises(kind):
                 calls.to("shop", operation).call(raising(error), effect=Effect.READ)
-    with Ledger.open(None, arena.home) as ledger:
+    with Ledger.open(None, arena.home, auditing=AUDITING) as ledger:
         run = ledger.run(runs["well"])
     facts = Facts(run, False, run.account.as_dict(), 1, (), (), None, lines)
     told = [sentence for sentence in done(facts) if "shop" in sentence]

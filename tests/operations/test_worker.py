@@ -20,6 +20,7 @@ import pytest
 
 from rowkeeper.ledger import Ledger
 from tests.arena import KILLED, Arena, Running
+from tests.auditing import AUDITING
 
 SECONDS_MAX = 60.0
 PIPELINE = """
@@ -49,7 +50,7 @@ def age(arena: Arena, name: str, file: str, **by: float) -> None:
     """The schedule as it is found by a worker that was away for so long."""
     arena.ok("runs")  # makes the state folder
     past = datetime.now(UTC) - timedelta(**by)
-    with Ledger.open(None, arena.home, lambda: past) as ledger:
+    with Ledger.open(None, arena.home, lambda: past, auditing=AUDITING) as ledger:
         ledger.schedules.declare(name, str(arena.folder / file), "every 1h")
 
 

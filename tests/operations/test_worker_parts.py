@@ -24,6 +24,7 @@ from rowkeeper.operations.worker.notify import Notifier
 from rowkeeper.operations.worker.pausing import PAUSE_SECONDS_MAX, judge
 from rowkeeper.operations.worker.telling import EVENTS, logged
 from rowkeeper.operations.worker.watchdog import STUCK
+from tests.auditing import AUDITING
 
 ROOT = Path(__file__).parents[2]
 
@@ -172,7 +173,7 @@ def test_the_unit_file_is_one(tmp_path: Path):
 def test_after_a_reboot_a_lease_is_free_at_once(tmp_path: Path):
     """A lease of this machine before it was started the last time is nobody's; one of another machine is."""
     now = datetime.now(UTC)
-    with Ledger.open(None, tmp_path, lambda: now) as ledger:
+    with Ledger.open(None, tmp_path, lambda: now, auditing=AUDITING) as ledger:
         for name in ("rebooted", "elsewhere", "unnamed"):
             ledger.acquire_lease(name, 3600)
         with sqlite3.connect(tmp_path / "ledger.sqlite") as direct:
@@ -196,7 +197,7 @@ def test_after_a_reboot_a_lease_is_free_at_once(tmp_path: Path):
 def test_a_schedule_that_is_new_or_changed_begins_now(tmp_path: Path):
     """It is not due for instants that lie before it was declared."""
     now = [datetime(2026, 11, 23, 12, tzinfo=UTC)]
-    with Ledger.open(None, tmp_path, lambda: now[0]) as ledger:
+    with Ledger.open(None, tmp_path, lambda: now[0], auditing=AUDITING) as ledger:
         ledger.schedules.declare("p", "/p.py", "every 1h")
         now[0] += timedelta(days=3)
         ledger.schedules.declare("p", "/p.py", "every 1h")
@@ -208,7 +209,7 @@ def test_a_schedule_that_is_new_or_changed_begins_now(tmp_path: Path):
 def test_a_worker_that_lost_its_lease_notes_nothing(tmp_path: Path):
     """Another one has taken over, and its word counts."""
     now = [datetime(2026, 11, 23, 12, tzinfo=UTC)]
-    with Ledger.open(None, tmp_path, lambda: now[0]) as ledger:
+    with Ledger.open(None, tmp_path, lambda: now[0], auditing=AUDITING) as ledger:
         ledger.schedules.declare("p", "/p.py", "every 1h")
         stale = ledger.acquire_lease("schedule:p", 30)
         now[0] += timedelta(seconds=31)

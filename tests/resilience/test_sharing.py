@@ -21,6 +21,7 @@ from rowkeeper.operations.doctor import examine
 from rowkeeper.resilience.breaker import Name, State
 from rowkeeper.resilience.calls import Calls, Line
 from rowkeeper.resilience.outcomes import Effect
+from tests.auditing import AUDITING
 from tests.resilience.clocks import FakeClock
 
 ONE_TRY = rk.Resilience(retry=rk.Retry(attempts=1))
@@ -71,7 +72,10 @@ def clock() -> FakeClock:
 @pytest.fixture
 def two(tmp_path: Path, clock: FakeClock) -> Iterator[tuple[Process, Process]]:
     """Two processes with a ledger in common."""
-    with Ledger.open(None, tmp_path, Wall(clock)) as one, Ledger.open(None, tmp_path, Wall(clock)) as other:
+    with (
+        Ledger.open(None, tmp_path, Wall(clock), auditing=AUDITING) as one,
+        Ledger.open(None, tmp_path, Wall(clock), auditing=AUDITING) as other,
+    ):
         yield Process(one, clock), Process(other, clock)
 
 
@@ -97,7 +101,7 @@ def test_a_process_that_starts_later_knows_already(two: tuple[Process, Process],
     """Its first call is not made."""
     one, _ = two
     fail(one.line)
-    with Ledger.open(None, tmp_path, Wall(clock)) as ledger:
+    with Ledger.open(None, tmp_path, Wall(clock), auditing=AUDITING) as ledger:
         late = Process(ledger, clock)
         with pytest.raises(CircuitOpenError):
             well(late.line)
@@ -118,11 +122,12 @@ def test_a_real_process_is_followed(tmp_path: Path):
 from pathlib import Path
 from rowkeeper.ledger import Ledger
 from rowkeeper.resilience.calls import Calls
+from tests.auditing import AUDITING
 from tests.resilience.test_sharing import ONE_TRY, fail
-with Ledger.open(None, Path({str(tmp_path)!r})) as ledger:
+with Ledger.open(None, Path({str(tmp_path)!r}), auditing=AUDITING) as ledger:
     fail(Calls(store=ledger.breakers).to("host", "op", ONE_TRY))
 """
-    with Ledger.open(None, tmp_path) as ledger:
+    with Ledger.open(None, tmp_path, auditing=AUDITING) as ledger:
         line = Calls(store=ledger.breakers).to("host", "op", ONE_TRY)
         well(line)
         subprocess.run([sys.executable, "-c", script], check=True)
@@ -163,7 +168,7 @@ def test_it_reads_once_a_second_and_writes_transitions_only(two: tuple[Process, 
 
 def test_a_busy_ledger_delays_no_call(tmp_path: Path):
     """Another process holds the ledger's lock: calls go on with what they see themselves, and write later."""
-    with Ledger.open(None, tmp_path) as ledger:
+    with Ledger.open(None, tmp_path, auditing=AUDITING) as ledger:
         calls = Calls(store=ledger.breakers)
         line = calls.to("host", "op", ONE_TRY)
         well(line)

@@ -13,6 +13,7 @@ import pytest
 from rowkeeper.ledger import Ledger, database
 from rowkeeper.logs import Journal, keep
 from rowkeeper.runs.hold import leased
+from tests.auditing import AUDITING
 
 LEASE_SECONDS = 6.0
 SECONDS_MAX = 60.0
@@ -29,7 +30,7 @@ def test_a_renewal_that_fails_twice_keeps_the_lease(tmp_path: Path, monkeypatch:
     told: queue.Queue[Mapping[str, object]] = queue.Queue()
     with (
         keep(Journal("warning", [told.put])),
-        Ledger.open(None, tmp_path, lambda: datetime.now(UTC)) as ledger,
+        Ledger.open(None, tmp_path, lambda: datetime.now(UTC), auditing=AUDITING) as ledger,
         leased(ledger, "t", LEASE_SECONDS) as lease,
     ):
         before = expires_at(ledger)
@@ -48,7 +49,7 @@ def test_a_renewal_that_fails_twice_keeps_the_lease(tmp_path: Path, monkeypatch:
 def test_a_lease_that_was_taken_over_is_not_renewed(tmp_path: Path):
     """The thread gives up when somebody else has it, and the one who holds it now keeps it."""
     told: queue.Queue[Mapping[str, object]] = queue.Queue()
-    with Ledger.open(None, tmp_path, lambda: datetime.now(UTC)) as ledger:
+    with Ledger.open(None, tmp_path, lambda: datetime.now(UTC), auditing=AUDITING) as ledger:
         with keep(Journal("warning", [told.put])), leased(ledger, "t", 0.3):
             with sqlite3.connect(tmp_path / "ledger.sqlite") as other:
                 other.execute("UPDATE leases SET token = token + 1, expires_at = '2199-01-01 00:00:00.000000'")

@@ -32,6 +32,7 @@ from rowkeeper.runs.sharing import Share
 from rowkeeper.runs.sizing import Gauge, sizes_of
 from rowkeeper.settings import Settings
 from rowkeeper.sources import files
+from tests.auditing import AUDITING
 
 MB = 1 << 20
 ANY = Columns(known=frozenset(), required=(), extra="evolve")
@@ -133,7 +134,7 @@ class Measured:
 
     def runs(self) -> list[dict[str, Any]]:
         """What the ledger has of them, in the order in which they began."""
-        with Ledger.open(None, self.home) as ledger:
+        with Ledger.open(None, self.home, auditing=AUDITING) as ledger:
             return [dataclasses.asdict(run) for run in reversed(ledger.runs())]
 
     def __str__(self) -> str:
@@ -295,7 +296,7 @@ def test_without_a_tight_limit_the_sizes_are_the_usual_ones():
 
 def test_the_share_of_a_run_is_that_of_those_that_fit(tmp_path: Path):
     """Equal shares of the runs' part; whoever waits has none, and makes nobody's smaller."""
-    with Ledger.open(None, tmp_path) as ledger:
+    with Ledger.open(None, tmp_path, auditing=AUDITING) as ledger:
         for number, (limit, runs) in enumerate([("2GiB", 1), ("2GiB", 2), ("2GiB", 3), ("2GiB", 3), ("700MiB", 1)], 1):
             ledger.acquire_lease(f"clickhouse:{number}", 60)
             settings = Settings(memory_max=limit)

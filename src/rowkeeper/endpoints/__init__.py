@@ -1,6 +1,6 @@
 """Endpoints: the places on the network that pipelines and settings declare; nothing else is reached."""
 
-from rowkeeper.endpoints.endpoint import DIRECT, PROTOCOLS, Endpoint
+from rowkeeper.endpoints.endpoint import DIRECT, PROTOCOLS, Endpoint, Network
 from rowkeeper.endpoints.host import canonical_host, is_loopback_name, literal
 from rowkeeper.endpoints.proxy import Proxy
 from rowkeeper.endpoints.text import endpoint_from
@@ -11,6 +11,7 @@ __all__ = [
     "DIRECT",
     "PROTOCOLS",
     "Endpoint",
+    "Network",
     "Proxy",
     "Via",
     "canonical_host",

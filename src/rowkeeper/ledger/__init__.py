@@ -1,6 +1,6 @@
 """What happened, for good: runs, accounts, leases, the quarantine index."""
 
-from rowkeeper.ledger.ledger import Ledger
+from rowkeeper.ledger.ledger import Auditing, Ledger
 from rowkeeper.ledger.places import ledger_endpoints
 from rowkeeper.ledger.records import (
     BatchRecord,
@@ -19,8 +19,10 @@ from rowkeeper.ledger.records import (
     SchemaVersion,
 )
 from rowkeeper.ledger.schedules import ScheduleRecord, Started, lease_name
+from rowkeeper.ledger.securing import Transport
 
 __all__ = [
+    "Auditing",
     "BatchRecord",
     "Export",
     "GateResult",
@@ -38,6 +40,7 @@ __all__ = [
     "ScheduleRecord",
     "SchemaVersion",
     "Started",
+    "Transport",
     "lease_name",
     "ledger_endpoints",
 ]

@@ -24,14 +24,8 @@ from rowkeeper.errors import (
     LedgerBusy,
     StateError,
 )
-from rowkeeper.ledger.remote import (
-    CONNECT_SECONDS_MIN,
-    HAS_CONNECT_TIMEOUT,
-    made_engine,
-    password_of,
-    reach,
-    reach_at_once,
-)
+from rowkeeper.ledger.remote import CONNECT_SECONDS_MIN, HAS_CONNECT_TIMEOUT, made_engine, password_of, reach
+from rowkeeper.ledger.securing import Transport, connect_securely, remember, transport_of
 from rowkeeper.protocols import WayOut
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.resilience.deadline import exceeded, remaining, seconds_left
@@ -49,6 +43,8 @@ def connect(
     url: str | None,
     home: Path,
     calls: Calls | None = None,
+    *,
+    transport: Transport | None = None,
     password: Callable[[], Secret] | None = None,
     way_out: WayOut | None = None,
 ) -> Engine:
@@ -56,6 +52,7 @@ def connect(
 
     Args:
         calls: how another machine is called.
+        transport: whether that is by TLS, and whose word is taken.
         password: reads the password of another machine's database, at each connect.
         way_out: which addresses of it are connected to; None leaves it to the driver.
     """
@@ -63,6 +60,7 @@ def connect(
         with explained("opened"):
             try:
                 engine = made_engine(url, password, pool_pre_ping=True)
+                remember(engine, transport)
                 reach(engine, calls or Calls(), way_out)
                 return engine
             except (ImportError, SQLAlchemyError) as error:
@@ -87,7 +85,7 @@ def hasty(engine: Engine, way_out: WayOut | None = None) -> Engine:
         patience = {"connect_timeout": CONNECT_SECONDS_MIN} if engine.dialect.name in HAS_CONNECT_TIMEOUT else {}
         own = {"pool_size": 1, "pool_timeout": HASTY_BUSY_SECONDS, "connect_args": patience}
         made = made_engine(engine.url, password_of(engine), **own)
-        reach_at_once(made, way_out)
+        connect_securely(made, transport_of(engine), way_out)
         return made
     made = create_engine(engine.url, connect_args={"timeout": HASTY_BUSY_SECONDS, "check_same_thread": False})
     event.listen(made, "connect", _tune_hasty)
@@ -134,7 +132,9 @@ def _begin(busy_seconds: float, connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN")
         return
     until = time.monotonic() + busy_seconds
-    connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_SLICE_MS}")
+    # By the driver: each way through SQLAlchemy takes as long as all that SQLite does for a small step of a run.
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute(f"PRAGMA busy_timeout = {BUSY_SLICE_MS}")
     while True:
         try:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -144,7 +144,7 @@ def _begin(busy_seconds: float, connection: Connection) -> None:
             seconds_left()
         else:
             break
-    connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(busy_seconds * 1000)}")
+    driver.execute(f"PRAGMA busy_timeout = {int(busy_seconds * 1000)}")
 
 
 def _is_locked(error: DBAPIError) -> bool:
@@ -162,12 +162,18 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def writing(engine: Engine, step: str) -> Iterator[Connection]:
-    """One transaction: all of it or nothing. `step` names its failpoints."""
+    """One transaction: all of it or nothing. `step` names its failpoints.
+
+    What is put in `connection.info["after_commit"]` is done once it is committed.
+    """
     with explained("written"), engine.connect() as connection:
         connection.info["writes"] = True
+        connection.info["after_commit"] = after = list[Callable[[], None]]()
         with connection.begin():
             yield connection
             failpoint(f"ledger.before_commit:{step}")
+    for act in after:
+        act()
     failpoint(f"ledger.after_commit:{step}")
 
 

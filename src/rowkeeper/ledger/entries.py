@@ -80,3 +80,9 @@ def _accounts_so_far(connection: Connection, run: int) -> dict[int, Account]:
         batch = Account(row.next_row - row.first_row, row.staged, row.quarantined, 0, row.filtered)
         accounts[row.partition_ordinal] = accounts.get(row.partition_ordinal, Account()) + batch
     return accounts
+
+
+def published_detail(run: RunRecord) -> list[tuple[str, Any]]:
+    """What the audit trail vouches for of a run that is published."""
+    fingerprint = None if run.fingerprint is None else f"{run.fingerprint.rows}:{run.fingerprint.hash_sum:016x}"
+    return [("account", run.account.as_dict()), ("fingerprint", fingerprint)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from typing import Self
 from sqlalchemy import Engine, insert, select
 
 from rowkeeper.ledger import leases
+from rowkeeper.ledger.audit import Trail
+from rowkeeper.ledger.audit.notes import Signer, Verifier
 from rowkeeper.ledger.breakers import LedgerBreakers
 from rowkeeper.ledger.database import connect, faults, migrate, reading, revision, writing
 from rowkeeper.ledger.leases import Clock
@@ -19,6 +22,7 @@ from rowkeeper.ledger.reading import Reader
 from rowkeeper.ledger.records import HeldLease, Lease
 from rowkeeper.ledger.schedules import LedgerSchedules, lease_name
 from rowkeeper.ledger.schema import ledger as ledger_table
+from rowkeeper.ledger.securing import Transport
 from rowkeeper.ledger.spooling import SpoolScribe
 from rowkeeper.protocols import WayOut
 from rowkeeper.resilience.calls import Calls
@@ -30,6 +34,21 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Auditing:
+    """How a ledger's audit trail is signed and checked.
+
+    Attributes:
+        key: 32 secret bytes: the Ed25519 key of its checkpoints.
+        trusted: keys of other machines that write the same ledger.
+        outside: files beyond the database that get each new checkpoint.
+    """
+
+    key: bytes = dataclasses.field(repr=False)
+    trusted: tuple[Verifier, ...] = ()
+    outside: tuple[Path, ...] = ()
+
+
 class Ledger(Reader, SpoolScribe):
     """What happened, for good: runs, accounts, leases, the quarantine index.
 
@@ -37,12 +56,15 @@ class Ledger(Reader, SpoolScribe):
         id: 32 hex digits, given at its making; part of each commit record.
         breakers: where processes share what they know of failing hosts.
         schedules: what the workers have answered, and answer now.
+        audit: the trail of changes and accesses.
     """
 
-    def __init__(self, engine: Engine, clock: Clock = utc_now, way_out: WayOut | None = None) -> None:
-        Reader.__init__(self, engine)
-        SpoolScribe.__init__(self, engine, clock)
+    def __init__(self, engine: Engine, clock: Clock, auditing: Auditing, way_out: WayOut | None = None) -> None:
         self.id = _identity(engine, clock)
+        signer = Signer(f"rowkeeper/{self.id}", auditing.key)
+        self.audit = Trail(engine, clock, signer, trusted=auditing.trusted, outside=auditing.outside)
+        Reader.__init__(self, engine)
+        SpoolScribe.__init__(self, engine, clock, self.audit)
         self.breakers = LedgerBreakers(engine, clock, way_out)
         self.schedules = LedgerSchedules(engine, clock)
 
@@ -55,6 +77,8 @@ class Ledger(Reader, SpoolScribe):
         clock: Clock = utc_now,
         calls: Calls | None = None,
         *,
+        transport: Transport | None = None,
+        auditing: Auditing,
         password: Callable[[], Secret] | None = None,
         way_out: WayOut | None = None,
     ) -> Iterator[Self]:
@@ -62,21 +86,25 @@ class Ledger(Reader, SpoolScribe):
 
         Args:
             url: a SQLAlchemy URL; None is SQLite in the state folder.
+            auditing: how its audit trail is signed and checked.
             calls: how a ledger on another machine is reached; it cannot share its breaker through itself.
             password: reads the password for the URL, at each connect.
             way_out: which addresses of that machine are connected to; None leaves it to the driver.
+            transport: whether that is by TLS, and whose word is taken; without, by TLS, and this machine's store.
 
         Raises:
             StateError: it cannot be written, or was made by a newer version.
             DatabaseError: the database refused.
+            TLSError: it cannot be reached by TLS.
         """
-        engine = connect(url, home, calls, password, way_out)
+        engine = connect(url, home, calls, transport=transport, password=password, way_out=way_out)
         try:
             migrate(engine)
-            ledger = cls(engine, clock, way_out)
+            ledger = cls(engine, clock, auditing, way_out)
             try:
                 yield ledger
             finally:
+                ledger.audit.tell()
                 ledger.breakers.close()
         finally:
             engine.dispose()

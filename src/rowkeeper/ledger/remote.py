@@ -15,6 +15,7 @@ from sqlalchemy.engine import Dialect
 
 from rowkeeper.errors import CircuitOpenError, DeadlineExceeded, RetryError
 from rowkeeper.ledger.pinning import kept, pinned
+from rowkeeper.ledger.securing import explained, secured, transport_of
 from rowkeeper.protocols import WayOut
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.resilience.classifying import DEFAULT
@@ -69,12 +70,21 @@ def reach(engine: Engine, calls: Calls, way_out: WayOut | None = None) -> None:
     line = calls.to(f"ledger on {host}", "connect", CONNECTING, DEFAULT.with_rules(never_connected))
 
     def connect(dialect: Dialect, _record: object, args: list[Any], options: dict[str, Any]) -> Any:
+        transport = transport_of(engine)
+        demanded = secured(dialect.driver, options, transport)
+
         def once() -> Any:
-            checked = pinned(dialect, options, way_out)
+            given = pinned(dialect, demanded, way_out)
             limit = seconds_left()
             if limit is not None and engine.dialect.name in HAS_CONNECT_TIMEOUT:
-                checked["connect_timeout"] = max(CONNECT_SECONDS_MIN, math.ceil(limit))
-            return kept(dialect, dialect.connect(*args, **checked), way_out)
+                given["connect_timeout"] = max(CONNECT_SECONDS_MIN, math.ceil(limit))
+            try:
+                return kept(dialect, dialect.connect(*args, **given), way_out)
+            except dbapi.OperationalError as error:
+                told = explained(error, dialect.driver, given, transport)
+                if told is not None:
+                    raise told from error
+                raise
 
         try:
             return line.call(once, effect=Effect.READ)
@@ -85,15 +95,6 @@ def reach(engine: Engine, calls: Calls, way_out: WayOut | None = None) -> None:
 
     event.listen(engine, "do_connect", connect)
     event.listen(engine, "begin", _bound)
-
-
-def reach_at_once(engine: Engine, way_out: WayOut | None) -> None:
-    """Lets an engine connect to checked addresses, with no second try."""
-
-    def connect(dialect: Dialect, _record: object, args: list[Any], options: dict[str, Any]) -> Any:
-        return kept(dialect, dialect.connect(*args, **pinned(dialect, options, way_out)), way_out)
-
-    event.listen(engine, "do_connect", connect)
 
 
 def _bound(connection: Connection) -> None:

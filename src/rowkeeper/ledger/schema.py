@@ -16,6 +16,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -278,4 +279,43 @@ schedules = Table(
     Column("ended_at", UtcDateTime, nullable=True),
     Column("outcome", String(32), nullable=False),
     Column("told", Text, nullable=False),
+)
+
+audit_entries = Table(
+    "audit_entries",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),  # from 0, without gaps
+    Column("entry", LargeBinary, nullable=False),  # canonical JSON, whose hash is a leaf of the tree
+)
+
+audit_tiles = Table(
+    "audit_tiles",
+    metadata,
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("hashes", LargeBinary, nullable=False),  # 256 of them: full tiles only
+)
+
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # 1: there is one
+    Column("size", BigInteger, nullable=False),
+    Column("frontier", LargeBinary, nullable=False),  # by which the tree is carried on
+    Column("checkpoint", Text, nullable=False),  # signed
+)
+
+audit_people = Table(
+    "audit_people",
+    metadata,
+    Column("id", String(64), primary_key=True),  # what entries hold in the place of a name
+    Column("name", String(512), nullable=False, unique=True),
+)
+
+audit_reasons = Table(
+    "audit_reasons",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),  # of the entry, which holds the hash
+    Column("salt", LargeBinary, nullable=False),
+    Column("reason", Text, nullable=False),
 )

@@ -24,7 +24,7 @@ from rowkeeper.ledger.entries import account_columns, insert_partitions, put_dow
 from rowkeeper.ledger.reading import one_run
 from rowkeeper.ledger.records import Lease, RunKind, RunRecord, RunStatus
 from rowkeeper.ledger.schema import batches, run_partitions
-from rowkeeper.ledger.writing import OPEN, Scribe
+from rowkeeper.ledger.writing import OPEN, Scribe, event_of
 
 
 class SpoolScribe(Scribe):
@@ -69,14 +69,18 @@ class SpoolScribe(Scribe):
                 kind = RunKind.LOAD.value
                 number = self._insert_run(connection, lease, pipeline=pipeline, target=target, kind=kind, **values)
                 insert_partitions(connection, number, partitions, failed)
-                return one_run(connection, number)
+                run = one_run(connection, number)
+                self._trail.write(connection, event_of(run, "run.start", kind=kind, in_spool=True))
+                return run
         with self._step(lease, "start_over_in_spool", instead_of, (*OPEN, RunStatus.HELD)) as (connection, _):
             connection.execute(delete(batches).where(batches.c.run == instead_of))
             connection.execute(delete(run_partitions).where(run_partitions.c.run == instead_of))
             insert_partitions(connection, instead_of, partitions, failed)
             blank = {"error": None, "finished_at": None, **account_columns(Account())}
             set_run(connection, instead_of, **values, **blank, **_own(lease))
-            return one_run(connection, instead_of)
+            run = one_run(connection, instead_of)
+            self._trail.write(connection, event_of(run, "run.start_over", in_spool=True))
+            return run
 
     def note_spooled(self, lease: Lease, run: int) -> RunRecord:
         """Notes that all of a run is in the spool. Raises IntegrityError if it was not read to its end."""
@@ -87,6 +91,7 @@ class SpoolScribe(Scribe):
                 raise IntegrityError(
                     f"run {run} is not wholly in the spool", hint="nothing was published; run the pipeline again"
                 )
+            self._trail.write(connection, event_of(spooled, "run.spool", account=spooled.account.as_dict()))
             return spooled
 
     def drain_run(
@@ -104,7 +109,9 @@ class SpoolScribe(Scribe):
                 raise IntegrityError(f"run {run} is not in the spool", hint="rowkeeper show tells what became of it")
             taken_up = {"status": RunStatus.STAGING.value, "error": None, "finished_at": None, **_own(lease)}
             set_run(connection, run, gates=list(gates), drop_rows=[list(each) for each in drop_rows], **taken_up)
-            return one_run(connection, run)
+            drained = one_run(connection, run)
+            self._trail.write(connection, event_of(drained, "run.drain"))
+            return drained
 
 
 def _own(lease: Lease) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 from rowkeeper.batch import Account, Fingerprint, Partition
 from rowkeeper.errors import IntegrityError
 from rowkeeper.ledger import leases
+from rowkeeper.ledger.audit import Event, Outcome, Trail
 from rowkeeper.ledger.database import writing
-from rowkeeper.ledger.entries import account_columns, insert_partitions, put_down, set_run
+from rowkeeper.ledger.entries import account_columns, insert_partitions, published_detail, put_down, set_run
 from rowkeeper.ledger.leases import Clock
 from rowkeeper.ledger.reading import one_run
 from rowkeeper.ledger.records import BatchRecord, GateResult, Lease, ProfileRecord, RunKind, RunRecord, RunStatus
@@ -38,9 +39,10 @@ OPEN = (RunStatus.STAGING, RunStatus.INTERRUPTED)
 class Scribe:
     """Writes the ledger. One per process; its methods may be called from any thread."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
+    def __init__(self, engine: Engine, clock: Clock, trail: Trail) -> None:
         self._engine = engine
         self._clock = clock
+        self._trail = trail
 
     def start_run(
         self,
@@ -82,7 +84,9 @@ class Scribe:
                 gates=list(gates),
             )
             insert_partitions(connection, number, partitions, failed)
-            return one_run(connection, number)
+            run = one_run(connection, number)
+            self._trail.write(connection, event_of(run, "run.start", kind=kind.value, reverses=reverses))
+            return run
 
     def record_unchanged(
         self,
@@ -116,7 +120,9 @@ class Scribe:
                 finished_at=self._clock(),
                 seconds=0.0,
             )
-            return one_run(connection, number)
+            run = one_run(connection, number)
+            self._trail.write(connection, event_of(run, "run.unchanged"))
+            return run
 
     def _insert_run(self, connection: Connection, lease: Lease, **values: Any) -> int:
         result = connection.execute(
@@ -146,7 +152,9 @@ class Scribe:
                 pid=os.getpid(),
                 error=None,
             )
-            return one_run(connection, run)
+            resumed = one_run(connection, run)
+            self._trail.write(connection, event_of(resumed, "run.resume"))
+            return resumed
 
     def note_degraded(self, lease: Lease, run: int, sentences: Sequence[str]) -> None:
         """Notes what the run did less well than it should have, beside what was noted before."""
@@ -295,12 +303,14 @@ class Scribe:
                 )
                 if record.reverses is not None:
                     set_run(connection, record.reverses, status=RunStatus.ROLLED_BACK.value)
+                self._trail.write(connection, _published(one_run(connection, run)))
             return one_run(connection, run)
 
     def interrupt_run(self, lease: Lease, run: int, error: Mapping[str, Any]) -> None:
         """Notes that a run stopped while staging; what it staged is kept. What is wholly in the spool waits there."""
         with self._step(lease, "interrupt_run", run, OPEN) as (connection, record):
             put_down(connection, record, dict(error))
+            self._trail.write(connection, event_of(record, "run.interrupt", Outcome.FAILED, error=error.get("code")))
 
     def fail_run(self, lease: Lease, run: int, error: Mapping[str, Any]) -> None:
         """Closes a run that published nothing. Of a prepared one (a rollback called off) the postings go, too."""
@@ -310,6 +320,7 @@ class Scribe:
             blank = account_columns(Account()) if record.in_spool else {}  # of it the account so far was noted
             closed = {"status": RunStatus.FAILED.value, "error": dict(error), "finished_at": self._clock()}
             set_run(connection, run, **closed, **blank)
+            self._trail.write(connection, event_of(record, "run.fail", Outcome.FAILED, error=error.get("code")))
 
     def note_quality(
         self,
@@ -320,7 +331,7 @@ class Scribe:
         error: Mapping[str, Any] | None,
     ) -> None:
         """Notes what the quality gates said of the staged rows, and their profile; with an error, holds the run."""
-        with self._step(lease, "note_quality", run, (RunStatus.STAGING,)) as (connection, _):
+        with self._step(lease, "note_quality", run, (RunStatus.STAGING,)) as (connection, record):
             newest = select(func.coalesce(func.max(gate_results.c.attempt), 0)).where(gate_results.c.run == run)
             attempt = connection.execute(newest).scalar_one() + 1
             for position, result in enumerate(results):
@@ -331,14 +342,18 @@ class Scribe:
                 connection.execute(insert(profiles).values(**dataclasses.asdict(profile)))
             if error is not None:
                 set_run(connection, run, status=RunStatus.HELD.value, error=dict(error), finished_at=self._clock())
+                gates = [result.gate for result in results if result.status == "failed"]
+                self._trail.write(connection, event_of(record, "run.hold", Outcome.REFUSED, gates=gates))
 
     def note_override(self, lease: Lease, run: int, *, who: str, reason: str, critical: bool) -> None:
         """Notes the decision to publish a held run, before it is acted on."""
         allowed = (*OPEN, RunStatus.HELD)
-        with self._step(lease, "note_override", run, allowed) as (connection, _):
+        with self._step(lease, "note_override", run, allowed) as (connection, record):
             connection.execute(
                 insert(overrides).values(run=run, who=who, reason=reason, critical=critical, decided_at=self._clock())
             )
+            decided = event_of(record, "run.override", critical=critical)
+            self._trail.write(connection, dataclasses.replace(decided, reason=reason))
 
     def note_export(self, run: int, *, who: str, path: str, rows: int) -> None:
         """Notes that rejected rows are taken out in the clear, before they are. It changes nothing of the run."""
@@ -346,6 +361,7 @@ class Scribe:
             connection.execute(
                 insert(exports).values(run=run, who=who, path=path, rows=rows, exported_at=self._clock())
             )
+            self._trail.write(connection, event_of(one_run(connection, run), "quarantine.export", rows=rows))
 
     @contextmanager
     def _step(
@@ -361,3 +377,17 @@ class Scribe:
                     hint="rowkeeper show tells what became of it",
                 )
             yield connection, record
+
+
+def event_of(run: RunRecord, action: str, outcome: Outcome = Outcome.DONE, **detail: Any) -> Event:
+    """What the audit trail says of a step of a run."""
+    on = {"run": run.run, "pipeline": run.pipeline, "target": run.target}
+    return Event(action, on, outcome=outcome, detail=detail)
+
+
+def _published(run: RunRecord) -> Event:
+    """With the account and the fingerprint: whoever changes the ledger's tables cannot change these."""
+    detail = dict(published_detail(run))
+    if run.reverses is not None:
+        return event_of(run, "run.rollback", reverses=run.reverses, **detail)
+    return event_of(run, "run.publish", **detail)

@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import socket
 import ssl
-import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -20,19 +19,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from rowkeeper.errors import DeclarationError, PinMismatch, TLSError
+from rowkeeper.errors import DeclarationError, TLSError
 from rowkeeper.operations.finding import Finding
 from rowkeeper.security.tls import TLS, secure
 from rowkeeper.security.tls.authority.signing import names_of
 from rowkeeper.security.tls.material import chain_of, weakness
 from rowkeeper.security.tls.peers import pin_of, telling
+from rowkeeper.security.tls.postgresql import ALERT_SECONDS, SECONDS_MAX, ask_for_tls
 
-SECONDS_MAX = 10.0
-ALERT_SECONDS = 0.5  # in TLS 1.3 a server says after the handshake that it wants a client certificate
 RENEW_SOON = timedelta(days=20)
 LIFETIME_MAX = timedelta(days=398)  # browsers refuse longer ones of public authorities
 PROTOCOLS = ("tls", "postgresql")
-SSL_REQUEST = struct.pack("!II", 8, 80877103)  # PostgreSQL's protocol, 54.2.10
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,9 +83,7 @@ def _connected(place: Place) -> socket.socket:
     connection = socket.create_connection((place.host, place.port), timeout=SECONDS_MAX)
     try:
         if place.protocol == "postgresql":
-            connection.sendall(SSL_REQUEST)
-            if connection.recv(1) != b"S":
-                raise TLSError(f"PostgreSQL on {place} offers no TLS", hint="set ssl = on in its postgresql.conf")
+            ask_for_tls(connection, str(place))
     except BaseException:
         connection.close()
         raise
@@ -104,8 +99,7 @@ def _verdict(place: Place, tls: TLS) -> Finding:
             with telling(place.host, tls), contextlib.suppress(TimeoutError):
                 connection.recv(1)
     except TLSError as error:
-        name = "pin" if isinstance(error, PinMismatch) else "connection"
-        return Finding(name, False, error.what, error.hint)
+        return Finding("connection", False, error.what, error.hint)
     return Finding("connection", True, f"{place} is trusted: {found}")
 
 
@@ -168,9 +162,8 @@ def _names(leaf: x509.Certificate, host: str) -> Finding:
 
 def _matches(host: str, names: Sequence[str]) -> bool:
     """A star stands for one label, the first (RFC 6125, 6.4.3)."""
-    return any(
-        host in (each.lower(), host.partition(".")[0] + each.lower()[1:] if each[0] == "*" else "") for each in names
-    )
+    parent = host.partition(".")[2]
+    return any(host == each.lower() or (parent and f"*.{parent}" == each.lower()) for each in names)
 
 
 def _strength(chain: Sequence[x509.Certificate]) -> Finding:

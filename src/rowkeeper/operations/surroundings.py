@@ -11,15 +11,18 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from rowkeeper import machine
+from rowkeeper.endpoints import Network
 from rowkeeper.operations.finding import Finding
 from rowkeeper.operations.scanning import examine_secrets
 from rowkeeper.runs.sizing import COMMAND_AT_REST_BYTES, ENGINE_AT_REST_BYTES, sizes_of
+from rowkeeper.security.egress.settled import allowed_endpoints
 from rowkeeper.settings import Settings
 
 FREE_BYTES_MIN = 1_000_000_000
 FREE_INODES_MIN = 10_000  # a run writes some hundreds of small files: every part of a table has a dozen
 TOLD = ("chdb-core", "polars", "pyarrow", "pydantic")
 REQUIREMENT = re.compile(r"([A-Za-z0-9_.-]+)\s*>=\s*([0-9.]+)\s*$")
+WIDE_BITS_V4, WIDE_BITS_V6 = 8, 32
 CLOCK_UNSYNCHRONISED = 0x0040  # STA_UNSYNC, adjtimex(2)
 
 
@@ -31,6 +34,7 @@ def examine_surroundings(settings: Settings) -> Iterator[Finding]:
     yield _disk(settings.home)
     yield _clock()
     yield examine_secrets()
+    yield _egress(settings)
 
 
 def _versions() -> Finding:
@@ -52,6 +56,23 @@ def _versions() -> Finding:
         return Finding("version", False, "; ".join(faults), "pip install --upgrade rowkeeper")
     told = ", ".join(f"{name} {version(name)}" for name in TOLD)
     return Finding("version", True, f"rowkeeper {version('rowkeeper')}, Python {python}, {told}")
+
+
+def _egress(settings: Settings) -> Finding:
+    """Whether connections are kept to what is declared, and what the settings let through for all pipelines."""
+    if settings.egress != "enforce":
+        mend = "ROWKEEPER_EGRESS=enforce, and declare what is refused then: docs/security-egress.md"
+        return Finding("egress", True, f"connections to undeclared places are not refused ({settings.egress})", mend)
+    wide = [str(each) for each in allowed_endpoints(settings) if each.network is not None and _is_wide(each.network)]
+    if wide:
+        found = f"the settings let whole networks through: {', '.join(wide)}"
+        return Finding("egress", True, found, "name the hosts that are meant in ROWKEEPER_EGRESS_ALLOW")
+    return Finding("egress", True, "connections go to declared places only")
+
+
+def _is_wide(network: Network) -> bool:
+    """Whether a network is more than a site: everything, or near to it."""
+    return network.prefixlen < (WIDE_BITS_V4 if network.version == 4 else WIDE_BITS_V6)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

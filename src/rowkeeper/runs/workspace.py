@@ -10,7 +10,10 @@ from typing import Self
 import pyarrow as pa
 
 from rowkeeper import machine
-from rowkeeper.ledger import Ledger
+from rowkeeper.errors import SettingsError
+from rowkeeper.ledger import Auditing, Ledger, Transport
+from rowkeeper.ledger.audit.merkle import ProofInvalid
+from rowkeeper.ledger.audit.notes import Verifier
 from rowkeeper.protocols import Site
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.runs.journal import journal_kept, log_breaker, log_try
@@ -18,8 +21,10 @@ from rowkeeper.runs.reaching import gateway_of
 from rowkeeper.runs.secrets import password_of, secrets_of
 from rowkeeper.runs.sizing import Sizes, save_memory, sizes_of
 from rowkeeper.security.egress.policy import log_mode
+from rowkeeper.security.keysets import Keysets
 from rowkeeper.security.sealing import Seal
 from rowkeeper.security.statefolder import StateFolder, open_state_folder
+from rowkeeper.security.tls import default_tls
 from rowkeeper.settings import Settings
 
 
@@ -58,11 +63,19 @@ class Workspace:
         machine.be_nice(settings.nice)
         way = Calls(listeners=[log_breaker], observers=[log_try])
         gateway = gateway_of(settings)
+        transport = Transport(default_tls(settings), settings.ledger_plaintext)
+        auditing = _auditing(settings, folder)
         with (
             journal_kept(settings, folder),
             secrets_of(settings, way, gateway),
             Ledger.open(
-                settings.ledger_url, folder.path, calls=way, password=password_of(settings), way_out=gateway
+                settings.ledger_url,
+                folder.path,
+                calls=way,
+                transport=transport,
+                auditing=auditing,
+                password=password_of(settings),
+                way_out=gateway,
             ) as ledger,
         ):
             log_mode(settings.egress)
@@ -84,3 +97,19 @@ class Workspace:
             samples = Seal(folder.key, "samples", folder.path / "samples")
             spool = Seal(folder.key, "spool", folder.path / "spool")
             yield cls(settings, folder, ledger, sizes, site, seal, samples, spool, calls)
+
+
+def _auditing(settings: Settings, folder: StateFolder) -> Auditing:
+    key = Keysets(folder.key).of("audit").primary.derive("ed25519")
+    own = folder.path / "audit" / "checkpoint"
+    outside = (own,) if settings.audit_checkpoint is None else (own, settings.audit_checkpoint.expanduser().absolute())
+    return Auditing(key, tuple(map(_trusted, settings.audit_trusted)), outside)
+
+
+def _trusted(text: str) -> Verifier:
+    try:
+        return Verifier.parse(text)
+    except ProofInvalid as fault:
+        raise SettingsError(
+            f"audit_trusted: {fault}", hint="rowkeeper audit key, on the other machine, prints the key as it is wanted"
+        ) from fault

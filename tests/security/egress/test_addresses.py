@@ -216,3 +216,22 @@ def test_a_tunnel_needs_both_ends():
         nat64.permit(ipaddress.ip_address("64:ff9b::10.0.0.1"), 443, endpoint)
     with_house = nat64.declaring([Endpoint("10.0.0.0/8", None, private=True)])
     with_house.permit(ipaddress.ip_address("64:ff9b::10.0.0.1"), 443, endpoint)
+
+
+def test_no_name_turns_to_a_loopback_that_is_declared_for_itself():
+    """A ledger on localhost is no reason for another name of the same port to be there."""
+    endpoint = Endpoint("db.internal", 5432, private=True)
+    for own in ("localhost", "127.0.0.1"):
+        here = Endpoint(own, 5432)
+        egress = Egress((endpoint, here))
+        egress.permit(ipaddress.ip_address("127.0.0.1"), 5432, here)
+        with pytest.raises(AddressForbidden, match="loopback"):
+            egress.permit(ipaddress.ip_address("127.0.0.1"), 5432, endpoint)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "10.0.0.1", "169.254.169.254", "::ffff:8.8.8.8"])
+def test_localhost_is_nowhere_else(address: str):
+    """A name server that says so is wrong, or lies."""
+    endpoint = Endpoint("localhost", 80, private=True)
+    with pytest.raises(AddressForbidden, match="and not of this machine"):
+        Egress((endpoint,)).permit(ipaddress.ip_address(address), 80, endpoint)

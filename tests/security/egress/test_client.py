@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("httpx", reason="httpx is not installed: pip install 'rowkeeper[http]'")
+import httpcore
 import httpx
 import trustme
 
@@ -215,7 +216,7 @@ def test_tls_is_for_the_name(authority: trustme.CA, tmp_path: Path):
     tls = trusting(authority, tmp_path)
     with serving(say("hello"), authority, HOST) as server:
         port = server.server_port
-        declared = (Endpoint(HOST, port), Endpoint("127.0.0.1", port))
+        declared = (Endpoint(HOST, port), Endpoint("127.0.0.1", port, private=True))
         with client(Gateway(Egress(declared), lookup=at("127.0.0.1")), tls=tls) as http:
             assert http.get(f"https://{HOST}:{port}/").text == "hello"
             assert http.get(f"https://{HOST.upper()}.:{port}/").text == "hello"
@@ -245,7 +246,7 @@ def test_plaintext_is_for_this_machine():
 def test_plaintext_that_is_declared():
     """It is reached."""
     with serving(say("hello")) as server:
-        declared = (Endpoint(HOST, server.server_port), Endpoint("127.0.0.1", server.server_port))
+        declared = (Endpoint(HOST, server.server_port), Endpoint("127.0.0.1", server.server_port, private=True))
         with client(Gateway(Egress(declared), lookup=at("127.0.0.1")), plaintext=True) as http:
             assert http.get(f"http://{HOST}:{server.server_port}/").text == "hello"
 
@@ -289,6 +290,20 @@ def test_a_server_that_hangs_up_may_have_done_it():
     with serving(hang_up) as server, client(way_to(server)) as http, pytest.raises(httpx.RemoteProtocolError) as caught:
         http.post(f"http://localhost:{server.server_port}/")
     assert DEFAULT.judge(caught.value, Effect.WRITE).outcome is Outcome.AMBIGUOUS
+
+
+def test_httpcores_errors_are_judged_as_httpxs():
+    """Each of them, whichever of the two is met; none is unknown."""
+    pairs = [(getattr(httpx, name), getattr(httpcore, name)) for name in vars(httpcore) if _is_error(name)]
+    assert len(pairs) > 10
+    for ours, below in pairs:
+        judged = [DEFAULT.judge(each("x"), Effect.WRITE).outcome for each in (ours, below)]
+        assert judged[0] is judged[1], (ours, judged)
+
+
+def _is_error(name: str) -> bool:
+    found = getattr(httpcore, name)
+    return isinstance(found, type) and issubclass(found, Exception) and hasattr(httpx, name)
 
 
 @pytest.mark.parametrize("error", [EgressRefused("no"), AddressForbidden("no"), RedirectRefused("no")])

@@ -126,6 +126,18 @@ def test_names_are_not_asked_for():
     assert all(line.startswith("RK-6050 secret.evil.example") for line in lines), lines
 
 
+def test_names_of_addresses_are_not_asked_for():
+    """That is a question to whoever owns the address: of 128 bits in each, if it is IPv6."""
+    lines = said(
+        "guarded(Endpoint('198.51.100.0/24', None, private=True))\n"
+        "told(lambda: socket.gethostbyaddr('2001:db8::dead:beef'))\n"
+        "told(lambda: socket.getnameinfo(('2001:db8::dead:beef', 0), 0))\n"
+        "told(lambda: socket.getnameinfo(('198.51.100.7', 0), socket.NI_NUMERICHOST))\n"
+        "told(lambda: socket.getnameinfo(('127.0.0.1', 0), 0))\n"
+    )
+    assert [line.split()[0] for line in lines] == ["RK-6050", "RK-6050", "well", "well"]
+
+
 def test_names_of_this_machine_are_looked_up():
     """No name server is asked for them; many libraries do so, and only connecting is another matter."""
     lines = said(
@@ -240,3 +252,16 @@ def test_the_first_guard_stays(server: Server):
     port = server.server_port
     lines = said(f"guarded()\nguarded(Endpoint('localhost', {port}))\ntold(lambda: {WAYS['urllib'].format(port=port)})")
     assert lines[0].startswith("RK-6050")
+
+
+@pytest.mark.parametrize("mode", ["warn", "off"])
+def test_where_nothing_is_enforced_strange_hosts_are_themselves(mode: str):
+    """They are looked up as they are, not as another host; Rowkeeper's own way out refuses them all the same."""
+    lines = said(
+        f"guarded(mode={mode!r})\n"
+        "from rowkeeper.security.egress.gateway import Gateway\n"
+        "told(lambda: socket.getaddrinfo('0x7f.1', 80, type=socket.SOCK_STREAM)[0][4][0])\n"
+        f"told(lambda: Gateway(Egress((), {mode!r})).connect('0x7f.1', 80))"
+    )
+    assert lines[0] == "well 127.0.0.1"
+    assert lines[1].startswith("RK-6050 nothing is reached by this name")

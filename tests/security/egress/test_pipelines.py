@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from rowkeeper.operations.surroundings import examine_surroundings
+from rowkeeper.settings import Settings
 from tests.arena import Arena, Outcome
 from tests.security.egress.servers import Server, say, serving
 
@@ -217,3 +219,22 @@ def test_a_wrong_setting_is_one_clear_error(name: str, value: str, shop: Arena):
     assert outcome.status == 2, outcome
     assert name.lower() in outcome.json["error"]["what"].lower()
     assert "canary" not in outcome.stdout + outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("env", "level", "found"),
+    [
+        ({}, "ok", "declared places only"),
+        ({"ROWKEEPER_EGRESS": "warn"}, "note", "(warn)"),
+        ({"ROWKEEPER_EGRESS": "off"}, "note", "(off)"),
+        ({"ROWKEEPER_EGRESS_ALLOW": "10.0.0.0/8,64:ff9b::/96"}, "ok", "declared places only"),
+        ({"ROWKEEPER_EGRESS_ALLOW": "0.0.0.0/0"}, "note", "0.0.0.0/0:*"),
+        ({"ROWKEEPER_EGRESS_ALLOW": "::/0"}, "note", "::/0"),
+    ],
+)
+def test_the_doctor_tells(env: dict[str, str], level: str, found: str, monkeypatch: pytest.MonkeyPatch):
+    """Where egress is not enforced, or everything is allowed."""
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    (finding,) = (each for each in examine_surroundings(Settings()) if each.name == "egress")
+    assert (finding.level, found in finding.found) == (level, True), finding

@@ -14,16 +14,25 @@ pytest.importorskip("httpx", reason="httpx is not installed: pip install 'rowkee
 import trustme
 
 from rowkeeper.endpoints import DIRECT, Endpoint, Proxy
-from rowkeeper.errors import AddressForbidden, DeadlineExceeded, EgressRefused, ProxyRefused
+from rowkeeper.errors import (
+    AddressForbidden,
+    DeadlineExceeded,
+    EgressRefused,
+    ProxyRefused,
+    SecretLiteral,
+    SecretUnavailable,
+)
 from rowkeeper.resilience.classifying import DEFAULT
 from rowkeeper.resilience.deadline import deadline
 from rowkeeper.resilience.outcomes import Effect, Outcome
+from rowkeeper.runs.reaching import gateway_of
 from rowkeeper.security.egress.gateway import Gateway
 from rowkeeper.security.egress.http import http_client
 from rowkeeper.security.egress.lookup import Place, look_up
 from rowkeeper.security.egress.policy import Egress
 from rowkeeper.security.secret import Secret
 from rowkeeper.security.tls import TLS
+from rowkeeper.settings import Settings
 from tests.security.egress.proxies import KINDS, Relay, proxy
 
 HOST = "api.example.com"  # only the proxy knows where it is
@@ -238,3 +247,31 @@ def test_a_proxy_that_is_down_is_an_error_of_the_network():
     with pytest.raises(ConnectionRefusedError) as caught:
         way.connect(HOST, 443)
     assert DEFAULT.judge(caught.value, Effect.WRITE).outcome is Outcome.TRANSIENT
+
+
+def test_the_proxy_of_the_settings(server: ThreadingHTTPServer, tls: TLS, monkeypatch: pytest.MonkeyPatch):
+    """Its URL and the reference to its password lead a connector's client by it; no password stands in either."""
+    monkeypatch.setenv("THE_PASSWORD", PASSWORD)
+    with proxy("http", names={HOST: "127.0.0.1"}, password=PASSWORD) as relay:
+        settings = Settings(proxy=f"http://ada@127.0.0.1:{relay.server_address[1]}", proxy_password="env:THE_PASSWORD")
+        way = gateway_of(settings).declaring([Endpoint(HOST, server.server_port)])
+        with http_client(way, name="the API", tls=tls) as http:
+            assert http.get(f"https://{HOST}:{server.server_port}/").status_code == 200
+        assert relay.users == [("ada", PASSWORD)]
+        assert "canary" not in f"{settings!r} {way!r} {settings.model_dump()}"
+
+
+def test_a_reference_that_leads_to_nothing():
+    """One clear error, before the proxy is asked."""
+    with proxy("socks5h", password=PASSWORD) as relay:
+        settings = Settings(proxy=f"socks5h://ada@127.0.0.1:{relay.server_address[1]}", proxy_password="env:IS_NOT_SET")
+        way = gateway_of(settings).declaring([Endpoint(HOST, 443)])
+        with pytest.raises(SecretUnavailable, match="IS_NOT_SET"):
+            way.connect(HOST, 443)
+        assert relay.users == []
+
+
+def test_a_literal_password_is_refused():
+    """In a declaration, too."""
+    with pytest.raises(SecretLiteral):
+        Proxy("socks5h://ada@proxy", password="canary-password")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from rowkeeper.errors import (
 from rowkeeper.resilience.failpoints import arm
 from rowkeeper.security.statefolder import open_state_folder
 from rowkeeper.security.tls import TLS, server_context
-from rowkeeper.security.tls.authority import Authority, Wish, expiries
+from rowkeeper.security.tls.authority import Authority, CertificateFolder, Wish, expiries
 from rowkeeper.settings import Settings
 from tests.security.tls.servers import said, serving
 
@@ -82,9 +83,16 @@ def test_a_leaf_lives_sixty_days(authority: Authority, clock: Clock):
     assert authority.issue("late", HERE).not_after == authority.certificate.not_valid_after_utc
 
 
-def test_everything_is_private_and_the_authoritys_key_is_sealed(authority: Authority, tmp_path: Path):
-    """Folders 0700, files 0600, and no private key in the clear but those of leaves."""
-    authority.issue("web", HERE)
+def test_everything_is_private_and_the_authoritys_key_is_sealed(tmp_path: Path):
+    """Folders 0700, files 0600, whatever the umask; and no private key in the clear but those of leaves."""
+    former = os.umask(0)
+    try:
+        authority = Authority.of(open_state_folder(tmp_path / "home", tmp_path / "the.key"))
+        authority.found("Test Authority")
+        authority.issue("web", HERE)
+        authority.renew(["web"])
+    finally:
+        os.umask(former)
     for path in (tmp_path / "home" / "certs").rglob("*"):
         if not path.is_symlink():
             assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
@@ -216,6 +224,27 @@ def test_a_renewal_that_dies_leaves_what_was(point: str, authority: Authority):
         assert authority.issued("web").serial == web.serial
         server_context(web.cert, web.key)
     assert authority.renew(["web"])[0].serial != web.serial
+    assert authority.revoke("web")
+
+
+def test_a_renewal_of_several_is_all_known_or_none(authority: Authority):
+    """A name that is not there is told before another is renewed."""
+    web = authority.issue("web", HERE)
+    with pytest.raises(AuthorityError, match="no certificate of the name wbe"):
+        authority.renew(["web", "wbe"])
+    assert authority.issued("web").serial == web.serial
+
+
+def test_one_process_at_a_time_changes_it(authority: Authority):
+    """Another is told so at once, and reading goes on."""
+    web = authority.issue("web", HERE)
+    other = Authority(CertificateFolder(authority.folder.path), authority._seal)
+    with authority.folder.alone():
+        for act in (lambda: other.issue("x", HERE), lambda: other.renew(["web"]), lambda: other.revoke("web")):
+            with pytest.raises(AuthorityError, match="another process is at the certificates"):
+                act()
+        assert other.issued("web") == web
+    assert other.renew(["web"])
 
 
 # --------------------------------------------------------------------------------------------------- revocation

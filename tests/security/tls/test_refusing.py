@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import urllib3
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID as Use
 
 from rowkeeper.errors import (
@@ -59,12 +60,6 @@ def test_a_good_server_is_taken(tmp_path: Path):
 # ----------------------------------------------------------------------------- what is wrong with a certificate
 
 
-def weak_rsa() -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return rsa.generate_private_key(65537, 1024)
-
-
 def truncated(root: Made) -> Made:
     """Issued by an intermediate authority that the server does not send."""
     return workshop.authority("Intermediate", issuer=root).leaf()
@@ -83,8 +78,12 @@ def too_deep(root: Made) -> Made:
     return second.leaf(sends=[second.certificate, first.certificate])
 
 
-def of_a_weak_authority(root: Made) -> Made:
-    weak = workshop.authority("Weak", issuer=root, key=weak_rsa())
+def small_curve() -> Any:
+    return ec.generate_private_key(ec.SECP192R1())
+
+
+def of_a_weak_authority(root: Made, key: Any = None) -> Made:
+    weak = workshop.authority("Weak", issuer=root, key=key or workshop.weak_rsa())
     return weak.leaf(sends=[weak.certificate])
 
 
@@ -102,7 +101,14 @@ def malformed(root: Made) -> Made:
 def sha1(root: Made) -> Made:
     """Signed with SHA-1 by an intermediate authority."""
     old = workshop.authority("Old", issuer=root, key=rsa.generate_private_key(65537, 2048))
-    leaf = workshop.signed_with_sha1(old.leaf(), old)
+    leaf = workshop.signed_weakly(old.leaf(), old, hashes.SHA1())
+    return Made(leaf.certificate, leaf.key, (old.certificate,))
+
+
+def md5(root: Made) -> Made:
+    """The same with MD5."""
+    old = workshop.authority("Old", issuer=root, key=rsa.generate_private_key(65537, 2048))
+    leaf = workshop.signed_weakly(old.leaf(), old, hashes.MD5())
     return Made(leaf.certificate, leaf.key, (old.certificate,))
 
 
@@ -123,9 +129,15 @@ FAULTS: dict[str, tuple[Callable[[Made], Made], str, str]] = {
         "ROWKEEPER_TLS_CA",
     ),
     "truncated chain": (truncated, "leaves out an intermediate certificate", "send its whole chain"),
-    "RSA of 1024 bits": (lambda root: root.leaf(key=weak_rsa()), "a key that is too weak", "2048 bits"),
+    "RSA of 1024 bits": (lambda root: root.leaf(key=workshop.weak_rsa()), "a key that is too weak", "2048 bits"),
+    "authority on a small curve": (
+        lambda root: of_a_weak_authority(root, small_curve()),
+        "issued by an authority whose key is too weak",
+        "EC P-256",
+    ),
     "weak authority": (of_a_weak_authority, "issued by an authority whose key is too weak", "2048 bits"),
     "signed with SHA-1": (sha1, "can be forged (SHA-1 or MD5)", "SHA-256"),
+    "signed with MD5": (md5, "can be forged (SHA-1 or MD5)", "SHA-256"),
     "for clients only": (lambda root: root.leaf(uses=[Use.CLIENT_AUTH]), "not made for servers", "without --client"),
     "issued with a server's certificate": (by_a_leaf, "no authority's", "proper authority"),
     "issued below an end": (too_deep, "no authority's, or that may not issue it", "proper authority"),
@@ -284,6 +296,15 @@ def test_an_old_server_is_refused(weaken: Callable[[ssl.SSLContext], None], what
         error = refused(port, trusting(root, tmp_path))
     assert type(error) is ProtocolRefused
     assert what in error.what
+
+
+def test_a_server_with_a_key_on_a_small_curve_is_refused(tmp_path: Path):
+    """We do not offer the curve, so the handshake ends before the certificate is shown."""
+    root = workshop.authority()
+    with serving(careless(root.leaf(key=small_curve()), tmp_path)) as port:
+        error = refused(port, trusting(root, tmp_path))
+    assert type(error) is ProtocolRefused
+    assert "no cipher or curve in common" in error.what
 
 
 def test_a_server_without_tls_is_told_as_such():

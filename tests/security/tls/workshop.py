@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import ipaddress
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -123,16 +124,25 @@ def make(
     return Made(built.sign(signer, hashes.SHA256()), key, tuple(sends))
 
 
-SHA256_WITH_RSA, SHA1_WITH_RSA = (bytes.fromhex("06092a864886f70d0101" + last) for last in ("0b", "05"))
+WITH_RSA = bytes.fromhex("06092a864886f70d0101")  # and a last byte for the digest
+SHA256_LAST, WEAK_LAST = b"\x0b", {"sha1": b"\x05", "md5": b"\x04"}
 
 
-def signed_with_sha1(made: Made, issuer: Made) -> Made:
-    """The same certificate, signed with SHA-1 by its authority, whose key is RSA; no library does this any more."""
-    body = made.certificate.tbs_certificate_bytes.replace(SHA256_WITH_RSA, SHA1_WITH_RSA)
-    signature = issuer.key.sign(body, padding.PKCS1v15(), hashes.SHA1())
+def signed_weakly(made: Made, issuer: Made, digest: Any) -> Made:
+    """The same certificate, signed with SHA-1 or MD5 by an authority with an RSA key; no library does this any more."""
+    strong, weak = WITH_RSA + SHA256_LAST, WITH_RSA + WEAK_LAST[digest.name]
+    body = made.certificate.tbs_certificate_bytes.replace(strong, weak)
+    signature = issuer.key.sign(body, padding.PKCS1v15(), digest)
     whole = made.certificate.public_bytes(Encoding.DER)
-    whole = whole.replace(made.certificate.tbs_certificate_bytes, body).replace(SHA256_WITH_RSA, SHA1_WITH_RSA)
+    whole = whole.replace(made.certificate.tbs_certificate_bytes, body).replace(strong, weak)
     return Made(x509.load_der_x509_certificate(whole.replace(made.certificate.signature, signature)), made.key)
+
+
+def weak_rsa() -> Any:
+    """A key of 1024 bits, about whose making `cryptography` warns."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return rsa.generate_private_key(65537, 1024)
 
 
 def _general(name: str) -> x509.GeneralName:

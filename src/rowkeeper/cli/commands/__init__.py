@@ -2,6 +2,7 @@
 
 import click
 
+from rowkeeper.cli.commands.auditing import audit
 from rowkeeper.cli.commands.certificates import certs
 from rowkeeper.cli.commands.configuring import config
 from rowkeeper.cli.commands.explaining import errors, explain
@@ -32,6 +33,7 @@ main.params.append(
 click.version_option(package_name="rowkeeper")(main)
 for command in (
     abandon,
+    audit,
     bundle,
     certs,
     config,

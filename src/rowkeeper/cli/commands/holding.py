@@ -9,6 +9,7 @@ from rowkeeper.cli import render
 from rowkeeper.cli.door import err, json_option, out, print_json, workspace
 from rowkeeper.cli.progress import shown
 from rowkeeper.destinations import read_client
+from rowkeeper.runs.access import note_query
 from rowkeeper.runs.holding import StagedRun, discard_held, look_at, publish_held
 from rowkeeper.runs.parked import abandon as abandon_run
 from rowkeeper.runs.parked import resume as resume_run
@@ -31,6 +32,7 @@ def staging(number: int, sql: str | None, limit: int, discard: bool, as_json: bo
         found = look_at(number, space)
         query = (sql or f"SELECT * FROM {{staged}} LIMIT {limit}").replace("{staged}", found.relation)
         with read_client(space.site) as client:
+            note_query(space, query, run=number)
             result = client.query(query)
     if as_json:
         columns = [{"name": name, "type": kind} for name, kind in result.columns]

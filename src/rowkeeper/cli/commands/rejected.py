@@ -12,6 +12,7 @@ from rich.markup import escape
 from rowkeeper.cli import render
 from rowkeeper.cli.door import err, json_option, out, print_json, workspace
 from rowkeeper.cli.progress import shown
+from rowkeeper.runs.access import quarantine_to_show
 from rowkeeper.runs.rejects import describe_rejects, open_rejects
 from rowkeeper.runs.replaying import export_rejected, replay
 
@@ -70,8 +71,7 @@ def quarantine_show(number: int, limit: int, as_json: bool) -> None:
     """The rejected rows of a run, with their place, their errors and their values."""
     rows: list[dict[str, Any]] = []
     with workspace() as space:
-        space.ledger.run(number)
-        for record in space.ledger.quarantine(number):
+        for record in quarantine_to_show(space, number):
             for row in describe_rejects(open_rejects(space.quarantine, str(record.quarantine_file))):
                 if len(rows) == limit:
                     break

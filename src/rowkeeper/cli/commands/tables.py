@@ -9,6 +9,7 @@ from rowkeeper.cli.choosing import pipelines_of
 from rowkeeper.cli.door import DONE, FAILED, err, json_option, print_json, workspace
 from rowkeeper.cli.progress import shown
 from rowkeeper.destinations import read_client
+from rowkeeper.runs.access import note_query
 from rowkeeper.runs.rollback import rollback_run
 from rowkeeper.runs.verifying import verify_pipeline
 
@@ -46,6 +47,7 @@ def verify(file: str, as_json: bool) -> int:
 def query(sql: str, as_json: bool) -> None:
     """SQL on the embedded ClickHouse, read only."""
     with workspace() as space, read_client(space.site) as client:
+        note_query(space, sql)
         result = client.query(sql)
     if as_json:
         columns = [{"name": name, "type": kind} for name, kind in result.columns]

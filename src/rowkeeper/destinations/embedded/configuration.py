@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape  # nosec B406 - it escapes, and parses nothing
 
 from rowkeeper.destinations.embedded.places import EnginePlaces
 

@@ -16,16 +16,18 @@ EVENTS = {
     "held back": "runs held back",
     "ignored": "pipeline ignored",
     "not drained": "spool not drained",
+    "not renewed": "certificates not renewed",
     "read": "pipeline file read",
     "ready": "worker ready",
     "recovered": "run recovered",
     "refused": "step of the worker refused",
+    "renewed": "certificate renewed",
     "started": "process of a run started",
     "stopped": "worker stopped",
     "stopping": "worker stopping",
     "unreadable": "pipeline file not read",
 }
-FAULTS = ("held back", "ignored", "not drained", "refused", "unreadable")
+FAULTS = ("held back", "ignored", "not drained", "not renewed", "refused", "unreadable")
 WELL = ("published", "unchanged", "busy", "stopped")
 NAMES = {"pid": "child", "error": "what", "why": "note"}  # a line's `pid` is the worker's, its `error` a class
 

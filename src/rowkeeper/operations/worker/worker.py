@@ -22,6 +22,7 @@ from rowkeeper.operations.worker.duty import Duty
 from rowkeeper.operations.worker.files import Declared, Files, Tell
 from rowkeeper.operations.worker.notify import Notifier
 from rowkeeper.operations.worker.recovering import Reconciler
+from rowkeeper.operations.worker.renewing import Renewer
 from rowkeeper.operations.worker.spool import Drainer
 from rowkeeper.operations.worker.telling import logged
 from rowkeeper.operations.worker.waking import Waker
@@ -50,6 +51,7 @@ class Worker:
         self._admission = Admission(workspace, tell)
         self._reconciler = Reconciler(workspace, tell, source)
         self._drainer = Drainer(workspace, tell, source)
+        self._renewer = Renewer(workspace, tell, source)
         self._notifier = Notifier()
         self._waker = Waker()
         self._watchdog = Watchdog()
@@ -84,6 +86,7 @@ class Worker:
         self._guarded(self._serve)
         self._guarded(self._reconciler.look)
         self._guarded(self._drainer.look)
+        self._guarded(self._renewer.look)
         if self._files.all_read and not self._declared_anew and not self._announced:
             self._announced = True
             self._notifier.ready(self._status())
@@ -181,6 +184,7 @@ class Worker:
             duty.stop()
         self._reconciler.stop()
         self._drainer.stop()
+        self._renewer.stop()
         deadline = time.monotonic() + STOP_SECONDS
         while self._busy(every) and self._waker.stops == 1 and time.monotonic() < deadline:
             self._waker.wait(0.2)
@@ -191,13 +195,15 @@ class Worker:
     def _busy(self, every: Sequence[Duty]) -> bool:
         for duty in every:
             self._guarded(duty.look)
-        return any(duty.attempt is not None for duty in every) or self._reconciler.busy or self._drainer.busy
+        chores = (self._reconciler, self._drainer, self._renewer)
+        return any(duty.attempt is not None for duty in every) or any(each.busy for each in chores)
 
     def _kill(self) -> int:
         """Ends whatever is left of what it started; how many runs that were."""
         self._files.kill()
         self._reconciler.kill()
         self._drainer.kill()
+        self._renewer.kill()
         left = [duty for duty in [*self._duties.values(), *self._leaving] if duty.attempt is not None]
         for duty in left:
             duty.kill()

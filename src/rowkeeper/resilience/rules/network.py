@@ -40,6 +40,16 @@ BY_NAME = {
     "httpx.LocalProtocolError": Outcome.PERMANENT,
     "httpx.TimeoutException": Outcome.AMBIGUOUS,
     "httpx.TransportError": Outcome.AMBIGUOUS,
+    # httpcore, whose errors are httpx's causes
+    "httpcore.ConnectError": Outcome.TRANSIENT,
+    "httpcore.ConnectTimeout": Outcome.TRANSIENT,
+    "httpcore.PoolTimeout": Outcome.TRANSIENT,
+    "httpcore.UnsupportedProtocol": Outcome.PERMANENT,
+    "httpcore.LocalProtocolError": Outcome.PERMANENT,
+    "httpcore.TimeoutException": Outcome.AMBIGUOUS,
+    "httpcore.NetworkError": Outcome.AMBIGUOUS,
+    "httpcore.ProtocolError": Outcome.AMBIGUOUS,
+    "httpcore.ProxyError": Outcome.AMBIGUOUS,
     # requests
     "requests.exceptions.ConnectTimeout": Outcome.TRANSIENT,
     "requests.exceptions.SSLError": Outcome.PERMANENT,

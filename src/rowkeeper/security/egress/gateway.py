@@ -21,6 +21,7 @@ from rowkeeper.errors import ProxyRefused
 from rowkeeper.protocols import Connection
 from rowkeeper.resilience.sockets import BoundedSocket
 from rowkeeper.security.egress import handshakes
+from rowkeeper.security.egress.guard import standing
 from rowkeeper.security.egress.lookup import Lookup, Place, look_up
 from rowkeeper.security.egress.passing import checked
 from rowkeeper.security.egress.policy import Egress
@@ -63,7 +64,11 @@ class Gateway:
         Raises as `connect`; what a driver connects to goes by no proxy.
         """
         endpoint = self.egress.place(host, port)
-        return tuple(place[0] for _, place in self._places(endpoint, port, seconds_max))
+        places = self._places(endpoint, port, seconds_max)
+        guard = standing()
+        if guard is not None:
+            guard.pin(endpoint, port, [ipaddress.ip_address(place[0]) for _, place in places])
+        return tuple(place[0] for _, place in places)
 
     def checked_address(self, host: str, port: int) -> str:
         """The first of `checked_addresses`."""

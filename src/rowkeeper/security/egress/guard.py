@@ -15,10 +15,10 @@ import ipaddress
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from rowkeeper.endpoints import DIRECT, Endpoint, Proxy, Via, canonical_host, is_loopback_name, literal
+from rowkeeper.endpoints import DIRECT, PROTOCOLS, Endpoint, Proxy, Via, canonical_host, is_loopback_name, literal
 from rowkeeper.errors import DeclarationError, EgressRefused
 from rowkeeper.security.egress.addresses import Address, plain
 from rowkeeper.security.egress.passing import checked, is_checked
@@ -44,7 +44,7 @@ class Guard:
         self._lock = threading.Lock()
         self._proxy = proxy
         self._egress = Egress((), egress.mode)
-        self._pins: dict[Pin, Via | None] = {}
+        self._pins: dict[Pin, Via | None] = {}  # replaced, never changed: other threads read it
         self._tunnels = Tunnels()
         self.declare(egress.endpoints)
 
@@ -66,23 +66,51 @@ class Guard:
         egress = self._egress
         number = _port_number(port)
         endpoint = self._direct(egress, name, number, None)
+        if endpoint is None:
+            return
         addresses = [ipaddress.ip_address(place[0]) for _, _, _, _, place in places]
         for address in addresses:
             egress.permit(address, number, endpoint)
-        with self._lock:
-            self._pins = self._pins | {
+        self._pin(
+            {
                 (plain(address), each.port, each.protocol): each.demand
-                for each in sorted(egress.endpoints, key=lambda each: each.demand is not None)  # a demand wins
+                for each in sorted(egress.endpoints, key=lambda each: each.demand is not None)
                 if each.host == endpoint.host and not isinstance(each.proxy, Proxy)
                 for address in addresses
                 if not egress.objection(address, each.port, each)
             }
+        )
+
+    def pin(self, endpoint: Endpoint, port: int, addresses: Iterable[Address]) -> None:
+        """Takes in addresses that the gateway has checked, for a driver that connects to them itself."""
+        self._pin({(plain(address), port, endpoint.protocol): endpoint.demand for address in addresses})
 
     def may_look_up(self, host: str | bytes | None, port: str | int | None) -> None:
         """Lets a name be looked up that is declared. Raises EgressRefused for others: a question is a message, too."""
         name = _as_text(host)
         if name is not None and not _is_own(name):
             self._direct(self._egress, name, _port_number(port), None)
+
+    def may_look_back(self, host: str) -> None:
+        """Lets the name of an address be asked for, which is a question to whoever owns the address.
+
+        Raises EgressRefused for an address that is not declared.
+        """
+        address = literal(host.partition("%")[0])
+        if address is None:
+            self.may_look_up(host, None)
+            return
+        address = plain(address)
+        egress = self._egress
+        known = address.is_loopback or any(pin[0] == address for pin in self._pins)
+        if not known and not any(egress.covers(address, None, protocol) for protocol in PROTOCOLS):
+            egress.refuse(
+                EgressRefused(
+                    f"the name of {address} is asked for, which is not declared",
+                    hint=f"if it is meant: ROWKEEPER_EGRESS_ALLOW={address}",
+                    context={"host": str(address)},
+                )
+            )
 
     def may_connect(self, line: socket.socket, place: Any) -> None:
         """Lets a socket connect, or send a datagram. Raises EgressRefused, AddressForbidden or VpnRefused."""
@@ -113,8 +141,14 @@ class Guard:
                 self._keep(pins[pin], line, address)
                 return
         endpoint = self._direct(egress, str(address), port, protocol)
-        egress.permit(address, port, endpoint)
-        self._keep(endpoint.demand, line, address)
+        if endpoint is not None:
+            egress.permit(address, port, endpoint)
+            self._keep(endpoint.demand, line, address)
+
+    def _pin(self, pins: Mapping[Pin, Via | None]) -> None:
+        """Adds to what may be connected to. Of two declarations of one place that with a demand wins."""
+        with self._lock:
+            self._pins = self._pins | {pin: demand or self._pins.get(pin) for pin, demand in pins.items()}
 
     def _keep(self, demand: Via | None, line: socket.socket, address: Address) -> None:
         """Whoever connects to a place that demands an interface does so by that one. Raises VpnRefused."""
@@ -123,10 +157,14 @@ class Guard:
             self._tunnels.hold(demand, line)
 
     @staticmethod
-    def _direct(egress: Egress, name: str, port: int | None, protocol: str | None) -> Endpoint:
-        """The declaration of a host that is reached without a proxy."""
+    def _direct(egress: Egress, name: str, port: int | None, protocol: str | None) -> Endpoint | None:
+        """The declaration of a host that is reached without a proxy; None for what is no host, if that may pass."""
         known = protocol or ("udp" if _only_udp(egress, name) else "tcp")
-        endpoint = egress.place(name, port, known)
+        try:
+            endpoint = egress.place(name, port, known)
+        except EgressRefused as error:
+            egress.refuse(error)  # a text that is no host: where nothing is enforced, the caller finds out
+            return None
         if isinstance(endpoint.proxy, Proxy):
             egress.refuse(
                 EgressRefused(
@@ -210,8 +248,8 @@ def _on_connect(guard: Guard, args: tuple[Any, ...]) -> None:
 
 
 def _on_look_up_of_address(guard: Guard, args: tuple[Any, ...]) -> None:
-    place = args[0]
-    guard.may_look_up(place[0] if isinstance(place, tuple) else place, None)
+    place = args[0][0] if isinstance(args[0], tuple) else args[0]
+    guard.may_look_back(str(place))
 
 
 _resolve = socket.getaddrinfo

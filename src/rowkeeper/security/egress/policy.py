@@ -43,13 +43,13 @@ class Egress:
         Args:
             port: None where it is not known yet.
 
-        Raises EgressRefused if there is none. What is not enforced is declared by that.
+        Raises EgressRefused if there is none. What is not enforced is declared by that; but never a text that some
+        programs read as one host and some as another.
         """
         try:
             name = canonical_host(host)
         except DeclarationError as error:
-            self.refuse(EgressRefused(f"nothing is reached by this name: {error.what}", hint=error.hint))
-            return Endpoint("localhost", port, private=True)
+            raise EgressRefused(f"nothing is reached by this name: {error.what}", hint=error.hint) from None
         found = self._declaration(name, port, protocol)
         if found is None:
             self.refuse(_undeclared(name, port, protocol))
@@ -73,7 +73,7 @@ class Egress:
             return "" if found.kind is Kind.LOOPBACK else f"{found.what}, and not of this machine"
         if found.kind is Kind.PUBLIC or (found.kind is Kind.PRIVATE and endpoint.private and endpoint.network is None):
             return ""
-        if found.kind is Kind.NEVER or not self._means(address, port, endpoint.protocol, found.kind):
+        if found.kind is Kind.NEVER or not self._means(address, port, endpoint, found.kind):
             return found.what
         if found.kind is Kind.METADATA:
             return ""
@@ -99,11 +99,14 @@ class Egress:
         found = [each for each in self.endpoints if each.host == name and each.is_of(port, protocol)]
         return max(found, key=lambda each: (each.demand is not None, each.private), default=None)
 
-    def _means(self, address: Address, port: int | None, protocol: str, kind: Kind) -> bool:
-        """Whether somebody wrote down the address itself or, but for metadata, a network around it, as what it is."""
+    def _means(self, address: Address, port: int | None, endpoint: Endpoint, kind: Kind) -> bool:
+        """Whether somebody wrote down the address itself or, but for metadata, a network around it, as what it is.
+
+        A loopback address says so by itself, but for itself alone: no name may turn to it.
+        """
         return any(
-            each.is_of(port, protocol)
-            and (each.private or each.is_loopback)
+            each.is_of(port, endpoint.protocol)
+            and (each.private or (each.is_loopback and each == endpoint))
             and _holds(each, address)
             and (kind is not Kind.METADATA or _is_exact(each))
             for each in self.endpoints

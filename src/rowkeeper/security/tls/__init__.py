@@ -8,7 +8,7 @@ explaining.py   what an error of ssl means, in our words: one table
 plaintext.py    require_tls: whether a place may be reached without
 """
 
-from rowkeeper.security.tls.contexts import client_context, server_context
+from rowkeeper.security.tls.contexts import client_context, server_context, store_file
 from rowkeeper.security.tls.declaring import TLS
 from rowkeeper.security.tls.defaults import default_tls
 from rowkeeper.security.tls.explaining import explained
@@ -24,5 +24,6 @@ __all__ = [
     "require_tls",
     "secure",
     "server_context",
+    "store_file",
     "verify_peer",
 ]

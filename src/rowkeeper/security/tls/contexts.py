@@ -67,6 +67,15 @@ def _coherent(files: tuple[Path, ...], make: Callable[[], ssl.SSLContext]) -> tu
                 return stamps, context
 
 
+def store_file() -> Path | None:
+    """This machine's store of authorities as one file, if it has one: for OpenSSLs of other libraries.
+
+    Those that wheels bring along look for theirs where they were built, which is on nobody's disk.
+    """
+    found = ssl.get_default_verify_paths().cafile
+    return Path(found) if found else None
+
+
 def server_context(
     cert: Path, key: Path, *, passphrase: str | None = None, clients: TLS | None = None
 ) -> ssl.SSLContext:

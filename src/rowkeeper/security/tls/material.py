@@ -48,13 +48,13 @@ def chain_of(path: Path, what: str) -> list[x509.Certificate]:
 def key_of(path: Path, passphrase: Secret | None) -> PrivateKeyTypes:
     """The key in a PEM file. Raises CertificateUnusable: none, open to others, encrypted, damaged."""
     text = read(path, "the key")
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & 0o077:
-        raise CertificateUnusable(f"the key {path} is open to others (mode {mode:04o})", hint=f"chmod 600 {path}")
     if b"PRIVATE KEY-----" not in text:
         raise CertificateUnusable(
             f"{path} holds no key", hint="give key=, the PEM file with -----BEGIN PRIVATE KEY----- of the certificate"
         )
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        raise CertificateUnusable(f"the key {path} is open to others (mode {mode:04o})", hint=f"chmod 600 {path}")
     is_encrypted = b"-----BEGIN ENCRYPTED PRIVATE KEY-----" in text or b"Proc-Type: 4,ENCRYPTED" in text
     if is_encrypted and passphrase is None:
         raise CertificateUnusable(

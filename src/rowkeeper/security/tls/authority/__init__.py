@@ -7,7 +7,7 @@ expiring.py     what runs out, and when: for doctor, and whoever else must know
 """
 
 from rowkeeper.security.tls.authority.authority import Authority, Issued, Wish
-from rowkeeper.security.tls.authority.expiring import Expiry, expiries
+from rowkeeper.security.tls.authority.expiring import Expiry, due, expiries
 from rowkeeper.security.tls.authority.folder import CertificateFolder
 
-__all__ = ["Authority", "CertificateFolder", "Expiry", "Issued", "Wish", "expiries"]
+__all__ = ["Authority", "CertificateFolder", "Expiry", "Issued", "Wish", "due", "expiries"]

@@ -244,8 +244,9 @@ class Authority:
             )
         renewed: list[Issued] = []
         damaged: CertificateUnusable | None = None
+        unknown = [name for name in names if self.folder.checked(name) not in self.folder.names()]
         with self.folder.alone():
-            for name in names or self.folder.names():
+            for name in unknown or names or self.folder.names():  # an unknown one raises before any is renewed
                 try:
                     leaf = self.issued(name)
                 except CertificateUnusable as error:

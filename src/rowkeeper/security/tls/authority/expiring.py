@@ -67,6 +67,23 @@ def expiries(authority: Authority, settings: Settings) -> Iterator[Expiry]:
         yield from _lists("a revocation list", settings.tls_crl, "fetch the new one from its authority")
 
 
+def due(authority: Authority, now: datetime) -> list[str]:
+    """What of the authority's own `rowkeeper certs renew` would renew now: names of leaves, and `crl.pem`."""
+    folder = authority.folder
+    if not folder.ca.exists():
+        return []
+    found = []
+    for name in folder.names():
+        try:
+            if now >= authority.issued(name).renew_at:
+                found.append(name)
+        except CertificateUnusable:
+            continue  # doctor tells of it: there is nothing to renew it from
+    if any(each.soon is not None and now >= each.soon for each in _lists("", folder.crl, "")):
+        found.append(folder.crl.name)
+    return found
+
+
 def _certificates(what: str, path: Path, before: timedelta, mend: str) -> Iterator[Expiry]:
     """The one in a file that runs out first."""
     try:

@@ -55,12 +55,8 @@ class CertificateFolder:
                 f"{self.path} cannot be written: {error.strerror}", hint="run as the user who owns the state folder"
             ) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor)
             yield
-        except BlockingIOError as error:
-            raise AuthorityError(
-                "another process is at the certificates", hint="give the command again when it has ended"
-            ) from error
         except OSError as error:
             raise StateError(
                 f"{error.filename or self.path} cannot be written: {error.strerror}",
@@ -119,9 +115,10 @@ class CertificateFolder:
                 (former.parent / "key.pem").unlink(missing_ok=True)
 
     def versions(self, name: str) -> list[Path]:
-        """The certificates that were ever in use under a name."""
+        """The certificates that were ever made under a name. A folder without one is of a process that died."""
         pattern = re.compile(re.escape(self.checked(name)) + r"-[0-9a-f]+")
-        return [each / "cert.pem" for each in self._versions.glob("*") if pattern.fullmatch(each.name)]
+        folders = [each for each in self._versions.glob("*") if pattern.fullmatch(each.name)]
+        return [each / "cert.pem" for each in folders if (each / "cert.pem").exists()]
 
     def remove(self, name: str) -> None:
         """Takes a leaf out of use, and its key away; its certificates stay. Raises OSError."""
@@ -139,3 +136,13 @@ class CertificateFolder:
         finally:
             draft.unlink(missing_ok=True)
         sync_folder(path.parent)
+
+
+def _lock(descriptor: int) -> None:
+    """Not waited for: who holds it needs a moment, or hangs. Closing the descriptor gives it back."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise AuthorityError(
+            "another process is at the certificates", hint="give the command again when it has ended"
+        ) from error

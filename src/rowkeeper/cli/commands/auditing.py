@@ -1,0 +1,216 @@
+"""`audit`: who did what; and the proof that nobody changed what is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.markup import escape
+
+from rowkeeper.cli import render
+from rowkeeper.cli.door import DONE, FAILED, json_option, out, print_json, workspace
+from rowkeeper.errors import AuditBroken, ConfigurationError, StateError
+from rowkeeper.ledger.audit import Entry
+from rowkeeper.ledger.audit.exporting import export as export_trail
+from rowkeeper.ledger.audit.exporting import prove as prove_entry
+from rowkeeper.ledger.audit.merkle import ProofInvalid
+from rowkeeper.ledger.audit.notes import Verifier
+from rowkeeper.ledger.audit.proofs import check_proof as check
+from rowkeeper.ledger.audit.verifying import AuditVerdict
+from rowkeeper.ledger.audit.verifying import verify as verify_trail
+
+NEW_FILE = click.Path(path_type=Path)
+COLOURS = {"done": "green", "failed": "red", "refused": "yellow"}
+
+
+@click.group()
+def audit() -> None:
+    """Who did what, in a trail that nobody can change unnoticed: list, verify, prove."""
+
+
+@audit.command("list")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many, the newest.")
+@click.option("--action", help="Only these: run.publish, or run for all that begin with it.")
+@json_option
+def list_entries(limit: int, action: str | None, as_json: bool) -> None:
+    """The newest entries of the trail."""
+    with workspace() as space:
+        entries = list(space.ledger.audit.newest(limit, action))
+    if as_json:
+        print_json({"entries": [_document(entry) for entry in entries]})
+        return
+    if not entries:
+        out.print("no entry")
+        return
+    table = render.grid("entry", "at", "who", "action", "on", "outcome", "detail")
+    for entry in entries:
+        table.add_row(
+            str(entry.number),
+            f"{entry.at:%Y-%m-%d %H:%M:%S}",
+            escape(entry.name or entry.who),
+            entry.event.action,
+            escape(_pairs(entry.event.on)),
+            f"[{COLOURS[entry.event.outcome]}]{entry.event.outcome}[/]",
+            escape(_pairs(_told(entry))),
+        )
+    out.print(table)
+
+
+@audit.command("verify")
+@click.option(
+    "--since",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A checkpoint that you kept: the trail must be its continuation. May be given several times.",
+)
+@json_option
+def verify(since: tuple[Path, ...], as_json: bool) -> int:
+    """Hash the whole trail anew, and compare it with what was signed, and the ledger's runs with it."""
+    with workspace() as space:
+        trail = space.ledger.audit
+        kept = {str(path): _text(path) for path in since}
+        kept |= {str(path): _text(path) for path in trail.outside if path.exists()}
+        verdict = verify_trail(trail, kept)
+    if as_json:
+        print_json(
+            {
+                "sound": verdict.sound,
+                "entries": verdict.size,
+                "against": dict(verdict.against),
+                "findings": list(verdict.findings),
+                "checkpoint": verdict.checkpoint,
+            }
+        )
+    else:
+        _show(verdict)
+    return DONE if verdict.sound else FAILED
+
+
+@audit.command("prove")
+@click.argument("entry", type=int)
+@click.option("--to", type=NEW_FILE, help="A file for the proof, instead of standard output.")
+def prove(entry: int, to: Path | None) -> None:
+    """The proof that an entry is in the trail; check-proof checks it, on any machine."""
+    with workspace() as space:
+        text = prove_entry(space.ledger.audit, entry)
+    if to is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        to.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StateError(f"{to} cannot be written: {error.strerror}", hint="name another file: --to PATH") from error
+    out.print(f"wrote [bold]{escape(str(to))}[/]; rowkeeper audit check-proof {escape(str(to))} --key KEY checks it")
+
+
+@audit.command("check-proof")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--key", "keys", multiple=True, required=True, help="The public key that you trust (audit key).")
+@json_option
+def check_proof(file: Path, keys: tuple[str, ...], as_json: bool) -> None:
+    """Check a proof against a public key. Neither ledger nor state folder is looked at."""
+    try:
+        trusted = [Verifier.parse(key) for key in keys]
+    except ProofInvalid as fault:
+        raise ConfigurationError(f"--key: {fault}", hint="rowkeeper audit key prints it") from fault
+    try:
+        proved = check(_text(file), trusted)
+        entry: Any = json.loads(proved.entry)
+    except (ProofInvalid, ValueError) as fault:
+        said = fault if isinstance(fault, ProofInvalid) else "its entry is no JSON"
+        raise AuditBroken(
+            f"{file} proves nothing: {said}", hint="ask for the proof again: rowkeeper audit prove"
+        ) from fault
+    size = proved.checkpoint.size
+    if as_json:
+        print_json({"proved": True, "number": proved.index, "entries": size, "entry": entry})
+        return
+    out.print(f"[green]proved:[/] entry {proved.index:,} of {proved.checkpoint.origin}, when it had {size:,} entries")
+    out.print(escape(json.dumps(entry, indent=2, ensure_ascii=False)))
+
+
+@audit.command("export")
+@click.argument("folder", type=NEW_FILE)
+@json_option
+def export(folder: Path, as_json: bool) -> None:
+    """Write the trail into a folder as tiles (c2sp.org/tlog-tiles), over an older export."""
+    with workspace() as space:
+        size = export_trail(space.ledger.audit, folder)
+    if as_json:
+        print_json({"folder": str(folder), "entries": size})
+    else:
+        out.print(f"{size:,} entries, their hashes and the checkpoint are in [bold]{escape(str(folder))}[/]")
+
+
+@audit.command("key")
+@json_option
+def key(as_json: bool) -> None:
+    """The public key of this installation's checkpoints: give it to whoever is to check proofs."""
+    with workspace() as space:
+        text = str(space.ledger.audit.verifiers[0])
+    print_json({"key": text}) if as_json else click.echo(text)
+
+
+@audit.command("accept")
+@click.option("--reason", required=True, help="Why the ledger is older than its checkpoint: kept with the entry.")
+@json_option
+def accept(reason: str, as_json: bool) -> None:
+    """Go on with a ledger that was put back from an older copy; the trail says so for good."""
+    if not reason.strip():
+        raise ConfigurationError("the reason is empty", hint='--reason "restored after the disk failed"')
+    with workspace() as space:
+        space.ledger.audit.accept(reason.strip())
+        size, _ = space.ledger.audit.head()
+    print_json({"entries": size}) if as_json else out.print(f"accepted; the trail has {size:,} entries")
+
+
+def _document(entry: Entry) -> dict[str, Any]:
+    event = entry.event
+    return {
+        "number": entry.number,
+        "at": entry.at.isoformat(),
+        "who": entry.who,
+        "name": entry.name,
+        "from": {"host": entry.host, "process": entry.process},
+        "action": event.action,
+        "on": dict(event.on),
+        "outcome": event.outcome.value,
+        "detail": dict(event.detail),
+        "purpose": event.purpose,
+        "reason": event.reason,
+    }
+
+
+def _told(entry: Entry) -> dict[str, Any]:
+    event = entry.event
+    more = {"purpose": event.purpose, "reason": event.reason}
+    return {**event.detail, **{name: value for name, value in more.items() if value is not None}}
+
+
+def _pairs(values: Any) -> str:
+    """`run 3, pipeline flights`; an account as its counts."""
+    told = []
+    for name, value in values.items():
+        text = ", ".join(f"{count:,} {line}" for line, count in value.items()) if isinstance(value, dict) else value
+        told += [] if value is None else [f"{name} {text}"]
+    return ", ".join(told)
+
+
+def _show(verdict: AuditVerdict) -> None:
+    for finding in verdict.findings:
+        out.print(f"[red]wrong:[/] {escape(finding)}")
+    for where, size in verdict.against.items():
+        out.print(f"compared with the checkpoint of {size:,} entries in {escape(where)}")
+    if verdict.sound:
+        out.print(f"[green]sound:[/] {verdict.size:,} entries, as they were signed")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}", hint="name another file") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path} is no text", hint="name another file") from error
