@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import socket
 import subprocess
@@ -14,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
+import rowkeeper as rk
 from rowkeeper.errors import VpnBypassed, VpnDown
 from rowkeeper.ledger import Ledger
 from rowkeeper.ledger.database import reading
-from rowkeeper.runs.reaching import gateway_of
-from rowkeeper.security.vpn import Demand, Watch, explaining
-from rowkeeper.settings import Settings
+from rowkeeper.runs.reaching import settled_endpoints
+from rowkeeper.security.vpn import explaining
 from tests.security.netns import BARE
 from tests.security.vpn.lab import Lab, tunnelled
 
@@ -68,20 +67,22 @@ def lab(postgres: Path) -> Iterator[Lab]:
             relay.communicate()
 
 
-def settings(lab: Lab, tmp_path: Path) -> Settings:
+def settings(lab: Lab, tmp_path: Path) -> rk.Settings:
     url = f"postgresql+psycopg://postgres@{Lab.inside}:{PORT}/postgres"
-    return Settings(home=tmp_path, ledger_url=url, ledger_via=lab.interface)
-
-
-def opened(made: Settings):
-    return Ledger.open(made.ledger_url, made.home, way_out=gateway_of(made))
+    return rk.Settings(
+        home=tmp_path / "state",
+        key_file=tmp_path / "the.key",
+        ledger_url=url,
+        ledger_via=lab.interface,
+        ledger_plaintext=True,  # what the tunnel is for
+    )
 
 
 def test_the_ledger_is_reached_by_its_interface_and_bound_to_it(lab: Lab, tmp_path: Path):
     """The very connection that libpq made cannot leave by another interface any more."""
 
     def work() -> bytes:
-        with opened(settings(lab, tmp_path)) as ledger, reading(ledger._engine) as connection:
+        with rk.Workspace.open(settings(lab, tmp_path)) as space, reading(space.ledger._engine) as connection:
             descriptor = os.dup(connection.connection.driver_connection.fileno())
             with socket.socket(fileno=descriptor) as line:
                 return line.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16)
@@ -95,7 +96,7 @@ def test_a_ledger_whose_route_leads_elsewhere_is_not_asked(lab: Lab, tmp_path: P
     before = lab.client.sent("eth2")
 
     def work() -> None:
-        with opened(settings(lab, tmp_path)):
+        with rk.Workspace.open(settings(lab, tmp_path)):
             pass
 
     began = time.monotonic()
@@ -115,13 +116,12 @@ def test_a_ledger_that_is_cut_off_in_the_middle(lab: Lab, tmp_path: Path):
             connection.exec_driver_sql("SELECT pg_sleep(60)")
 
     def work() -> float:
-        way = gateway_of(made)
-        with Ledger.open(made.ledger_url, made.home, way_out=way) as ledger:
-            demand = Demand(way.egress.endpoints[0].demand, ipaddress.ip_address(Lab.inside))
-            with Watch(way.tunnels, [demand]).standing():
+        with rk.Workspace.open(made) as space:
+            assert space.site.way_out is not None
+            with space.site.way_out.watching(settled_endpoints(made)):
                 began = time.monotonic()
                 with pytest.raises(VpnDown):
-                    asked_while_down(ledger)
+                    asked_while_down(space.ledger)
                 return time.monotonic() - began
 
     assert lab.client.within(work) < 30
@@ -136,6 +136,7 @@ def test_the_command_tells_the_one_error(lab: Lab, tmp_path: Path):
         "XDG_CONFIG_HOME": str(tmp_path),
         "ROWKEEPER_LEDGER_URL": str(settings(lab, tmp_path).ledger_url),
         "ROWKEEPER_LEDGER_VIA": lab.interface,
+        "ROWKEEPER_LEDGER_PLAINTEXT": "true",
     }
     command = ["ip", "netns", "exec", lab.client.name, sys.executable, "-m", "rowkeeper.cli", "runs"]
     done = subprocess.run(
