@@ -16,9 +16,10 @@ from rowkeeper.nearest import did_you_mean
 from rowkeeper.operations.configuring import load_settings
 from rowkeeper.operations.vpncheck import examine_vpn
 from rowkeeper.pipeline import load_file
-from rowkeeper.runs.reaching import declared_endpoints
+from rowkeeper.resilience.calls import Calls
+from rowkeeper.runs.reaching import declared_endpoints, gateway_of
+from rowkeeper.runs.secrets import secrets_of
 from rowkeeper.security.firewall import addresses_of
-from rowkeeper.security.references import resolve
 from rowkeeper.security.vpn import ThisMachine
 from rowkeeper.security.vpn.configuration import Place, read_plan
 from rowkeeper.security.vpn.rendering import rendered, write_private
@@ -40,7 +41,8 @@ def render(interface: str | None, output: Path | None, reveal: bool, as_json: bo
     settings = load_settings()
     name = _chosen(settings, interface)
     plan = read_plan(name, settings.vpn[name], _place(settings))
-    made = rendered(plan, resolve)
+    with secrets_of(settings, Calls(), gateway_of(settings)) as secrets:
+        made = rendered(plan, secrets.resolve)
     if output is not None:
         write_private(output, made.text)
     elif made.holds_a_key and not reveal:
@@ -70,13 +72,14 @@ def check(files: tuple[Path, ...], as_json: bool) -> int:
     """Look at planned and demanded interfaces, their handshakes, and the routes of what demands them."""
     settings = load_settings()
     place = _place(settings)
-    findings = examine_vpn(
-        [functools.partial(read_plan, name, table, place) for name, table in settings.vpn.items()],
-        declared_endpoints(settings, [each for file in files for each in load_file(file).values()]),
-        kernel=ThisMachine(),
-        follow=resolve,
-        lookup=addresses_of,
-    )
+    with secrets_of(settings, Calls(), gateway_of(settings)) as secrets:
+        findings = examine_vpn(
+            [functools.partial(read_plan, name, table, place) for name, table in settings.vpn.items()],
+            declared_endpoints(settings, [each for file in files for each in load_file(file).values()]),
+            kernel=ThisMachine(),
+            follow=secrets.resolve,
+            lookup=addresses_of,
+        )
     if as_json:
         print_json({"checks": [each.as_dict() for each in findings]})
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pwd
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from rowkeeper.runs.reaching import declared_endpoints
 from rowkeeper.security.firewall import Scope, Wall, addresses_of, iptables, kubernetes, nameservers, nftables, wall_of
 from rowkeeper.settings import Settings
 
+CGROUP = re.compile(r"[\w@.:/-]+")  # nothing that ends a quotation
 FORMATS = ("nftables", "iptables", "kubernetes")
 
 
@@ -46,6 +48,10 @@ def render(  # noqa: PLR0917 - click gives options by name
     """Print rules for the endpoints that the settings and these pipeline files declare. Nothing is applied."""
     settings = load_settings()
     endpoints = declared_endpoints(settings, [each for file in files for each in load_file(file).values()])
+    if cgroup is not None and not CGROUP.fullmatch(cgroup):
+        raise ConfigurationError(
+            f"{cgroup!r} is no control group", hint="its path below /sys/fs/cgroup: system.slice/rowkeeper.service"
+        )
     scope = Scope(_uid_of(user, settings), cgroup)
     wall = wall_of(endpoints, scope, lookup=addresses_of, servers=nameservers(), now=datetime.now(UTC))
     text = _rendered(wall, form, refresh, _labels(labels))

@@ -125,7 +125,7 @@ class ThisMachine:
 def rtnetlink() -> Iterator[tuple[Any, type[Any]]]:
     """A connection to the kernel, and what is raised when it says no.
 
-    Raises ConfigurationError if the library for it is not installed.
+    Raises ConfigurationError if the library for it is not installed, VpnUnseen if the kernel does not answer.
     """
     try:
         route = import_module("pyroute2.iproute").IPRoute
@@ -135,8 +135,14 @@ def rtnetlink() -> Iterator[tuple[Any, type[Any]]]:
             "an interface is demanded (via), and the library that asks the kernel for routes is not installed",
             hint="pip install 'rowkeeper[vpn]'",
         ) from None
-    with route() as asked:
-        yield asked, failure
+    try:
+        with route() as asked:
+            yield asked, failure
+    except (failure, OSError) as error:  # what nobody can see is not taken for safe
+        raise VpnUnseen(
+            f"the kernel does not tell of interfaces and routes: {type(error).__name__}",
+            hint="rowkeeper vpn check; see whether this process may have netlink sockets and open files",
+        ) from error
 
 
 def _is_wireguard(name: str, kind: str | None) -> bool:

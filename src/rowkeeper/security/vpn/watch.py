@@ -20,6 +20,7 @@ from rowkeeper.endpoints import Via
 from rowkeeper.endpoints.host import Address
 from rowkeeper.errors import FrameworkError, VpnRefused
 from rowkeeper.logs import failure, logger
+from rowkeeper.security.vpn.kernel import rtnetlink
 from rowkeeper.security.vpn.tunnels import Tunnels
 
 # rtnetlink(7): RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE
@@ -59,6 +60,8 @@ class Watch:
         if not self._demands:
             yield
             return
+        with rtnetlink():  # whoever cannot ask learns it here, and not in a thread
+            pass
         token = _watches.set((*_watches.get(), self))
         leaving, leave = os.pipe()
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE) as news:
