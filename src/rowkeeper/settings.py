@@ -224,7 +224,6 @@ class Settings(BaseSettings):
         SecretReference | None,
         Field(description="A reference to the password of the proxy's user, such as env:PROXY_PASSWORD."),
     ] = None
-
     vault_address: Annotated[
         str | None,
         Field(description="Where vault: references lead to: the URL of OpenBao or Vault, https:// off this machine."),
@@ -285,6 +284,12 @@ class Settings(BaseSettings):
         ),
     ] = ()
 
+    @model_validator(mode="after")
+    def _refuse_halves(self) -> Self:
+        if self.ledger_password is not None and self.ledger_url is None:
+            raise ValueError("ledger_password is for the server of ledger_url, which is not set")
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -309,4 +314,4 @@ class _FileSource(PydanticBaseSettingsSource):
         file, fields = SettingsFile.read(), self.settings_cls.model_fields
         file.refuse_unknown([name for name in fields if name != PROFILES])
         file.refuse_literals([name for name, field in fields.items() if SecretReference in get_args(field.annotation)])
-        return {**file.shared, **file.of_profile(self.current_state.get("profile"))}
+        return {**file.shared, **file.of_profile(self.current_state.get("profile") or None)}

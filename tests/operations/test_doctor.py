@@ -66,7 +66,7 @@ def broken(arena: Arena, healthy: Outcome) -> dict[str, dict[str, Any]]:
         ledger.execute("UPDATE runs SET publish_order = NULL WHERE run = 4")
         ledger.execute("UPDATE runs SET finished_at = '2199-01-01 00:00:00.000000' WHERE run = 1")
     ledger.close()
-    (arena.home / ".home.json.0123456789abcdef").write_text("left")
+    (arena.home / ".home.json.0123456789abcdef").touch(mode=0o600)
     outcome = arena.run("doctor", "--json", env={"ROWKEEPER_MEMORY_MAX": "300MB"})
     assert outcome.status == 1
     return by_name(outcome)

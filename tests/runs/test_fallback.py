@@ -73,7 +73,7 @@ def test_a_profile_that_cannot_be_stored_fails_no_run(arena: Arena):
     arena.write("plain/a.csv", trips(0, 40))
     arena.ok("runs")
     shutil.rmtree(arena.home / "samples", ignore_errors=True)
-    (arena.home / "samples").write_text("in the way")
+    (arena.home / "samples").touch(mode=0o600)  # in the way
     try:
         report = arena.ok("run", "plain.py")
         assert report["status"] == "published"

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from rich.console import Console
 from rich.traceback import Traceback
 
-from rowkeeper.logs.secrets import scrubbed
+from rowkeeper.logs.secrets import learn_environment, scrubbed
 from rowkeeper.security.secret import Secret
 
 CANARY = "canary-of-the-mine"
@@ -111,6 +111,21 @@ def test_it_is_scrubbed_from_what_others_say():
     Secret('sesame "open" <now>')
     said = 'sesame "open" <now> | sesame \\"open\\" <now> | sesame%20%22open%22%20%3Cnow%3E'
     assert scrubbed(said) == "[secret] | [secret] | [secret]"
+
+
+@pytest.mark.parametrize("password", ["with/a-slash", "with@an-at", "with%2Fa-code"])
+def test_the_password_of_a_url_in_the_environment_is_scrubbed(monkeypatch: pytest.MonkeyPatch, password: str):
+    """As it is written there, wherever it is said."""
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://ada:{password}@db/orders")
+    learn_environment()
+    assert scrubbed(f"it said {password}") == "it said [secret]"
+
+
+def test_references_in_the_environment_may_be_told(monkeypatch: pytest.MonkeyPatch):
+    """Although the variable is named like a secret."""
+    monkeypatch.setenv("ROWKEEPER_VAULT_TOKEN", "file:/run/the/token-of-tests")
+    learn_environment()
+    assert scrubbed("file:/run/the/token-of-tests cannot be read") == "file:/run/the/token-of-tests cannot be read"
 
 
 def test_lines_of_a_private_key_are_scrubbed():

@@ -1,5 +1,6 @@
 import json
 import os
+import secrets
 import subprocess
 import sys
 
@@ -42,6 +43,29 @@ def test_a_folder_open_to_others_is_refused_with_the_mend(tmp_path):
     assert caught.value.hint.startswith("chmod 700")
 
 
+@pytest.mark.parametrize("name", ["home.json", "ledger.sqlite", "keys", "anything"])
+def test_what_lies_open_in_it_is_refused_with_the_mend(tmp_path, name):
+    """A ledger, a key, the certificate that others can read: named, and the hint closes them all."""
+    folder = open_state_folder(tmp_path / "s").path
+    (folder / name).touch()
+    (folder / name).chmod(0o640)
+    with pytest.raises(StateError, match=f"open to others: {name}") as caught:
+        open_state_folder(folder)
+    subprocess.run(caught.value.hint.split(), check=True)
+    assert open_state_folder(folder).path == folder
+
+
+def test_folders_above_it_are_private_too(tmp_path):
+    """Those that are made on the way, for the folder and for the key, whatever the umask."""
+    before = os.umask(0)
+    try:
+        open_state_folder(tmp_path / "a" / "b" / "state")
+    finally:
+        os.umask(before)
+    made = [tmp_path / "a", tmp_path / "a" / "b", tmp_path / "config", tmp_path / "config" / "rowkeeper"]
+    assert [path.stat().st_mode & 0o777 for path in made] == [0o700] * 4
+
+
 def test_a_newer_layout_is_refused(tmp_path):
     """A folder made by a newer version is left alone."""
     folder = open_state_folder(tmp_path / "s").path
@@ -62,7 +86,7 @@ def test_a_missing_key_is_named(tmp_path):
 def test_another_key_is_refused(tmp_path):
     """A key that is not the folder's own is found out before anything is decrypted with it."""
     made = open_state_folder(tmp_path / "s")
-    made.key_path.write_text("ab" * 32)
+    made.key_path.write_text(secrets.token_hex(32))
     with pytest.raises(SecurityError, match="not the key of"):
         open_state_folder(made.path)
 

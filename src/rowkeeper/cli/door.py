@@ -35,7 +35,7 @@ from rowkeeper.logs.failure import document, traced
 from rowkeeper.logs.foreign import hear_libraries
 from rowkeeper.logs.native import own_stderr, told_by
 from rowkeeper.logs.secrets import learn_environment, scrubbed
-from rowkeeper.operations import configuring
+from rowkeeper.operations.configuring import read_settings
 from rowkeeper.runs.interrupt import SIGNALS, Strike
 from rowkeeper.runs.last_resort import LastResort
 from rowkeeper.runs.reaching import guard_process
@@ -83,9 +83,13 @@ def print_json(document: Any) -> None:
 
 
 def write_page(path: Path, text: str, option: str = "--html") -> None:
-    """Writes a page that somebody asked for by this option. Raises StateError if it cannot be written."""
+    """Writes a page that somebody asked for by this option, a new one for them alone to read.
+
+    Raises StateError if it cannot be written.
+    """
     try:
-        path.write_text(text, encoding="utf-8")
+        with open(path, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(text)
     except OSError as error:
         raise StateError(
             f"{path} cannot be written: {error.strerror}", hint=f"name another file: {option} PATH"
@@ -93,11 +97,8 @@ def write_page(path: Path, text: str, option: str = "--html") -> None:
 
 
 def load_settings() -> Settings:
-    """The settings. From now on this process reaches what they declare, and nothing else.
-
-    Raises as `operations.configuring.load_settings`.
-    """
-    settings = configuring.load_settings()
+    """The settings. From now on this process reaches what they declare, and nothing else."""
+    settings = read_settings()
     guard_process(settings)
     return settings
 

@@ -86,7 +86,7 @@ class SettingsFile:
             if keys[-1] not in known:
                 raise SettingsError(
                     f"{self.place(keys)}: there is no setting {keys[-1]}",
-                    hint=did_you_mean(keys[-1], known, "rowkeeper config show lists all settings"),
+                    hint=did_you_mean(keys[-1], [*known, PROFILES], "rowkeeper config show lists all settings"),
                 )
 
     def refuse_literals(self, references: Collection[str]) -> None:

@@ -20,7 +20,10 @@ NAMED_LIKE_ONE = re.compile(
     r"PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY|_KEY$|_PW$|_PWD$|_PASS$", re.I
 )
 PATHS_END = re.compile(r"_(FILE|PATH|DIR|URL|ID)$", re.I)
+REFERENCE = re.compile(r"(env:[A-Za-z_]\w*|file:[^\0\n]+|keyring:[^\0\n/]+/[^\0\n]+|vault:[^\s#]+#[^\s#]+)$")
 USER_OF_A_URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)([^/\s?#]*)@")  # greedy: a password may hold an @
+# Many drivers take it, SQLAlchemy among them. A port is none: http://h:80/@scope.
+PASSWORD_WITH_A_SLASH = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#\s:@]*:(?!\d{1,5}[/?#])([^@\s]+)@")
 QUERY_OF_A_URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://[^\s?#]*)\?\S*")
 
 _known: set[str] = set()
@@ -41,17 +44,21 @@ def learn(secret: str, *, length_min: int = LENGTH_MIN) -> None:
 
 def learn_url(url: str) -> None:
     """The password of a URL, as it is written there and as it is meant."""
-    match = USER_OF_A_URL.search(url)
-    if match and ":" in match[2]:
-        password = match[2].split(":", 1)[1]
-        learn(password, length_min=4)
-        learn(unquote(password), length_min=4)
+    usual, slashed = USER_OF_A_URL.search(url), PASSWORD_WITH_A_SLASH.search(url)
+    if usual and ":" in usual[2]:
+        password = usual[2].split(":", 1)[1]
+    elif slashed:
+        password = slashed[1]
+    else:
+        return
+    learn(password, length_min=4)
+    learn(unquote(password), length_min=4)
 
 
 def learn_environment() -> None:
-    """Variables that are named like secrets, and passwords in those that hold a URL."""
+    """Variables that are named like secrets, and passwords in those that hold a URL. A reference may be told."""
     for name, value in os.environ.items():
-        if NAMED_LIKE_ONE.search(name) and not PATHS_END.search(name):
+        if NAMED_LIKE_ONE.search(name) and not PATHS_END.search(name) and not REFERENCE.match(value):
             learn(value)
         if "://" in value:
             learn_url(value)

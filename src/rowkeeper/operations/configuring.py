@@ -53,7 +53,7 @@ class Configured:
         }
 
 
-def load_settings() -> Settings:
+def read_settings() -> Settings:
     """Settings from the environment and `rowkeeper.toml`.
 
     Raises SettingsError or SecretLiteral with the place of what is wrong, without its value.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from rowkeeper.errors import ConfigurationError
 from rowkeeper.operations.finding import Finding
 from rowkeeper.security.scanning import rules
 from rowkeeper.security.scanning.folder import pipeline_files, scan
@@ -30,7 +31,10 @@ def rules_missing() -> str:
 
 def examine_secrets() -> Finding:
     """What `rowkeeper doctor` says of the files of this folder."""
-    leaks = scan_for_secrets(())
+    try:
+        leaks = scan_for_secrets(())
+    except ConfigurationError as error:
+        return Finding("secrets", False, error.what, error.hint)
     if leaks:
         named = ", ".join(map(str, leaks[:NAMED_MAX])) + ", ..." * (len(leaks) > NAMED_MAX)
         return Finding(

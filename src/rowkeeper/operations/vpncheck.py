@@ -86,6 +86,8 @@ def _ways(endpoint: Endpoint, via: Via, tunnels: Tunnels, lookup: Lookup) -> lis
     else:
         try:
             addresses = list(dict.fromkeys(lookup(endpoint.host)))
+        except FrameworkError as error:
+            return [Finding("route", False, error.what, error.hint)]
         except OSError:
             addresses = []
     if not addresses:

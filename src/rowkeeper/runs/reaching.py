@@ -8,7 +8,7 @@ from rowkeeper.endpoints import Endpoint, Proxy
 from rowkeeper.ledger import ledger_endpoints
 from rowkeeper.pipeline import Pipeline
 from rowkeeper.security.egress.gateway import Gateway
-from rowkeeper.security.egress.guard import Guard, stand
+from rowkeeper.security.egress.guard import Guard, stand, standing
 from rowkeeper.security.egress.policy import Egress
 from rowkeeper.security.egress.settled import allowed_endpoints, by_way_of, proxy_of, service_endpoints
 from rowkeeper.security.references import resolve
@@ -40,6 +40,13 @@ def declared_endpoints(settings: Settings, pipelines: Iterable[Pipeline]) -> tup
 def gateway_of(settings: Settings) -> Gateway:
     """The way to what the settings declare; a connector adds its own endpoints."""
     return Gateway(Egress(settled_endpoints(settings), settings.egress), proxy_of(settings), resolve)
+
+
+def also_reach(endpoint: Endpoint) -> None:
+    """What the person who gives a command names in it is declared by that, for this process."""
+    guard = standing()
+    if guard is not None:
+        guard.declare([endpoint])
 
 
 def guard_process(settings: Settings) -> None:

@@ -6,20 +6,19 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from rowkeeper.errors import SettingsError
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.security.egress.gateway import Gateway
 from rowkeeper.security.references import Resolver, resolve, resolving_with
-from rowkeeper.security.references.vault import Credentials, Vault, vault_of
 from rowkeeper.security.secret import Secret
 from rowkeeper.security.tls import default_tls
 from rowkeeper.settings import Settings
 
 if TYPE_CHECKING:
     import httpx
+
+    from rowkeeper.security.references.vault import Vault
 
 
 def password_of(settings: Settings) -> Callable[[], Secret] | None:
@@ -39,10 +38,8 @@ def secrets_of(settings: Settings, calls: Calls, gateway: Gateway) -> Iterator[R
 
 
 def _vault(settings: Settings, calls: Calls, gateway: Gateway) -> contextlib.AbstractContextManager[Vault]:
-    if find_spec("httpx") is None:
-        raise SettingsError(
-            "vault_address is set, and the library that asks it is not installed", hint="pip install 'rowkeeper[vault]'"
-        )
+    from rowkeeper.security.references.vault import Credentials, vault_of  # noqa: PLC0415 - few commands have a vault
+
     assert settings.vault_address is not None
     credentials = Credentials(
         settings.vault_token, settings.vault_role_id, settings.vault_secret_id, settings.vault_approle_mount
@@ -51,13 +48,14 @@ def _vault(settings: Settings, calls: Calls, gateway: Gateway) -> contextlib.Abs
         settings.vault_address,
         credentials,
         resolve=Resolver().resolve,
-        open_client=lambda _url: _http_client(settings, gateway),
+        open_client=functools.partial(_open_client, settings, gateway),
         namespace=settings.vault_namespace,
         calls=calls,
     )
 
 
-def _http_client(settings: Settings, gateway: Gateway) -> httpx.Client:
-    from rowkeeper.security.egress.http import http_client  # noqa: PLC0415 - its library is an extra's
+def _open_client(settings: Settings, gateway: Gateway, _url: str) -> httpx.Client:
+    """The pinned client; the vault's address is one of the endpoints that the settings declare."""
+    from rowkeeper.security.egress.http import http_client  # noqa: PLC0415 - of an extra, and slow to import
 
     return http_client(gateway, name="the vault", tls=default_tls(settings))

@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from rowkeeper.errors import KeyUnusable, SecurityError
 from rowkeeper.resilience.failpoints import failpoint
+from rowkeeper.security.private import make_folder
+from rowkeeper.security.weakkeys import refuse_weak
 
 KEY_BYTES = 32
 
@@ -29,7 +31,7 @@ def load_or_make(path: Path) -> tuple[bytes, bool]:
     if path.exists():
         return load(path), False
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_private(path, secrets.token_hex(KEY_BYTES).encode() + b"\n")
     except FileExistsError:
         return load(path), False
@@ -62,6 +64,7 @@ def load(path: Path) -> bytes:
         raise KeyUnusable(
             f"the key file {path} does not hold {KEY_BYTES} bytes in hex", hint="put it back from its backup"
         )
+    refuse_weak(key, str(path))
     return key
 
 

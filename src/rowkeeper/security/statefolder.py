@@ -8,12 +8,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import stat
 import uuid
 from pathlib import Path
 
 from rowkeeper.errors import KeyUnusable, NewerState, StateError, WrongKey
 from rowkeeper.security import keyfile
+from rowkeeper.security.private import make_folder, refuse_open
 
 LAYOUT_VERSION = 1
 
@@ -60,9 +60,7 @@ def open_state_folder(path: Path, key_file: Path | None = None) -> StateFolder:
 def _make_private(path: Path) -> None:
     try:
         if not path.exists():
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.chmod(0o700)  # whatever the umask
-        mode = stat.S_IMODE(path.stat().st_mode)
+            make_folder(path)
     except OSError as error:
         raise StateError(
             f"the state folder {path} cannot be made: {error.strerror}",
@@ -73,11 +71,7 @@ def _make_private(path: Path) -> None:
             f"no permission to write the state folder {path}",
             hint="run as the user who owns it, or set ROWKEEPER_HOME to a folder of your own",
         )
-    if mode & 0o077:
-        raise StateError(
-            f"the state folder {path} is open to others (mode {mode:04o})",
-            hint=f"chmod 700 {path}",
-        )
+    refuse_open(path)
 
 
 def _make(path: Path, key_file: Path | None) -> StateFolder:

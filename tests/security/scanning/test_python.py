@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import rowkeeper as rk
 from rowkeeper.errors import SecretLiteral
 from rowkeeper.pipeline import load_file
 from rowkeeper.security.scanning.declared import refuse_declared
@@ -41,6 +42,10 @@ def kinds(source: str) -> list[str]:
         f'if (token := "{CANARY}"): ...',
         f'url = "postgresql://ada:{CANARY}@db/orders"',
         f'url = f"postgresql://ada:{CANARY}@{{host}}/orders"',
+        f'url = "postgresql://ada:with/{CANARY}@db/orders"',
+        f'url = "postgresql://:{CANARY}@db/orders"',
+        f'connect("host=db user=ada password={CANARY}")',
+        f'connect("DRIVER={{x}};SERVER=db;UID=ada;PWD={CANARY};")',
         f'read("https://api.example/orders?api_key={CANARY}&page=1")',
         f'read(["s3://{CANARY}:{CANARY}@bucket"])',
         f'x = "see {AWS} there"',
@@ -68,9 +73,13 @@ def test_a_literal_secret_is_found(source: str):
         'url = "postgresql://ada:***@db/orders"',
         'rename = {"Token": "token", "Pass Word": "password"}',
         'about = {"token": "of the session"}',
+        'rk.destinations.clickhouse("t", order_by=["id"], codecs={"token": "ZSTD(3)"})',
         'key=["id"]; key = "id"; primary_key = "id"; monkey = "abc"; compass = "north"',
         'rk.complete("password")',
         'tokens = "abc"',
+        'read("http://registry:8080/@scope/name")',
+        'connect(f"host=db password={password}")',
+        'print("to log in: password=WORD")',
         '"""Connects to postgresql://ada:secret@db/orders."""',
         'read("data/*.csv")',
     ],
@@ -129,6 +138,24 @@ def test_a_damaged_file_is_python_s_to_explain(tmp_path: Path, content: bytes):
     refuse_secrets(path)
 
 
+def test_a_file_that_cannot_be_read_is_python_s_to_explain(tmp_path: Path):
+    """As a folder of that name."""
+    (tmp_path / "orders.py").mkdir()
+    refuse_secrets(tmp_path / "orders.py")
+
+
+def test_warnings_of_python_are_not_doubled(recwarn: pytest.WarningsRecorder):
+    """They are given when the file runs."""
+    assert kinds("x = '\\d'") == []
+    assert not recwarn.list
+
+
+def test_lines_are_counted_as_python_does():
+    """A form feed ends none; a carriage return does."""
+    source = f'a = "\x0c"\rb = 1\r\ntoken = "{CANARY}"\n'.encode()
+    assert [each.line for each in leaks_in_python(Path("p.py"), source)] == [3]
+
+
 PIPELINE = """
 import rowkeeper as rk
 from pydantic import BaseModel
@@ -182,6 +209,11 @@ def test_what_is_handed_to_a_connector_is_looked_at(declared: object, where: str
     with pytest.raises(SecretLiteral, match=f"^{where}: ") as caught:
         refuse_declared(declared, "source")
     assert CANARY not in caught.value.what
+
+
+def test_columns_may_be_named_like_secrets():
+    """What a destination is told of a column is no secret."""
+    refuse_declared(rk.destinations.clickhouse("t", order_by=["token"], codecs={"token": "ZSTD(3)"}), "destination")
 
 
 def test_references_may_be_handed_to_a_connector():

@@ -14,7 +14,9 @@ from rich.markup import escape
 
 from rowkeeper.cli.door import DONE, FAILED, json_option, load_settings, out, print_json, tell_of_key
 from rowkeeper.cli.findings import show_findings
+from rowkeeper.endpoints import Endpoint
 from rowkeeper.runs.journal import journal_kept
+from rowkeeper.runs.reaching import also_reach
 from rowkeeper.security.statefolder import open_state_folder
 
 if TYPE_CHECKING:
@@ -204,7 +206,9 @@ def check(place: str, protocol: str, pins: tuple[str, ...], as_json: bool, **fil
 
     given = {name: value for name, value in files.items() if value is not None}
     asked = dataclasses.replace(default_tls(load_settings()), **given, pins=pins)  # type: ignore[arg-type]
-    findings = list(examine_peer(Place.of(place, protocol), asked))
+    target = Place.of(place, protocol)
+    also_reach(Endpoint(target.host, target.port, private=True))
+    findings = list(examine_peer(target, asked))
     if as_json:
         print_json({"place": place, "findings": [each.as_dict() for each in findings]})
     else:

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from rowkeeper.cli.door import json_option, out, print_json
-from rowkeeper.operations.configuring import configured, load_settings
+from rowkeeper.operations.configuring import configured, read_settings
 
 
 @click.group()
@@ -19,7 +19,7 @@ def config() -> None:
 @json_option
 def show_settings(as_json: bool) -> None:
     """Every setting, its value, and where that came from; secrets as references only."""
-    settings = load_settings()
+    settings = read_settings()
     found = list(configured(settings))
     if as_json:
         print_json({"profile": settings.profile, "settings": [each.as_dict() for each in found]})

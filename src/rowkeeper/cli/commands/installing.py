@@ -7,9 +7,8 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
-from rowkeeper.cli.door import DONE, FAILED, json_option, out, print_json
+from rowkeeper.cli.door import DONE, FAILED, json_option, load_settings, out, print_json
 from rowkeeper.cli.findings import show_findings
-from rowkeeper.operations.configuring import load_settings
 from rowkeeper.operations.doctor import diagnose
 from rowkeeper.operations.scaffold import scaffold
 

@@ -8,14 +8,13 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
-from rowkeeper.cli.door import DONE, FAILED, err, json_option, out, print_json
+from rowkeeper.cli.door import DONE, FAILED, err, json_option, load_settings, out, print_json
 from rowkeeper.cli.findings import show_findings
 from rowkeeper.configuration.file import PROFILES, SettingsFile
 from rowkeeper.errors import SettingsError, VpnMisconfigured
 from rowkeeper.nearest import did_you_mean
-from rowkeeper.operations.configuring import load_settings
 from rowkeeper.operations.vpncheck import examine_vpn
-from rowkeeper.pipeline import load_file
+from rowkeeper.pipeline import select
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.runs.reaching import declared_endpoints, gateway_of
 from rowkeeper.runs.secrets import secrets_of
@@ -75,7 +74,7 @@ def check(files: tuple[Path, ...], as_json: bool) -> int:
     with secrets_of(settings, Calls(), gateway_of(settings)) as secrets:
         findings = examine_vpn(
             [functools.partial(read_plan, name, table, place) for name, table in settings.vpn.items()],
-            declared_endpoints(settings, [each for file in files for each in load_file(file).values()]),
+            declared_endpoints(settings, [each for file in files for each in select(file, None)]),
             kernel=ThisMachine(),
             follow=secrets.resolve,
             lookup=addresses_of,

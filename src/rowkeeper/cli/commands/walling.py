@@ -9,10 +9,9 @@ from pathlib import Path
 
 import click
 
-from rowkeeper.cli.door import err, json_option, print_json, write_page
+from rowkeeper.cli.door import err, json_option, load_settings, print_json, write_page
 from rowkeeper.errors import ConfigurationError
-from rowkeeper.operations.configuring import load_settings
-from rowkeeper.pipeline import load_file
+from rowkeeper.pipeline import select
 from rowkeeper.runs.reaching import declared_endpoints
 from rowkeeper.security.firewall import Scope, Wall, addresses_of, iptables, kubernetes, nameservers, nftables, wall_of
 from rowkeeper.settings import Settings
@@ -47,7 +46,7 @@ def render(  # noqa: PLR0917 - click gives options by name
 ) -> None:
     """Print rules for the endpoints that the settings and these pipeline files declare. Nothing is applied."""
     settings = load_settings()
-    endpoints = declared_endpoints(settings, [each for file in files for each in load_file(file).values()])
+    endpoints = declared_endpoints(settings, [each for file in files for each in select(file, None)])
     if cgroup is not None and not CGROUP.fullmatch(cgroup):
         raise ConfigurationError(
             f"{cgroup!r} is no control group", hint="its path below /sys/fs/cgroup: system.slice/rowkeeper.service"

@@ -22,7 +22,7 @@ from rowkeeper.endpoints import DIRECT, PROTOCOLS, Endpoint, Proxy, Via, canonic
 from rowkeeper.errors import DeclarationError, EgressRefused
 from rowkeeper.security.egress.addresses import Address, plain
 from rowkeeper.security.egress.passing import checked, is_checked
-from rowkeeper.security.egress.policy import Egress
+from rowkeeper.security.egress.policy import Egress, no_host
 from rowkeeper.security.egress.settled import by_way_of
 from rowkeeper.security.vpn import Tunnels
 
@@ -61,9 +61,9 @@ class Guard:
         Raises AddressForbidden if one may not be reached.
         """
         name = _as_text(host)
-        if name is None or _is_own(name):
-            return
         egress = self._egress
+        if name is None or (_is_own(name) and not egress.names(name)):
+            return
         number = _port_number(port)
         endpoint = self._direct(egress, name, number, None)
         if endpoint is None:
@@ -159,12 +159,13 @@ class Guard:
     @staticmethod
     def _direct(egress: Egress, name: str, port: int | None, protocol: str | None) -> Endpoint | None:
         """The declaration of a host that is reached without a proxy; None for what is no host, if that may pass."""
-        known = protocol or ("udp" if _only_udp(egress, name) else "tcp")
         try:
-            endpoint = egress.place(name, port, known)
-        except EgressRefused as error:
-            egress.refuse(error)  # a text that is no host: where nothing is enforced, the caller finds out
+            canonical_host(name)
+        except DeclarationError as error:
+            egress.refuse(no_host(error))  # where nothing is enforced, the caller finds out
             return None
+        only_udp = {each.protocol for each in egress.names(name)} == {"udp"}  # a look-up does not say what it is for
+        endpoint = egress.place(name, port, protocol or ("udp" if only_udp else "tcp"))
         if isinstance(endpoint.proxy, Proxy):
             egress.refuse(
                 EgressRefused(
@@ -174,15 +175,6 @@ class Guard:
                 )
             )
         return endpoint
-
-
-def _only_udp(egress: Egress, name: str) -> bool:
-    """Whether all declarations of a name are for UDP: a look-up does not say what it is for."""
-    try:
-        host = canonical_host(name)
-    except DeclarationError:
-        return False
-    return {each.protocol for each in egress.endpoints if each.host == host} == {"udp"}
 
 
 def _is_own(name: str) -> bool:

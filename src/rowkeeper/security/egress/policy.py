@@ -49,12 +49,20 @@ class Egress:
         try:
             name = canonical_host(host)
         except DeclarationError as error:
-            raise EgressRefused(f"nothing is reached by this name: {error.what}", hint=error.hint) from None
+            raise no_host(error) from None
         found = self._declaration(name, port, protocol)
         if found is None:
             self.refuse(_undeclared(name, port, protocol))
             return Endpoint(name, port, "udp" if protocol == "udp" else "tcp", private=True)
         return found
+
+    def names(self, host: str) -> tuple[Endpoint, ...]:
+        """The declarations of exactly this host, in whatever spelling; none for what is no host."""
+        try:
+            name = canonical_host(host)
+        except DeclarationError:
+            return ()
+        return tuple(each for each in self.endpoints if each.host == name)
 
     def permit(self, address: Address, port: int | None, endpoint: Endpoint) -> None:
         """Lets an address of a declared host pass.
@@ -133,6 +141,11 @@ def _holds(endpoint: Endpoint, address: Address) -> bool:
 def _is_exact(endpoint: Endpoint) -> bool:
     """Whether it is a single address."""
     return endpoint.network is not None and endpoint.network.num_addresses == 1
+
+
+def no_host(error: DeclarationError) -> EgressRefused:
+    """For a text that some programs read as one host and some as another."""
+    return EgressRefused(f"nothing is reached by this name: {error.what}", hint=error.hint)
 
 
 def _undeclared(name: str, port: int | None, protocol: str) -> EgressRefused:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from importlib import import_module
 from pathlib import Path
@@ -80,6 +81,7 @@ def of_keyring(place: str) -> str:
         ) from None
     if found is None:
         raise SecretUnavailable(
-            f"keyring:{place}: the keyring has no {name} for {service}", hint=f"keyring set {service} {name}"
+            f"keyring:{place}: the keyring has no {name} for {service}",
+            hint=f"keyring set {shlex.quote(service)} {shlex.quote(name)}",
         )
     return found

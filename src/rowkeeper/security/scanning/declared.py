@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rowkeeper.configuration.literal import is_named_like_a_secret, refuse_url
+from rowkeeper.configuration.literal import ABOUT_COLUMNS, is_named_like_a_secret, refuse_url
 from rowkeeper.configuration.reference import parse
 
 DEPTH_MAX = 4
@@ -35,7 +35,7 @@ def _texts(value: Any, name: str, depth: int) -> Iterator[tuple[str, str]]:
     """All texts in an argument, each with the name that is nearest to it."""
     if isinstance(value, str):
         yield name, value
-    elif depth and isinstance(value, Mapping):
+    elif depth and isinstance(value, Mapping) and name not in ABOUT_COLUMNS:
         for key, each in value.items():
             yield from _texts(each, str(key).strip("_"), depth - 1)
     elif depth and isinstance(value, (list, tuple, set, frozenset)):

@@ -23,12 +23,12 @@ def scan(paths: Sequence[Path]) -> list[Leak]:
 
     Without detect-secrets only what is certain is found.
 
-    Raises ConfigurationError if there is no such file.
+    Raises ConfigurationError if there is no such file, or one cannot be read: a scan of nothing is no clean one.
     """
     files = list(dict.fromkeys(file for path in paths for file in _files(path)))
     found = [leak for file in files for leak in _certain(file)]
     if rules.installed():
-        found.extend(rules.leaks_by_rules(files))
+        found.extend(rules.leaks_by_rules([file for file in files if _content(file)]))
     first: dict[tuple[Path, int], Leak] = {}
     for leak in found:
         first.setdefault((leak.path, leak.line), leak)
@@ -36,7 +36,7 @@ def scan(paths: Sequence[Path]) -> list[Leak]:
 
 
 def pipeline_files(folder: Path) -> list[Path]:
-    """The Python files of a folder that are about Rowkeeper, and its settings."""
+    """The Python files of a folder that are about Rowkeeper, and its settings. Raises as `scan` does."""
     found = [path for path in sorted(folder.glob("*.py")) if b"rowkeeper" in _content(path)]
     return [*found, folder / FILE] if (folder / FILE).is_file() else found
 
@@ -73,8 +73,10 @@ def _is_foreign(folder: Path) -> bool:
 
 
 def _content(path: Path) -> bytes:
-    """Its bytes; none of a file that cannot be read or is too large to have been written by hand."""
+    """Its bytes; none of a file that is too large to have been written by hand."""
     try:
         return b"" if path.stat().st_size > FILE_BYTES_MAX else path.read_bytes()
-    except OSError:
-        return b""
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be scanned: {error.strerror}", hint="see to its permissions, or leave it out"
+        ) from error

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from rowkeeper.configuration.literal import is_named_like_a_secret, is_placeholder
+from rowkeeper.configuration.literal import ABOUT_COLUMNS, is_named_like_a_secret, is_placeholder
 from rowkeeper.configuration.reference import HOW_TO_MOVE
 from rowkeeper.errors import SecretLiteral
 from rowkeeper.security.scanning.leak import Leak
 from rowkeeper.security.scanning.text import is_allowed, secret_in
 
 HOW_TO_ALLOW = "if it is none, say so at the end of its line: # pragma: allowlist secret"
+END_OF_LINE = re.compile(r"\r\n|\r|\n")  # as Python counts them
 NAME_OF_A_COLUMN = re.compile(r"[A-Za-z_]+")
 
 
 def refuse_secrets(path: Path) -> None:
-    """Raises SecretLiteral if a Python file has a literal secret, with all their lines. A damaged file is let through.
+    """Raises SecretLiteral if a Python file has a literal secret, with all their lines.
 
-    Python itself tells best what is wrong with one.
+    A file that is damaged, or cannot be read, is let through: Python tells best what is wrong with it.
     """
-    leaks = sorted(leaks_in_python(path, path.read_bytes()))
+    try:
+        leaks = sorted(leaks_in_python(path, path.read_bytes()))
+    except OSError:
+        return
     if leaks:
         rest = sorted({each.line for each in leaks[1:]} - {leaks[0].line})
         more = f" (and line{'s' * (len(rest) > 1)} {', '.join(map(str, rest))})" if rest else ""
@@ -34,13 +39,15 @@ def refuse_secrets(path: Path) -> None:
 def leaks_in_python(path: Path, source: bytes) -> Iterator[Leak]:
     """The literal secrets of a Python source."""
     try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python says it when it runs the file
+            tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
-    lines = source.decode(errors="replace").splitlines()
+    lines = END_OF_LINE.split(source.decode(errors="replace"))
     passed_over = _not_looked_at(tree)
     for node in ast.walk(tree):
-        for text, named in _literals(node):
+        for text, named in () if node in passed_over else _literals(node):
             if text in passed_over:
                 continue
             kind = _kind(text, named)
@@ -116,11 +123,13 @@ def _text(node: ast.Constant | ast.JoinedStr) -> str:
 
 
 def _not_looked_at(tree: ast.AST) -> set[ast.AST]:
-    """Docstrings, and other texts that stand alone: nothing is done with them. Pieces of f-strings: the whole is."""
+    """Docstrings, and other texts that stand alone; pieces of f-strings, of which the whole is; what is of columns."""
     found: set[ast.AST] = set()
     for each in ast.walk(tree):
         if isinstance(each, ast.Expr):
             found.add(each.value)
         elif isinstance(each, ast.JoinedStr):
             found.update(each.values)
+        elif isinstance(each, ast.keyword) and each.arg in ABOUT_COLUMNS:
+            found.add(each.value)
     return found

@@ -9,11 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from rowkeeper.configuration.literal import password_in
+from rowkeeper.configuration.literal import is_placeholder, password_in
 
 ALLOWED = re.compile(r"(#|//|--|<!--|/\*)[ \t]*pragma: ?(allow|white)list[ -]secret")
 ALLOWED_NEXT = re.compile(r"^[ \t]*(#|//|--|<!--|/\*)[ \t]*pragma: ?(allow|white)list[ -]nextline[ -]secret")
 URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s'\"`<>]+")
+WORD_OF_A_DSN = re.compile(r"(?:^|[\s;])(password|pwd|passwd)=([^\s;'\"]+)", re.IGNORECASE)  # of libpq, of ODBC
+OTHER_WORDS_OF_A_DSN = re.compile(
+    r"(?:^|[\s;])(host|hostaddr|server|driver|dsn|dbname|database|user|uid)=", re.IGNORECASE
+)
 FORMATS = {
     "a private key": r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----",
     "a private key of age": r"AGE-SECRET-KEY-1[0-9A-Z]{58}",
@@ -37,6 +41,9 @@ def secret_in(text: str) -> str | None:
         return next(kind for kind, shape in FORMATS.items() if re.search(shape, text))
     if any(password_in(url) is not None for url in URL.findall(text)):
         return "a password in a URL"
+    word = WORD_OF_A_DSN.search(text)
+    if word and OTHER_WORDS_OF_A_DSN.search(text) and not is_placeholder(word[2]):
+        return "a password in a connection string"
     return None
 
 

@@ -77,13 +77,15 @@ class Leases:
         self._turn.notify_all()
 
     def close(self) -> None:
-        """Ends the thread, and gives back what was lent, as far as the vault can be reached."""
-        with self._turn:
-            self._over = True
-            self._turn.notify_all()
+        """Ends the thread, and gives back what was lent, as far as it can; the rest ends by itself."""
+        self._over = True
+        if not self._turn.acquire(timeout=LEAVING_SECONDS_MAX):  # the thread waits for a vault that does not answer
+            return
+        self._turn.notify_all()
+        self._turn.release()
         if self._thread is not None:
             self._thread.join()
-        with self._turn, deadline(LEAVING_SECONDS_MAX), contextlib.suppress(FrameworkError):  # or all ends by itself
+        with self._turn, deadline(LEAVING_SECONDS_MAX), contextlib.suppress(FrameworkError):
             token = self._access.token
             if token is not None and not token.own:  # a token of our own takes along what was lent to it
                 for lease in self._held.values():
