@@ -22,7 +22,7 @@ ONE_BY_ONE = 2_000
 
 
 def _opened(folder: Path) -> AbstractContextManager[Ledger]:
-    return Ledger.open(None, folder, auditing=Auditing(bytes(range(32)), (), (folder / "checkpoint",)))
+    return Ledger.open(None, folder, auditing=Auditing(lambda: (bytes(range(32)),), (), (folder / "checkpoint",)))
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         Ledger.open(
-            None, Path(folder), auditing=Auditing(bytes(range(32)), (), (Path(folder) / "checkpoint",))
+            None, Path(folder), auditing=Auditing(lambda: (bytes(range(32)),), (), (Path(folder) / "checkpoint",))
         ) as ledger,
     ):
         trail = ledger.audit

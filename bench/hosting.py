@@ -74,8 +74,9 @@ def main() -> None:
                 session.home = Path(folder) / "inside"
                 places = EnginePlaces.under(session.home)
                 places.folder.mkdir(parents=True)
-                os.environ[configuration.KEY_VARIABLE] = "00" * 32
-                session.statements = Inside(Engine(configuration.write(places, 3 << 30), Limits(2 << 30, 60.0)))
+                os.environ[configuration.key_variable("1")] = "00" * 32
+                address = configuration.write(places, 3 << 30, ["1"], 1)
+                session.statements = Inside(Engine(address, Limits(2 << 30, 60.0)))
             session.prepare()
             session.stage_open(1, 1)
             started = time.perf_counter()

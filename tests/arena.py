@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 
 FORKSERVER = multiprocessing.get_context("forkserver")
-FORKSERVER.set_forkserver_preload(["rowkeeper.cli", "tests.arena"])
+FORKSERVER.set_forkserver_preload(["rowkeeper.cli", "rowkeeper.security.tinkformat", "tests.arena"])
 KILLED = -signal.SIGKILL
 SECONDS_MAX = 120.0
 SEPARATOR = "\x1e"

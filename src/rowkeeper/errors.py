@@ -44,9 +44,12 @@
     │   ├── SealBroken              RK-5004  a sealed file was changed, or sealed with another key
     │   └── AuditBroken             RK-5005  the audit trail is not what was signed
     ├── SecurityError               RK-6000  a key, a permission or a seal is wrong
-    │   ├── KeyUnusable             RK-6001  the key file cannot be made, read or understood
+    │   ├── KeyUnusable             RK-6001  the key cannot be made, had, read or understood
     │   │   └── WeakKey             RK-6013  the key is one that others can guess or know
     │   ├── WrongKey                RK-6002  the key is not the one of this state folder
+    │   ├── KeysetsDamaged          RK-6020  the keysets are missing, were changed, or are another folder's
+    │   ├── KeyRevoked              RK-6021  the key was revoked
+    │   ├── KeyInUse                RK-6022  the key cannot be revoked: something is still sealed with it
     │   ├── SecretLiteral           RK-6010  a secret stands where a reference to one belongs
     │   ├── SecretUnavailable       RK-6011  a secret reference leads to nothing
     │   │   └── VaultUnreachable    RK-6012  the vault is down or sealed
@@ -594,7 +597,7 @@ class SecurityError(FrameworkError):
 
 
 class KeyUnusable(SecurityError):  # noqa: N818 - reads as what happened
-    """The key file cannot be made, read or understood."""
+    """The key cannot be made, had, read or understood."""
 
     code = "RK-6001"
     advice = "Put the key file back from its copy. Without it neither tables nor quarantine can be read."
@@ -644,6 +647,33 @@ class VaultUnreachable(SecretUnavailable):
     advice = (
         "Start or unseal it (bao status, bao operator unseal) and run again: nothing was opened. It is looked for at "
         "ROWKEEPER_VAULT_ADDRESS."
+    )
+
+
+class KeysetsDamaged(SecurityError):  # noqa: N818 - reads as what happened
+    """The keysets of the state folder are missing, were changed, or are those of another state folder."""
+
+    code = "RK-6020"
+    advice = (
+        "Put keys.json back from a backup of this state folder, not older than the last rotation: keys that were made "
+        "later are in no older copy. Nothing was opened or written."
+    )
+
+
+class KeyRevoked(SecurityError):  # noqa: N818 - reads as what happened
+    """The key was revoked: what was written with it is not to be read any more."""
+
+    code = "RK-6021"
+    advice = "rowkeeper keys list says when and why. There is no way back but a backup from before, keys.json included."
+
+
+class KeyInUse(SecurityError):  # noqa: N818 - reads as what happened
+    """The key cannot be revoked: something is still sealed with it, or may be."""
+
+    code = "RK-6022"
+    advice = (
+        "Nothing was changed. What is sealed with a revoked key is lost: --force --reason TEXT does it after all, on "
+        "the record."
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import socket
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -207,12 +207,25 @@ DuplicatePolicy = Literal["skip", "quarantine", "replace"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class DiskKeys:
+    """The keys of the embedded engine's encrypted disk.
+
+    Attributes:
+        primary: the id of the one that new files are written with.
+        keys: all that read, 32 bytes each, by id.
+    """
+
+    primary: int
+    keys: Mapping[int, bytes] = dataclasses.field(repr=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Site:
     """Where sources and destinations do their work: the state folder, what was set for it, and the way out of it.
 
     Attributes:
         home: the state folder, absolute; exists, mode 0700.
-        key: 32 bytes from which the keys of everything at rest are derived.
+        disk_keys: gives the keys of the engine's disk as they are now; asked when its host is started.
         ledger_id: which ledger's runs these are; written into the destination's commit record.
         engine_idle_seconds, engine_memory_bytes_max, engine_total_bytes_max, engine_threads, engine_nice: of the
             embedded engine's host, if it has to be started.
@@ -223,7 +236,7 @@ class Site:
     """
 
     home: Path
-    key: bytes = dataclasses.field(repr=False)
+    disk_keys: Callable[[], DiskKeys] = dataclasses.field(repr=False)
     ledger_id: str
     engine_idle_seconds: float = 60.0
     engine_memory_bytes_max: int = 2 * 1024**3  # of one statement

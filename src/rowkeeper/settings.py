@@ -37,6 +37,12 @@ def _refer(text: str, info: ValidationInfo) -> str:
     return text
 
 
+def _refer_to_key(text: str | None, info: ValidationInfo) -> str | None:
+    if text is not None and not text.startswith("transit:"):
+        parse(text, str(info.field_name))
+    return text
+
+
 SecretReference = Annotated[str, AfterValidator(_refer)]
 """The type of a setting that is a secret: where it is. `rowkeeper.security.references.resolve` gives the secret."""
 
@@ -81,10 +87,16 @@ class Settings(BaseSettings):
         Field(description="The profile of rowkeeper.toml that comes before what is set there for all."),
     ] = None
     home: Annotated[Path, Field(description="The state folder.")] = Path(".rowkeeper")
-    key_file: Annotated[
-        Path | None,
-        Field(description="The key of everything at rest. Default: ~/.config/rowkeeper/<home id>.key"),
+    key: Annotated[
+        str | None,
+        AfterValidator(_refer_to_key),
+        Field(
+            description="Where the key is that wraps all other keys: file:PATH, env:NAME, keyring:SERVICE/NAME, "
+            "vault:PATH#KEY, or transit:NAME for one that stays in the vault. Default: where it was when the state "
+            "folder was made or its keys were wrapped anew; for a new one the file ~/.config/rowkeeper/<home id>.key."
+        ),
     ] = None
+    key_file: Annotated[Path | None, Field(description="The same as key = file:PATH.")] = None
     ledger_url: Annotated[
         str | None,
         Field(description="A SQLAlchemy URL for the ledger, without a password. Default: SQLite in the state folder."),
@@ -112,7 +124,8 @@ class Settings(BaseSettings):
     ] = None
     tls_key: Annotated[Path | None, Field(description="A PEM file with the key of tls_cert (0600).")] = None
     tls_key_passphrase: Annotated[
-        str | None, Field(description="A reference to the passphrase of tls_key, such as env:KEY_PASSPHRASE.")
+        SecretReference | None,
+        Field(description="A reference to the passphrase of tls_key, such as env:KEY_PASSPHRASE."),
     ] = None
     tls_crl: Annotated[
         Path | None,
@@ -260,6 +273,17 @@ class Settings(BaseSettings):
             "[[vpn.wg0.peers]]."
         ),
     ] = {}
+
+    @property
+    def key_reference(self) -> str | None:
+        """The reference of the key that wraps all other keys, as it is set."""
+        return f"file:{self.key_file}" if self.key_file is not None else self.key
+
+    @model_validator(mode="after")
+    def _refuse_two_keys(self) -> Self:
+        if self.key is not None and self.key_file is not None:
+            raise ValueError("key and key_file are both set, and mean the same: unset one of them")
+        return self
 
     @model_validator(mode="after")
     def _refuse_secrets(self) -> Self:

@@ -24,6 +24,7 @@ from rowkeeper.resilience.calls import Calls
 from rowkeeper.resilience.course import Attempt
 from rowkeeper.resilience.outcomes import Happened
 from rowkeeper.resilience.policy import Resilience
+from tests.keys import random_disk_keys
 
 SCHEMA = pa.schema([pa.field("id", pa.int64(), nullable=False)])
 
@@ -35,7 +36,7 @@ class Watched:
         self.tries: list[Attempt] = []
         self.site = Site(
             home=home,  # type: ignore[arg-type]
-            key=os.urandom(32),
+            disk_keys=random_disk_keys(),
             ledger_id="",
             engine_idle_seconds=20,
             calls=Calls(observers=[self.tries.append]),

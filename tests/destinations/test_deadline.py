@@ -15,6 +15,7 @@ from rowkeeper.destinations.mergetree.statements import Statements
 from rowkeeper.errors import DeadlineExceeded
 from rowkeeper.protocols import Site
 from rowkeeper.resilience.deadline import deadline
+from tests.keys import random_disk_keys
 
 # Counts for minutes, and looks at the clock after each block.
 LONG = "SELECT count() FROM numbers(1000000000000) WHERE cityHash64(number) % 7 = 1"
@@ -25,7 +26,9 @@ SLACK_SECONDS = 0.25
 
 @pytest.fixture(scope="module")
 def statements(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Statements]:
-    site = Site(home=tmp_path_factory.mktemp("home"), key=os.urandom(32), ledger_id="", engine_idle_seconds=20)
+    site = Site(
+        home=tmp_path_factory.mktemp("home"), disk_keys=random_disk_keys(), ledger_id="", engine_idle_seconds=20
+    )
     made = Statements(EngineConnection(site, writes=True), "t")
     made.ask("SELECT 1")
     yield made

@@ -10,8 +10,8 @@ from clickhouse_connect.driver.client import Client
 
 from rowkeeper.destinations.embedded.client import engine_client
 from rowkeeper.protocols import Site
-from rowkeeper.security.keyfile import load
 from tests.arena import Arena
+from tests.keys import disk_keys_of
 
 PIPELINE = """
 import rowkeeper as rk
@@ -171,8 +171,7 @@ def test_many_partitions_in_one_batch(arena: Arena):
 @contextmanager
 def writer(arena: Arena) -> Iterator[Client]:
     """Somebody who writes to the tables behind Rowkeeper's back."""
-    key = next((arena.folder / "config" / "rowkeeper").glob("*.key"))
-    client = engine_client(Site(home=arena.home, key=load(key), ledger_id=""), writes=True)
+    client = engine_client(Site(arena.home, disk_keys_of(arena.home), ledger_id=""), writes=True)
     yield client
     client.close()
 

@@ -20,6 +20,7 @@ from rowkeeper.resilience.deadline import deadline
 from rowkeeper.resilience.policy import CircuitBreaker, Resilience, Retry
 from rowkeeper.sources import files
 from rowkeeper.sources.file.persisting import FILE_ERRORS, asked, read_on
+from tests.keys import random_disk_keys
 from tests.sources.reading import ANY
 
 QUICK = Resilience(retry=Retry(attempts=3, wait_seconds_initial=0.01), breaker=None, deadline_seconds=None)
@@ -75,7 +76,7 @@ def test_real_files_while_no_descriptor_is_left(tmp_path: Path):
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
         tries.append(attempt)
 
-    site = Site(home=tmp_path, key=b"", ledger_id="", calls=Calls(observers=[observe]))
+    site = Site(home=tmp_path, disk_keys=random_disk_keys(), ledger_id="", calls=Calls(observers=[observe]))
     source = files(str(path), resilience=QUICK).at(site)
     (partition,) = source.plan({}, whole=False).load
     tries.clear()

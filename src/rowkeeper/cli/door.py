@@ -97,7 +97,10 @@ def write_page(path: Path, text: str, option: str = "--html") -> None:
 
 
 def load_settings() -> Settings:
-    """The settings. From now on this process reaches what they declare, and nothing else."""
+    """The settings. From now on this process reaches what they declare, and nothing else.
+
+    Raises as `read_settings`.
+    """
     settings = read_settings()
     guard_process(settings)
     return settings
@@ -116,10 +119,15 @@ def workspace() -> Iterator[Workspace]:
 def tell_of_key(folder: StateFolder) -> None:
     """Tells of a state folder's key, if it was made just now."""
     if folder.key_made:
-        err.print(
-            f"[bold]a key was made:[/] {escape(str(folder.key_path))} opens everything in {escape(str(folder.path))}. "
-            "Keep a copy of it elsewhere: without it the tables cannot be read."
-        )
+        tell_key_made(folder.key_path, folder.path)
+
+
+def tell_key_made(key: Path | None, folder: Path) -> None:
+    """Somebody has to keep a copy of a key file that was made just now."""
+    err.print(
+        f"[bold]a key was made:[/] {escape(str(key))} opens everything in {escape(str(folder))}. "
+        "Keep a copy of it elsewhere: without it the tables cannot be read."
+    )
 
 
 class Door(click.Group):

@@ -39,12 +39,13 @@ class Auditing:
     """How a ledger's audit trail is signed and checked.
 
     Attributes:
-        key: 32 secret bytes: the Ed25519 key of its checkpoints.
+        seeds: gives, when it is first needed, the Ed25519 keys of its checkpoints, 32 secret bytes each: the one that
+            signs, then those that signed before.
         trusted: keys of other machines that write the same ledger.
         outside: files beyond the database that get each new checkpoint.
     """
 
-    key: bytes = dataclasses.field(repr=False)
+    seeds: Callable[[], tuple[bytes, ...]] = dataclasses.field(repr=False)
     trusted: tuple[Verifier, ...] = ()
     outside: tuple[Path, ...] = ()
 
@@ -61,8 +62,14 @@ class Ledger(Reader, SpoolScribe):
 
     def __init__(self, engine: Engine, clock: Clock, auditing: Auditing, way_out: WayOut | None = None) -> None:
         self.id = _identity(engine, clock)
-        signer = Signer(f"rowkeeper/{self.id}", auditing.key)
-        self.audit = Trail(engine, clock, signer, trusted=auditing.trusted, outside=auditing.outside)
+        name = f"rowkeeper/{self.id}"
+        self.audit = Trail(
+            engine,
+            clock,
+            lambda: tuple(Signer(name, key) for key in auditing.seeds()),
+            trusted=auditing.trusted,
+            outside=auditing.outside,
+        )
         Reader.__init__(self, engine)
         SpoolScribe.__init__(self, engine, clock, self.audit)
         self.breakers = LedgerBreakers(engine, clock, way_out)

@@ -28,6 +28,8 @@ FIELDS = {
     "host": "the other machine",
     "operation": "what was asked of it",
     "attempt": "number of the try, from 1",
+    "purpose": "what the keys of a keyset are for",
+    "key": "id of a key, or where the key is that wraps the others; never a key itself",
     "child": "process id of what a worker started",
     "file": "a pipeline file",
     "library": "a library's own logger",

@@ -20,7 +20,9 @@ NAMED_LIKE_ONE = re.compile(
     r"PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY|_KEY$|_PW$|_PWD$|_PASS$", re.I
 )
 PATHS_END = re.compile(r"_(FILE|PATH|DIR|URL|ID)$", re.I)
-REFERENCE = re.compile(r"(env:[A-Za-z_]\w*|file:[^\0\n]+|keyring:[^\0\n/]+/[^\0\n]+|vault:[^\s#]+#[^\s#]+)$")
+REFERENCE = re.compile(
+    r"(env:[A-Za-z_]\w*|file:[^\0\n]+|keyring:[^\0\n/]+/[^\0\n]+|vault:[^\s#]+#[^\s#]+|transit:[^\s:]+)$"
+)
 USER_OF_A_URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)([^/\s?#]*)@")  # greedy: a password may hold an @
 # Many drivers take it, SQLAlchemy among them. A port is none: http://h:80/@scope.
 PASSWORD_WITH_A_SLASH = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#\s:@]*:(?!\d{1,5}[/?#])([^@\s]+)@")

@@ -23,7 +23,9 @@ NAMES_TOLD = 3
 
 def examine_books(workspace: Workspace) -> Iterator[Finding]:
     """Checks of the state folder and the ledger."""
-    yield Finding("key", True, f"{workspace.folder.key_path}; keep a copy of it elsewhere")
+    path = workspace.folder.key_path
+    keep = "keep a copy of it elsewhere" if path else "see that it is kept there"
+    yield Finding("key", True, f"{path or workspace.folder.keysets.reference}; {keep}")
     for name, check in CHECKS.items():
         try:
             yield check(workspace)
@@ -34,7 +36,8 @@ def examine_books(workspace: Workspace) -> Iterator[Finding]:
 def _permissions(workspace: Workspace) -> Finding:
     """Everything in the state folder, two floors deep, is ours; the folder itself lets nobody else in."""
     folder, me = workspace.folder.path, os.geteuid()
-    entries = [workspace.folder.key_path, *folder.iterdir(), *(folder / "engine").glob("*")]
+    key = workspace.folder.key_path
+    entries = [*([key] if key else []), *folder.iterdir(), *(folder / "engine").glob("*")]
     foreign = [path for path in entries if _owner(path) not in (me, None)]
     if foreign:
         return Finding(

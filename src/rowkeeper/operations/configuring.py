@@ -66,11 +66,7 @@ def read_settings() -> Settings:
         place = _place_of(name)
         raise SecretLiteral(f"{place}: {error.what}" if place else error.what, hint=error.hint) from None
     except PydanticValidationError as error:
-        faults = []
-        for each in error.errors(include_input=False, include_url=False):
-            name = ".".join(map(str, each["loc"]))
-            place = _place_of(name)
-            faults.append(f"{name}{f' ({place})' if place else ''}: {each['msg']}")
+        faults = [_told(each["loc"], each["msg"]) for each in error.errors(include_input=False, include_url=False)]
         raise SettingsError(
             f"a setting is wrong: {scrubbed('; '.join(faults))}",
             hint="rowkeeper config show lists all settings; docs/reference.md says what each takes",
@@ -100,6 +96,16 @@ def _origins(profile: str | None) -> dict[str, Origin]:
         else:
             found[name] = Origin("default")
     return found
+
+
+def _told(keys: tuple[int | str, ...], what: str) -> str:
+    """What Pydantic says of a setting, with its place; what is said of several at once has none."""
+    what = what.removeprefix("Value error, ")
+    if not keys:
+        return what
+    name = ".".join(map(str, keys))
+    place = _place_of(str(keys[0]))
+    return f"{name} ({place}): {what}" if place else f"{name}: {what}"
 
 
 def _place_of(name: str) -> str:

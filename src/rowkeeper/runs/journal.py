@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rowkeeper.errors import FrameworkError, is_fault
 from rowkeeper.logs import Journal, RotatingFile, failure, file_outlet, keep, logger, stderr_outlet
-from rowkeeper.logs.secrets import learn, learn_environment, learn_url
+from rowkeeper.logs.secrets import learn_environment, learn_url
 from rowkeeper.resilience.breaker import State, Transition
 from rowkeeper.resilience.course import Attempt
 from rowkeeper.resilience.outcomes import Outcome
@@ -28,7 +28,6 @@ def log_path(folder: Path) -> Path:
 @contextmanager
 def journal_kept(settings: Settings, folder: StateFolder) -> Iterator[None]:
     """Lines of the block go where the settings say. What fails in it is the last line."""
-    learn(folder.key.hex())
     learn_environment()
     if settings.ledger_url:
         learn_url(settings.ledger_url)

@@ -136,6 +136,7 @@ class _Load:
         waiting = self._waiting(held, plan)
         if not plan.to_read:
             return self._unchanged(held, plan, loaded)
+        self.workspace.open_keysets()
         run = waiting or self._start(held, plan)
         with about(run=run.run):
             log.info("run goes on" if waiting else "run started", kind=run.kind.value, partitions=len(plan.to_read))

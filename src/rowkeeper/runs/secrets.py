@@ -27,14 +27,15 @@ def password_of(settings: Settings) -> Callable[[], Secret] | None:
 
 
 @contextmanager
-def secrets_of(settings: Settings, calls: Calls, gateway: Gateway) -> Iterator[Resolver]:
-    """References in the block lead where the settings say, the vault's by the gateway. What was lent is given back.
+def secrets_of(settings: Settings, calls: Calls, gateway: Gateway) -> Iterator[Vault | None]:
+    """References in the block lead where the settings say. What a vault lent is given back at its end.
 
-    Raises SettingsError if the settings of the vault do not fit together.
+    Yields the vault, if one is configured. Raises SettingsError if its settings do not fit together.
     """
     with contextlib.ExitStack() as opened:
         vault = opened.enter_context(_vault(settings, calls, gateway)) if settings.vault_address else None
-        yield opened.enter_context(resolving_with(Resolver(vault=vault.read if vault else None)))
+        opened.enter_context(resolving_with(Resolver(vault=vault.read if vault else None)))
+        yield vault
 
 
 def _vault(settings: Settings, calls: Calls, gateway: Gateway) -> contextlib.AbstractContextManager[Vault]:
@@ -48,13 +49,13 @@ def _vault(settings: Settings, calls: Calls, gateway: Gateway) -> contextlib.Abs
         settings.vault_address,
         credentials,
         resolve=Resolver().resolve,
-        open_client=functools.partial(_open_client, settings, gateway),
+        open_client=lambda _url: _http_client(settings, gateway),
         namespace=settings.vault_namespace,
         calls=calls,
     )
 
 
-def _open_client(settings: Settings, gateway: Gateway, _url: str) -> httpx.Client:
+def _http_client(settings: Settings, gateway: Gateway) -> httpx.Client:
     """The pinned client; the vault's address is one of the endpoints that the settings declare."""
     from rowkeeper.security.egress.http import http_client  # noqa: PLC0415 - of an extra, and slow to import
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
@@ -14,14 +15,15 @@ from rowkeeper.errors import SettingsError
 from rowkeeper.ledger import Auditing, Ledger, Transport
 from rowkeeper.ledger.audit.merkle import ProofInvalid
 from rowkeeper.ledger.audit.notes import Verifier
-from rowkeeper.protocols import Site
+from rowkeeper.protocols import DiskKeys, Site
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.runs.journal import journal_kept, log_breaker, log_try
 from rowkeeper.runs.reaching import gateway_of
 from rowkeeper.runs.secrets import password_of, secrets_of
 from rowkeeper.runs.sizing import Sizes, save_memory, sizes_of
 from rowkeeper.security.egress.policy import log_mode
-from rowkeeper.security.keysets import Keysets
+from rowkeeper.security.keysets import AUDIT, ENGINE, QUARANTINE, SAMPLES, SPOOL, Keysets
+from rowkeeper.security.references.vault import Vault
 from rowkeeper.security.sealing import Seal
 from rowkeeper.security.statefolder import StateFolder, open_state_folder
 from rowkeeper.security.tls import default_tls
@@ -55,34 +57,32 @@ class Workspace:
     @contextmanager
     def open(cls, settings: Settings) -> Iterator[Self]:
         """Opens the state folder and the ledger, making them at first use, and closes them again."""
-        folder = open_state_folder(settings.home, settings.key_file)
-        sizes = sizes_of(settings)
-        save_memory(sizes)
-        threads = settings.threads or machine.processors()
-        pa.set_cpu_count(threads)
-        machine.be_nice(settings.nice)
         way = Calls(listeners=[log_breaker], observers=[log_try])
         gateway = gateway_of(settings)
         transport = Transport(default_tls(settings), settings.ledger_plaintext)
-        auditing = _auditing(settings, folder)
         with (
-            journal_kept(settings, folder),
-            secrets_of(settings, way, gateway),
+            secrets_of(settings, way, gateway) as vault,
+            _folder_opened(settings, vault) as folder,
             Ledger.open(
                 settings.ledger_url,
                 folder.path,
                 calls=way,
                 transport=transport,
-                auditing=auditing,
+                auditing=_auditing(settings, folder),
                 password=password_of(settings),
                 way_out=gateway,
             ) as ledger,
         ):
             log_mode(settings.egress)
+            sizes = sizes_of(settings)
+            save_memory(sizes)
+            threads = settings.threads or machine.processors()
+            pa.set_cpu_count(threads)
+            machine.be_nice(settings.nice)
             calls = Calls(store=ledger.breakers, listeners=[log_breaker], observers=[log_try])
             site = Site(
                 home=folder.path,
-                key=folder.key,
+                disk_keys=functools.partial(disk_keys, folder.keysets),
                 ledger_id=ledger.id,
                 engine_idle_seconds=settings.engine_idle_seconds,
                 engine_memory_bytes_max=sizes.statement_bytes,
@@ -93,17 +93,52 @@ class Workspace:
                 calls=calls,
                 way_out=gateway,
             )
-            seal = Seal(folder.key, "quarantine", folder.path / "quarantine")
-            samples = Seal(folder.key, "samples", folder.path / "samples")
-            spool = Seal(folder.key, "spool", folder.path / "spool")
+            seal = Seal(folder.keysets, QUARANTINE, folder.path / "quarantine")
+            samples = Seal(folder.keysets, SAMPLES, folder.path / "samples")
+            spool = Seal(folder.keysets, SPOOL, folder.path / "spool")
             yield cls(settings, folder, ledger, sizes, site, seal, samples, spool, calls)
+
+    def open_keysets(self) -> None:
+        """Opens, or makes, what a run seals with, so that a run that begins needs no vault until its end.
+
+        Raises SecurityError.
+        """
+        for purpose in (AUDIT, ENGINE, QUARANTINE, SAMPLES, SPOOL):
+            self.folder.keysets.of(purpose)
+
+
+@contextmanager
+def state_folder(settings: Settings) -> Iterator[StateFolder]:
+    """The state folder without its ledger, which may be out of reach."""
+    calls = Calls(listeners=[log_breaker], observers=[log_try])
+    with secrets_of(settings, calls, gateway_of(settings)) as vault, _folder_opened(settings, vault) as folder:
+        yield folder
+
+
+@contextmanager
+def _folder_opened(settings: Settings, vault: Vault | None) -> Iterator[StateFolder]:
+    folder = open_state_folder(settings.home, settings.key_reference, vault)
+    with journal_kept(settings, folder):
+        yield folder
+
+
+def disk_keys(keysets: Keysets) -> DiskKeys:
+    """The keys of the embedded engine's disk as they are now. Raises SecurityError."""
+    keyset = keysets.of(ENGINE)
+    return DiskKeys(keyset.primary.id, {key.id: key.material for key in keyset.keys})
 
 
 def _auditing(settings: Settings, folder: StateFolder) -> Auditing:
-    key = Keysets(folder.key).of("audit").primary.derive("ed25519")
     own = folder.path / "audit" / "checkpoint"
     outside = (own,) if settings.audit_checkpoint is None else (own, settings.audit_checkpoint.expanduser().absolute())
-    return Auditing(key, tuple(map(_trusted, settings.audit_trusted)), outside)
+    return Auditing(lambda: _audit_keys(folder.keysets), tuple(map(_trusted, settings.audit_trusted)), outside)
+
+
+def _audit_keys(keysets: Keysets) -> tuple[bytes, ...]:
+    """The one that signs, then those that signed before it was rotated in."""
+    keyset = keysets.of(AUDIT)
+    former = [key for key in keyset.keys if key.id != keyset.primary.id]
+    return tuple(key.derive("ed25519") for key in (keyset.primary, *former))
 
 
 def _trusted(text: str) -> Verifier:

@@ -100,6 +100,24 @@ def write_private(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
+def replace_private(path: Path, data: bytes) -> None:
+    """Puts a file (0600 whatever the umask) in the place of the one of this name: that one or this, never a part."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        failpoint(f"{path.name}.before_replace")
+        os.replace(draft, path)
+        failpoint(f"{path.name}.after_replace")
+    finally:
+        draft.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Makes the names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

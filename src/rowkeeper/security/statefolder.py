@@ -1,6 +1,8 @@
 """The state folder: made private, recognised again, and refused where it cannot be trusted.
 
-`home.json` is its birth certificate: an id, the version of its layout, and a check value of its key.
+`home.json` is its birth certificate: an id, and the version of its layout. `keys.json` beside it holds its keysets and
+says which key wraps them. In layout 1, which had no keysets, the certificate named the key file itself; such a folder
+is brought to this layout as it is opened, and its keys stay what they were.
 """
 
 from __future__ import annotations
@@ -9,13 +11,21 @@ import dataclasses
 import json
 import os
 import uuid
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from rowkeeper.errors import KeyUnusable, NewerState, StateError, WrongKey
-from rowkeeper.security import keyfile
+from rowkeeper.resilience.failpoints import failpoint
+from rowkeeper.security import keydocument, keyfile
+from rowkeeper.security.keyproviders import FILE, KeyProvider, LocalKey, key_path, normal, open_provider
+from rowkeeper.security.keysets import ENGINE, QUARANTINE, SAMPLES, SPOOL, Keysets
 from rowkeeper.security.private import make_folder, refuse_open
+from rowkeeper.security.references.vault import Vault
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
+CERTIFICATE = "home.json"
+FIRST_PURPOSES = {ENGINE: "engine disk", QUARANTINE: "quarantine", SAMPLES: "samples", SPOOL: "spool"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -25,36 +35,81 @@ class StateFolder:
     Attributes:
         path: absolute.
         id: 32 hex digits, given at its making.
-        key: the 32 bytes from which every key at rest is derived.
-        key_path: where that key lies.
-        key_made: the key was made just now, and somebody should be told to keep a copy.
+        keysets: the keys of everything in it.
+        provider: what opened it of the keys that wrap those.
+        open_provider: that of another reference; makes a key file that is not there.
     """
 
     path: Path
     id: str
-    key: bytes = dataclasses.field(repr=False)
-    key_path: Path
-    key_made: bool
+    keysets: Keysets = dataclasses.field(repr=False)
+    provider: KeyProvider
+    open_provider: Callable[[str], KeyProvider] = dataclasses.field(repr=False)
+
+    @property
+    def key_made(self) -> bool:
+        """The key file was made just now, and somebody should be told to keep a copy."""
+        return self.provider.made
+
+    @property
+    def key_path(self) -> Path | None:
+        """The key file; None where the key is elsewhere."""
+        return key_path(self.keysets.reference) if self.keysets.reference.startswith(FILE) else None
 
 
-def open_state_folder(path: Path, key_file: Path | None = None) -> StateFolder:
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Opening:
+    """What a state folder is opened with."""
+
+    path: Path
+    key: str | None
+    vault: Vault | None
+
+    def provider(self, reference: str, *, make: bool = False) -> KeyProvider:
+        if reference.startswith(FILE):
+            refuse_inside(key_path(reference), self.path)
+        return open_provider(reference, self.vault, make=make)
+
+    def folder(self, home_id: str, provider: KeyProvider) -> StateFolder:
+        keysets = Keysets(self.path, home_id, provider, self.provider)
+        return StateFolder(self.path, home_id, keysets, provider, lambda text: self.provider(normal(text), make=True))
+
+
+def open_state_folder(path: Path, key: str | None = None, vault: Vault | None = None) -> StateFolder:
     """Opens the state folder, making it (0700) and its key at first use.
+
+    Args:
+        key: the reference of the key that wraps its keysets; None for the one that it was made with, or a key file.
+        vault: who holds keys of `transit:`.
 
     Raises:
         StateError: it cannot be written, is open to others, or was made by a newer version.
-        SecurityError: its key is missing or is another one.
+        SecurityError: its key is missing or is another one, or its keysets were changed.
     """
     path = path.expanduser().absolute()
     _make_private(path)
-    certificate = path / "home.json"
+    opening = _Opening(path, normal(key) if key else None, vault)
+    text = _read_certificate(path)
+    if text is None:
+        with keydocument.locked(path):  # of two processes that both find the folder new, one becomes the founder
+            text = _read_certificate(path)
+            if text is None:
+                return _found(opening)
+    return _recognise(opening, text)
+
+
+def _read_certificate(path: Path) -> str | None:
     try:
-        text = certificate.read_text() if certificate.exists() else None
+        return (path / CERTIFICATE).read_text()
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError:
+        return ""
     except OSError as error:
         raise StateError(
             f"the state folder {path} cannot be read: {error.strerror}",
             hint="run as the user who owns it, or set ROWKEEPER_HOME to a folder of your own",
         ) from error
-    return _make(path, key_file) if text is None else _recognise(path, text, key_file)
 
 
 def _make_private(path: Path) -> None:
@@ -74,46 +129,53 @@ def _make_private(path: Path) -> None:
     refuse_open(path)
 
 
-def _make(path: Path, key_file: Path | None) -> StateFolder:
-    home_id = uuid.uuid4().hex
-    key_path = key_file.expanduser().absolute() if key_file else keyfile.default_path(home_id)
-    if key_path.is_relative_to(path):
+def refuse_inside(key: Path, folder: Path) -> None:
+    """A key may not lie beside what it locks. Raises KeyUnusable."""
+    if key.is_relative_to(folder):
         raise KeyUnusable(
-            f"the key file {key_path} would lie inside the state folder that it protects",
+            f"the key file {key} would lie inside the state folder that it protects",
             hint="set ROWKEEPER_KEY_FILE to a place outside the state folder",
         )
-    key, key_made = keyfile.load_or_make(key_path)
-    text = json.dumps(
-        {
-            "id": home_id,
-            "layout": LAYOUT_VERSION,
-            "key_check": keyfile.check_value(key),
-            "key_file": str(key_path),
-        }
-    )
-    # The key is safe on disk before the certificate names it, and of two processes that both find the folder
-    # new exactly one becomes the founder; the other recognises what that one made.
+
+
+def _found(opening: _Opening) -> StateFolder:
+    """The key is safe on disk before the keysets are wrapped with it, and those are before the certificate is."""
+    left = opening.path / keydocument.NAME
+    if left.exists() and b'"tink"' in left.read_bytes():
+        raise StateError(
+            f"{opening.path / CERTIFICATE} is missing, and the folder holds keys: it is no new one",
+            hint="restore it from a backup; the tables cannot be opened without it",
+        )
+    home_id = uuid.uuid4().hex
+    reference = opening.key or normal(f"{FILE}{keyfile.default_path(home_id)}")
+    folder = opening.folder(home_id, opening.provider(reference, make=True))
+    folder.keysets.found({})
+    failpoint("home.before_certificate")
+    _write_certificate(opening.path, home_id)
+    return folder
+
+
+def _write_certificate(path: Path, home_id: str) -> None:
+    text = json.dumps({"id": home_id, "layout": LAYOUT_VERSION})
     try:
-        keyfile.write_private(path / "home.json", text.encode())
-    except FileExistsError:
-        if key_made and key_file is None:
-            key_path.unlink()
-        return _recognise(path, (path / "home.json").read_text(), key_file)
+        keyfile.replace_private(path / CERTIFICATE, text.encode())
     except OSError as error:
         raise StateError(
             f"the state folder {path} cannot be written: {error.strerror}",
             hint="free some space, or set ROWKEEPER_HOME to another folder",
         ) from error
-    return StateFolder(path, home_id, key, key_path, key_made)
 
 
-def _recognise(path: Path, text: str, key_file: Path | None) -> StateFolder:
+def _recognise(opening: _Opening, text: str) -> StateFolder:
+    path = opening.path
     try:
         certificate = json.loads(text)
-        home_id, layout, check = certificate["id"], int(certificate["layout"]), certificate["key_check"]
+        home_id, layout = str(certificate["id"]), int(certificate["layout"])
+        if layout == 1:
+            return _bring_forward(opening, home_id, certificate["key_file"], certificate["key_check"])
     except (ValueError, KeyError, TypeError) as error:
         raise StateError(
-            f"{path / 'home.json'} is damaged: it does not hold what Rowkeeper wrote",
+            f"{path / CERTIFICATE} is damaged: it does not hold what Rowkeeper wrote",
             hint="restore it from a backup; the tables cannot be opened without it",
         ) from error
     if layout > LAYOUT_VERSION:
@@ -122,11 +184,35 @@ def _recognise(path: Path, text: str, key_file: Path | None) -> StateFolder:
             f"(layout {layout}; this version knows {LAYOUT_VERSION})",
             hint="upgrade: pip install --upgrade rowkeeper",
         )
-    key_path = key_file.expanduser().absolute() if key_file else Path(certificate["key_file"])
-    key = keyfile.load(key_path)
-    if keyfile.check_value(key) != check:
+    return _open(opening, home_id)
+
+
+def _open(opening: _Opening, home_id: str) -> StateFolder:
+    document = keydocument.read(opening.path / keydocument.NAME, home_id)
+    folder = opening.folder(home_id, opening.provider(opening.key or document.key))
+    folder.keysets.check()
+    return folder
+
+
+def _bring_forward(opening: _Opening, home_id: str, key_file: Any, check: Any) -> StateFolder:
+    """From layout 1: what was derived from its key becomes the first key of each keyset. Nothing else is touched."""
+    reference = opening.key or f"{FILE}{Path(key_file)}"
+    provider = opening.provider(reference)
+    if not isinstance(provider, LocalKey):
+        raise KeyUnusable(
+            f"the state folder {opening.path} was made with a key file, and {reference} is none",
+            hint="open it with its key file first; then rowkeeper keys rewrap --to moves its keysets",
+        )
+    if provider.check() != check:
         raise WrongKey(
-            f"the key in {key_path} is not the key of the state folder {path}",
+            f"the key in {provider.reference} is not the key of the state folder {opening.path}",
             hint="put back the key file that was made with this folder, or point ROWKEEPER_KEY_FILE at it",
         )
-    return StateFolder(path, home_id, key, key_path, key_made=False)
+    with keydocument.locked(opening.path):
+        folder = opening.folder(home_id, provider)
+        if not (opening.path / keydocument.NAME).exists():
+            folder.keysets.found({purpose: provider.derived(info) for purpose, info in FIRST_PURPOSES.items()})
+        failpoint("home.before_layout")
+        _write_certificate(opening.path, home_id)
+    folder.keysets.check()
+    return folder

@@ -15,7 +15,7 @@ KEY = b"\x07" * 32
 
 def opened(home: Path, *, key: bytes = KEY, outside: bool = True) -> AbstractContextManager[Ledger]:
     paths = (home / "audit" / "checkpoint",) if outside else ()
-    return Ledger.open(None, home, auditing=Auditing(key, (), paths))
+    return Ledger.open(None, home, auditing=Auditing(lambda: (key,), (), paths))
 
 
 def fill(ledger: Ledger, count: int, *, at_a_time: int = 100) -> None:

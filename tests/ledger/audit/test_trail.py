@@ -240,9 +240,34 @@ def test_other_machines_of_one_ledger_are_trusted_by_name(tmp_path: Path):
         first = ledger.audit.verifiers[0]
     with opened(tmp_path, key=b"\x08" * 32, outside=False) as ledger, pytest.raises(AuditBroken):
         ledger.audit.record(Event("run.start"))
-    with Ledger.open(None, tmp_path, auditing=Auditing(b"\x08" * 32, (first,))) as ledger:
+    with Ledger.open(None, tmp_path, auditing=Auditing(lambda: (b"\x08" * 32,), (first,))) as ledger:
         ledger.audit.record(Event("run.start"))
         assert verify(ledger.audit, {}).sound
+
+
+def test_after_a_rotation_the_former_key_is_believed_and_the_new_one_signs(tmp_path: Path):
+    """The head that the former key signed is built upon; without that key it would not be."""
+    with opened(tmp_path, outside=False) as ledger:
+        fill(ledger, 3)
+    rotated = Auditing(lambda: (b"\x08" * 32, b"\x07" * 32))
+    with Ledger.open(None, tmp_path, auditing=rotated) as ledger:
+        ledger.audit.record(Event("run.start"))
+        now = ledger.audit.verifiers[0]
+        assert open_checkpoint(ledger.audit.head()[1], [now]).size == 4
+        assert verify(ledger.audit, {}).sound
+
+
+def test_a_process_hears_of_a_key_that_was_rotated_in_beside_it(tmp_path: Path):
+    """The head that another process signed with the new key is built upon by one that began with the former key."""
+    keys = [b"\x07" * 32]
+    auditing = Auditing(lambda: tuple(keys))
+    with Ledger.open(None, tmp_path, auditing=auditing) as one:
+        one.audit.record(Event("run.start"))
+        keys.insert(0, b"\x08" * 32)
+        with Ledger.open(None, tmp_path, auditing=auditing) as other:
+            other.audit.record(Event("run.start"))
+        one.audit.record(Event("run.publish"))
+        assert verify(one.audit, {}).sound
 
 
 def test_entries_are_canonical_and_hold_no_clear_sql(tmp_path: Path):

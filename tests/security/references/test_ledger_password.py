@@ -64,4 +64,6 @@ def test_a_password_without_a_url_is_refused(own_arena: Arena):
     """It would lead nowhere."""
     outcome = own_arena.run("runs", "--json", env={"ROWKEEPER_LEDGER_PASSWORD": "env:PGPASS_OF_TESTS"})
     assert outcome.status == 2, outcome
-    assert "ledger_url" in outcome.json["error"]["what"]
+    assert outcome.json["error"]["what"] == (
+        "a setting is wrong: ledger_password is for the server of ledger_url, which is not set"
+    )

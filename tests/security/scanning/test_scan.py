@@ -59,7 +59,7 @@ def test_nothing_found_is_status_0(own_arena: Arena):
     write(own_arena.folder, a__py='import rowkeeper\npassword = "env:PGPASS"\n')
     write(own_arena.folder, rowkeeper__toml='vault_token = "file:/run/secrets/vault"\nledger_password = "env:PGPASS"\n')
     outcome = own_arena.run("secrets", "scan", ".", "--json")
-    assert (outcome.status, outcome.json) == (0, {"findings": []})
+    assert (outcome.status, outcome.json) == (0, {"findings": [], "note": None})
 
 
 def test_a_file_that_is_not_there_is_named(own_arena: Arena):

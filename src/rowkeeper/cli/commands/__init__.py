@@ -9,6 +9,7 @@ from rowkeeper.cli.commands.explaining import errors, explain
 from rowkeeper.cli.commands.history import runs, show
 from rowkeeper.cli.commands.holding import abandon, publish, resume, staging
 from rowkeeper.cli.commands.installing import doctor, init
+from rowkeeper.cli.commands.keeping import keys
 from rowkeeper.cli.commands.profiling import profile
 from rowkeeper.cli.commands.reaching import endpoints
 from rowkeeper.cli.commands.rejected import quarantine
@@ -43,6 +44,7 @@ for command in (
     explain,
     firewall,
     init,
+    keys,
     profile,
     publish,
     quarantine,

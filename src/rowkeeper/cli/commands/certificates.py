@@ -15,9 +15,8 @@ from rich.markup import escape
 from rowkeeper.cli.door import DONE, FAILED, json_option, load_settings, out, print_json, tell_of_key
 from rowkeeper.cli.findings import show_findings
 from rowkeeper.endpoints import Endpoint
-from rowkeeper.runs.journal import journal_kept
 from rowkeeper.runs.reaching import also_reach
-from rowkeeper.security.statefolder import open_state_folder
+from rowkeeper.runs.workspace import state_folder
 
 if TYPE_CHECKING:
     from rowkeeper.security.tls.authority import Authority, Issued
@@ -37,10 +36,8 @@ def _authority() -> Iterator[Authority]:
     """The state folder's, without its ledger: that may be on a server whose certificate is to be renewed here."""
     from rowkeeper.security.tls.authority import Authority  # noqa: PLC0415 - no other command's, and not quick to import
 
-    settings = load_settings()
-    state = open_state_folder(settings.home, settings.key_file)
-    tell_of_key(state)
-    with journal_kept(settings, state):
+    with state_folder(load_settings()) as state:
+        tell_of_key(state)
         yield Authority.of(state)
 
 

@@ -28,7 +28,7 @@ def scan(paths: tuple[Path, ...], as_json: bool) -> int:
     """
     leaks = scan_for_secrets(paths)
     if as_json:
-        print_json({"findings": [each.as_dict() for each in leaks]})
+        print_json({"findings": [each.as_dict() for each in leaks], "note": rules_missing() or None})
         return FAILED if leaks else DONE
     for each in leaks:
         out.print(escape(str(each)))

@@ -19,6 +19,7 @@ from rowkeeper.resilience.calls import Calls
 from rowkeeper.runs.reaching import declared_endpoints, gateway_of
 from rowkeeper.runs.secrets import secrets_of
 from rowkeeper.security.firewall import addresses_of
+from rowkeeper.security.references import resolve
 from rowkeeper.security.vpn import ThisMachine
 from rowkeeper.security.vpn.configuration import Place, read_plan
 from rowkeeper.security.vpn.rendering import rendered, write_private
@@ -40,8 +41,8 @@ def render(interface: str | None, output: Path | None, reveal: bool, as_json: bo
     settings = load_settings()
     name = _chosen(settings, interface)
     plan = read_plan(name, settings.vpn[name], _place(settings))
-    with secrets_of(settings, Calls(), gateway_of(settings)) as secrets:
-        made = rendered(plan, secrets.resolve)
+    with secrets_of(settings, Calls(), gateway_of(settings)):
+        made = rendered(plan, resolve)
     if output is not None:
         write_private(output, made.text)
     elif made.holds_a_key and not reveal:
@@ -71,12 +72,12 @@ def check(files: tuple[Path, ...], as_json: bool) -> int:
     """Look at planned and demanded interfaces, their handshakes, and the routes of what demands them."""
     settings = load_settings()
     place = _place(settings)
-    with secrets_of(settings, Calls(), gateway_of(settings)) as secrets:
+    with secrets_of(settings, Calls(), gateway_of(settings)):
         findings = examine_vpn(
             [functools.partial(read_plan, name, table, place) for name, table in settings.vpn.items()],
             declared_endpoints(settings, [each for file in files for each in select(file, None)]),
             kernel=ThisMachine(),
-            follow=secrets.resolve,
+            follow=resolve,
             lookup=addresses_of,
         )
     if as_json:

@@ -45,12 +45,16 @@ NOT_SETTINGS = {
     "wait_end_of_query",
 }
 # What does not fit into memory would go to files, which chDB cannot encrypt (it knows no `tmp_policy`): values of
-# encrypted tables would lie there in the clear. The statement fails instead.
-SPILLING = tuple(
-    f"max_bytes_{measure}before_external_{work}"
-    for work in ("distinct", "group_by", "join", "sort")
-    for measure in ("", "ratio_")
-)
+# encrypted tables would lie there in the clear. The statement fails instead. Some ways to join write files whatever the
+# limits are (`grace_hash`, `partial_merge`, and `auto`, which comes to it), so that only those that never do are left.
+KEPT_IN_MEMORY: dict[str, str | int] = {
+    **{
+        f"max_bytes_{measure}before_external_{work}": 0
+        for work in ("distinct", "group_by", "join", "sort")
+        for measure in ("", "ratio_")
+    },
+    "join_algorithm": "direct,parallel_hash,hash",
+}
 SETTING = re.compile(r"[a-z][a-z0-9_]*")
 INSERT_BODY = re.compile(r"\s*INSERT\s+INTO\b(?!.*\bSELECT\b).*\bFORMAT\s+(\w+)\s*;?\s*$", re.IGNORECASE | re.DOTALL)
 CODE = re.compile(r"Code: (\d+)")
@@ -129,7 +133,7 @@ class Engine:
                     raise EngineError(CODE_BAD_ARGUMENT, "Code: 36. DB::Exception: a setting's name is malformed")
                 chosen[name] = value
         chosen["max_memory_usage"] = self._limits.memory_bytes_max
-        chosen.update(dict.fromkeys(SPILLING, 0))
+        chosen.update(KEPT_IN_MEMORY)
         if not writes:
             chosen["max_execution_time"] = min(_seconds(chosen), self._limits.query_seconds_max)
             chosen["allow_experimental_eval_table_function"] = 0  # it runs SQL that nobody has looked at

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from xml.sax.saxutils import escape  # nosec B406 - it escapes, and parses nothing
 
 from rowkeeper.destinations.embedded.places import EnginePlaces
 
-KEY_VARIABLE = "ROWKEEPER_ENGINE_DISK_KEY"
+KEY_VARIABLE = "ROWKEEPER_ENGINE_DISK_KEY_"
 STORAGE_POLICY = "encrypted"
 
 CONFIG = """<clickhouse>
@@ -17,7 +18,7 @@ CONFIG = """<clickhouse>
       <plain><type>local</type><path>{disk}/</path></plain>
       <encrypted>
         <type>encrypted</type><disk>plain</disk><path>enc/</path>
-        <algorithm>AES_256_CTR</algorithm><key_hex from_env="{variable}"/>
+        <algorithm>AES_256_CTR</algorithm>{keys}<current_key_id>{key}</current_key_id>
       </encrypted>
     </disks>
     <policies><{policy}><volumes><main><disk>encrypted</disk></main></volumes></{policy}></policies>
@@ -62,8 +63,18 @@ MERGED_BYTES_SHARE = 100
 MERGED_BYTES_MAX = 10 << 20
 
 
-def write(places: EnginePlaces, total_bytes_max: int) -> str:
-    """Writes the configuration, and returns what chDB is to connect to."""
+def key_variable(number: str) -> str:
+    """The variable of the host's environment in which the engine finds a key of its disk, as it starts."""
+    return f"{KEY_VARIABLE}{number}"
+
+
+def write(places: EnginePlaces, total_bytes_max: int, keys: Collection[str], key: int) -> str:
+    """Writes the configuration, and returns what chDB is to connect to.
+
+    Args:
+        keys: the ids of all keys of the disk.
+        key: the one that new files are written with. A file says itself which key it was written with.
+    """
     for folder in (places.data, places.disk):
         folder.mkdir(mode=0o700, exist_ok=True)
     users, config = places.folder / "users.xml", places.folder / "config.xml"
@@ -73,7 +84,8 @@ def write(places: EnginePlaces, total_bytes_max: int) -> str:
         CONFIG.format(
             disk=escape(str(places.disk)),
             users=escape(str(users)),
-            variable=KEY_VARIABLE,
+            keys="".join(f'<key_hex id="{each}" from_env="{key_variable(each)}"/>' for each in keys),
+            key=key,
             policy=STORAGE_POLICY,
             total_bytes=total_bytes_max,
             cache_bytes=total_bytes_max // CACHE_SHARE,

@@ -2,7 +2,7 @@
 
     python -m rowkeeper.destinations.embedded.host FOLDER
 
-Its starter sends one JSON document on standard input (key and limits: neither on the command line nor in a lasting
+Its starter sends one JSON document on standard input (keys and limits: neither on the command line nor in a lasting
 environment, where others could read them), and reads one line from standard output: `ready`, or a JSON document that
 says why not.
 """
@@ -127,14 +127,17 @@ def _starter_alive(starter: int) -> Callable[[], None]:
 
 
 def _open(places: EnginePlaces, order: dict[str, Any]) -> Engine:
-    os.environ[configuration.KEY_VARIABLE] = order["disk_key"]
+    keys = {configuration.key_variable(number): key for number, key in order["disk_keys"].items()}
+    os.environ.update(keys)
     for torn in drop_torn_mutations(places):
         sys.stderr.write(f"removed {torn}: it held nothing, and would have kept the engine from starting\n")
     try:
         limits = Limits(int(order["memory_bytes_max"]), float(order["query_seconds_max"]), int(order["threads"]))
-        return Engine(configuration.write(places, int(order["total_bytes_max"])), limits)
+        total, primary = int(order["total_bytes_max"]), int(order["disk_key"])
+        return Engine(configuration.write(places, total, order["disk_keys"], primary), limits)
     finally:
-        del os.environ[configuration.KEY_VARIABLE]
+        for variable in keys:
+            del os.environ[variable]
 
 
 def _tell(line: str) -> None:

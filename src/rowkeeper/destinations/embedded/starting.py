@@ -17,12 +17,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from rowkeeper.destinations.embedded.diskkeys import UNKNOWN, files_by_key
 from rowkeeper.destinations.embedded.locking import locked_within
 from rowkeeper.destinations.embedded.places import EnginePlaces
-from rowkeeper.errors import DeadlineExceeded, DiskFull, EngineDown, FrameworkError
-from rowkeeper.protocols import Site
+from rowkeeper.errors import DeadlineExceeded, DiskFull, EngineDown, FrameworkError, KeyInUse, KeyRevoked
+from rowkeeper.protocols import DiskKeys, Site
 from rowkeeper.resilience.deadline import seconds_left
-from rowkeeper.security.keyfile import derive
 
 LOG_BYTES_MAX = 1 << 20
 LISTEN_SECONDS_MAX = 5.0
@@ -41,7 +41,7 @@ def ensure_host(site: Site) -> EnginePlaces:
         return places
     try:
         places.folder.mkdir(mode=0o700, exist_ok=True)
-        with _starting(places):
+        with alone(places):
             if not listening(places):
                 _start(places, site)
     except OSError as error:
@@ -50,6 +50,26 @@ def ensure_host(site: Site) -> EnginePlaces:
             hint="see to space and permissions of the state folder",
         ) from error
     return places
+
+
+@contextmanager
+def engine_down(places: EnginePlaces) -> Iterator[None]:
+    """No engine is up in the block, and none starts. Raises KeyInUse if one is up."""
+    places.folder.mkdir(mode=0o700, exist_ok=True)
+    up = KeyInUse(
+        "the embedded engine is up, and writes with the keys that it was started with",
+        hint="it goes away when it has been idle for ROWKEEPER_ENGINE_IDLE_SECONDS; then try again",
+    )
+    with alone(places):
+        if listening(places):
+            raise up
+        lock = os.open(places.host_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if not locked_within(lock, LEAVE_SECONDS_MAX):  # one that is leaving closes its tables
+                raise up
+            yield
+        finally:
+            os.close(lock)
 
 
 def listening(places: EnginePlaces) -> bool:
@@ -78,7 +98,7 @@ def connect(places: EnginePlaces, timeout_seconds: float | None) -> socket.socke
 
 
 @contextmanager
-def _starting(places: EnginePlaces) -> Iterator[None]:
+def alone(places: EnginePlaces) -> Iterator[None]:
     """One starter at a time; the others find the host up when it is their turn."""
     lock = os.open(places.start_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -90,8 +110,10 @@ def _starting(places: EnginePlaces) -> Iterator[None]:
 
 
 def _start(places: EnginePlaces, site: Site) -> None:
+    disk = site.disk_keys()
     order = {
-        "disk_key": derive(site.key, "engine disk").hex(),
+        "disk_keys": {number: key.hex() for number, key in disk.keys.items()},
+        "disk_key": disk.primary,
         "idle_seconds": site.engine_idle_seconds,
         "memory_bytes_max": site.engine_memory_bytes_max,
         "total_bytes_max": site.engine_total_bytes_max,
@@ -121,7 +143,10 @@ def _start(places: EnginePlaces, site: Site) -> None:
         _end(host)
         raise _no_answer(places, f"it did not come up in {START_SECONDS_MAX:.0f} s")
     if answer != "ready":
-        raise _refusal(answer, places)
+        refusal = _refusal(answer, places)
+        if not isinstance(refusal, DiskFull):
+            _refuse_other_keys(places, disk)
+        raise refusal
 
 
 def _asked(order_to: IO[bytes], answer_from: IO[bytes], order: bytes) -> str | None:
@@ -159,6 +184,16 @@ def _no_answer(places: EnginePlaces, why: str) -> EngineDown:
     return EngineDown(
         f"the embedded ClickHouse did not start: {why}", hint=f"{places.log} may say more; rowkeeper doctor helps"
     )
+
+
+def _refuse_other_keys(places: EnginePlaces, disk: DiskKeys) -> None:
+    """ClickHouse gives up at the first file that it has no key for, and tells only its log."""
+    if files := files_by_key(places, disk.keys)[UNKNOWN]:
+        raise KeyRevoked(
+            f"the embedded ClickHouse does not start: {files:,} files in {places.disk} are damaged, or were written "
+            "with a key that was revoked",
+            hint="restore the state folder from a backup, keys.json included; or remove engine/ and load again",
+        )
 
 
 def _refusal(answer: str, places: EnginePlaces) -> FrameworkError:

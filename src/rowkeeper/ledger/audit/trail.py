@@ -18,7 +18,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +56,10 @@ class Trail:
 
     Attributes:
         engine: of the ledger's database.
-        verifiers: the keys whose checkpoints are believed.
         outside: files beyond the database that get each new checkpoint.
 
     Args:
-        signer: of its checkpoints.
+        signers: gives, when they are first needed, the signer of its checkpoints, then those who signed before.
         trusted: keys whose checkpoints are believed besides: of other machines that write the same ledger.
     """
 
@@ -68,15 +67,16 @@ class Trail:
         self,
         engine: Engine,
         clock: Clock,
-        signer: Signer,
+        signers: Callable[[], tuple[Signer, ...]],
         *,
         trusted: Sequence[Verifier] = (),
         outside: Sequence[Path] = (),
     ) -> None:
         self.engine = engine
         self._clock = clock
-        self._signer = signer
-        self.verifiers = (signer.verifier, *trusted)
+        self._signers = signers
+        self._loaded: tuple[Signer, ...] = ()
+        self._trusted = tuple(trusted)
         self.outside = tuple(outside)
         # The newest head that this process has signed or checked: all of it, as whoever writes the database could
         # change the rest and leave the checkpoint.
@@ -86,6 +86,16 @@ class Trail:
         self._host = socket.gethostname()
         self._told_at = float("-inf")
         self._untold = False
+
+    def _known_signers(self) -> tuple[Signer, ...]:
+        if not self._loaded:
+            self._loaded = self._signers()
+        return self._loaded
+
+    @property
+    def verifiers(self) -> tuple[Verifier, ...]:
+        """The keys whose checkpoints are believed, the one that signs now first."""
+        return (*(each.verifier for each in self._known_signers()), *self._trusted)
 
     # ---------------------------------------------------------------------------------- write
 
@@ -121,7 +131,8 @@ class Trail:
         if reasons:
             connection.execute(ADD_REASONS, reasons)
         _close_tiles(connection, before, frontier.size, leaves)
-        note = self._signer.sign(Checkpoint(self._signer.verifier.name, frontier.size, frontier.root()))
+        signer = self._known_signers()[0]
+        note = signer.sign(Checkpoint(signer.verifier.name, frontier.size, frontier.root()))
         made = frontier.size, frontier.to_bytes(), note
         connection.execute(SET_HEAD, dict(zip(("new_size", "new_frontier", "new_checkpoint"), made, strict=True)))
         connection.info["after_commit"].append(lambda: self._committed(made, who))
@@ -133,7 +144,11 @@ class Trail:
             connection.execute(insert(audit_head).values(id=1, size=0, frontier=b"", checkpoint=""))
             head = connection.execute(GET_HEAD).one()
         if (head.size, head.frontier, head.checkpoint) != self._sound:
-            self._check(head)
+            try:
+                self._check(head)
+            except AuditBroken:
+                self._loaded = ()  # another process may have been given a new key since
+                self._check(head)
         return head
 
     def _check(self, head: Row[Any]) -> None:

@@ -100,7 +100,7 @@ class Authority:
     def of(cls, state: StateFolder, now: Callable[[], datetime] = utc_now) -> Authority:
         """The authority of an opened state folder, whether or not it was founded."""
         path = state.path / "certs"
-        return cls(CertificateFolder(path), Seal(state.key, PURPOSE, path), now)
+        return cls(CertificateFolder(path), Seal(state.keysets, PURPOSE, path), now)
 
     # ------------------------------------------------------------------------------------------- the authority
 

@@ -1,0 +1,195 @@
+"""What `rowkeeper keys` does: keysets listed, rotated, wrapped anew; keys revoked."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from rowkeeper.destinations.embedded.diskkeys import files_by_key
+from rowkeeper.destinations.embedded.places import EnginePlaces
+from rowkeeper.destinations.embedded.starting import engine_down
+from rowkeeper.errors import ConfigurationError, KeyInUse
+from rowkeeper.ledger.audit import Event
+from rowkeeper.logs import logger
+from rowkeeper.runs.workspace import Workspace
+from rowkeeper.security.keydocument import KeyRecord
+from rowkeeper.security.keyproviders import TRANSIT, KeyProvider
+from rowkeeper.security.keysets import ENGINE, QUARANTINE, SAMPLES, SPOOL
+
+PRIMARY, READS, REVOKED = "primary", "reads", "revoked"
+log = logger("keys")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class KeyFound:
+    """A key, as it is told of.
+
+    Attributes:
+        status: `primary` writes; `reads` was rotated away; `revoked` was destroyed.
+        files: how many are sealed with it; None where that cannot be counted.
+    """
+
+    purpose: str
+    id: int
+    status: str
+    made: datetime
+    revoked: datetime | None
+    reason: str | None
+    files: int | None
+
+    def as_dict(self) -> dict[str, object]:
+        """The JSON document."""
+        return {**dataclasses.asdict(self), "id": f"{self.id:08x}"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rewrapped:
+    """Keysets that were wrapped anew: with what before and since, and whether that key was made for it."""
+
+    keysets: Sequence[str]
+    before: str
+    after: str
+    made: bool
+
+
+def list_keys(workspace: Workspace) -> list[KeyFound]:
+    """All keys of all keysets, in the order of their making. Raises SecurityError if they cannot be opened."""
+    found = []
+    for purpose, stored in sorted(workspace.folder.keysets.records().items()):
+        counted = _counted(workspace, purpose)
+        for number, record in sorted(stored.keys.items(), key=lambda pair: pair[1].made):
+            files = None if counted is None else counted[number]
+            found.append(_found(purpose, number, record, number == stored.primary, files))
+    return found
+
+
+def rotate(workspace: Workspace, purposes: Sequence[str]) -> list[KeyFound]:
+    """Gives each of these keysets a new primary, or all there are if none is named.
+
+    Raises ConfigurationError if one is not there; then none was rotated.
+    """
+    keysets, known = workspace.folder.keysets, workspace.folder.keysets.records()
+    for purpose in purposes:
+        if purpose not in known:
+            keysets.rotate(purpose)  # which says that there is none
+    rotated = []
+    for purpose in purposes or sorted(known):
+        _note(workspace, "keys.rotate", {"purpose": purpose})
+        key = keysets.rotate(purpose).primary
+        _record("keyset rotated", purpose=purpose, key=f"{key.id:08x}")
+        record = keysets.records()[purpose].keys[key.id]
+        rotated.append(_found(purpose, key.id, record, True, None if _counted(workspace, purpose) is None else 0))
+    return rotated
+
+
+def rewrap(workspace: Workspace, to: str | None) -> Rewrapped:
+    """Wraps all keysets with another key, or with the newest version of one that is in a vault. No data are touched.
+
+    Raises ConfigurationError if it is not said which, SecurityError if it cannot be had; then nothing was changed.
+    """
+    keysets, before = workspace.folder.keysets, workspace.folder.keysets.reference
+    if to is None and not before.startswith(TRANSIT):
+        raise ConfigurationError(
+            f"the keysets are wrapped with {before}, which has one version",
+            hint="name the key to wrap them with: rowkeeper keys rewrap --to file:PATH",
+        )
+    provider: KeyProvider = workspace.folder.open_provider(to or before)
+    _note(workspace, "keys.rewrap", {"before": before, "after": provider.reference})
+    keysets.rewrap(provider)
+    _record("keysets wrapped anew", before=before, after=provider.reference)
+    return Rewrapped(sorted(keysets.records()), before, provider.reference, provider.made)
+
+
+def revoke(workspace: Workspace, word: str, *, force: bool, reason: str | None) -> KeyFound:
+    """Destroys a key. What is sealed with it is lost.
+
+    Args:
+        word: the key's id, 8 hex digits.
+        force: also if something is sealed with it, or may be.
+
+    Raises:
+        ConfigurationError: there is no such key.
+        KeyInUse: it is a primary; or something is sealed with it and it is not forced.
+        KeyRevoked: it was revoked before.
+    """
+    keysets = workspace.folder.keysets
+    purpose, number = _of_word(workspace, word)
+    with _held_still(workspace, purpose):
+        stored = keysets.records()[purpose]
+        if number != stored.primary and number in stored.enabled and not force:
+            _refuse_used(purpose, number, _counted(workspace, purpose))
+        _note(workspace, "keys.revoke", {"purpose": purpose, "key": f"{number:08x}"}, reason)
+        keysets.revoke(purpose, number, reason)
+    _record("key revoked", purpose=purpose, key=f"{number:08x}", note=reason, outcome="forced" if force else "unused")
+    counted = _counted(workspace, purpose)
+    record = keysets.records()[purpose].keys[number]
+    return _found(purpose, number, record, False, None if counted is None else counted[number])
+
+
+def _refuse_used(purpose: str, number: int, counted: Counter[int] | None) -> None:
+    if counted is None:
+        what = f"what {purpose} has encrypted with key {number:08x} is in tables, and is not counted"
+    elif counted[number]:
+        plural = "s are" if counted[number] > 1 else " is"
+        what = f"{counted[number]:,} file{plural} still sealed with key {number:08x} of {purpose}"
+    else:
+        return
+    raise KeyInUse(what, hint="with --force --reason TEXT it is revoked all the same, and they are lost")
+
+
+def _of_word(workspace: Workspace, word: str) -> tuple[str, int]:
+    for purpose, stored in workspace.folder.keysets.records().items():
+        for number in stored.keys:
+            if word.lower() == f"{number:08x}":
+                return purpose, number
+    raise ConfigurationError(f"there is no key {word}", hint="rowkeeper keys list shows the ids of all keys")
+
+
+def _found(purpose: str, number: int, record: KeyRecord, primary: bool, files: int | None) -> KeyFound:
+    status = REVOKED if record.revoked is not None else PRIMARY if primary else READS
+    return KeyFound(purpose, number, status, record.made, record.revoked, record.reason, files)
+
+
+# ------------------------------------------------------------------------------------ what is sealed with them
+
+
+def _files_of_engine(workspace: Workspace) -> Counter[int]:
+    keyset = workspace.folder.keysets.of(ENGINE)
+    materials = {key.id: key.material for key in keyset.keys}
+    return files_by_key(EnginePlaces.under(workspace.folder.path), materials)
+
+
+COUNTS: Mapping[str, Callable[[Workspace], Counter[int]]] = {
+    ENGINE: _files_of_engine,
+    QUARANTINE: lambda workspace: workspace.quarantine.key_ids(),
+    SAMPLES: lambda workspace: workspace.samples.key_ids(),
+    SPOOL: lambda workspace: workspace.spool.key_ids(),
+}
+
+
+def _counted(workspace: Workspace, purpose: str) -> Counter[int] | None:
+    """How many files are sealed with each key of a purpose; None where it is not files."""
+    return COUNTS[purpose](workspace) if purpose in COUNTS else None
+
+
+@contextlib.contextmanager
+def _held_still(workspace: Workspace, purpose: str) -> Iterator[None]:
+    """Nobody begins to write with a key of the engine meanwhile. Files see to that themselves: see `Seal.write`."""
+    if purpose != ENGINE:
+        yield
+        return
+    with engine_down(EnginePlaces.under(workspace.folder.path)):
+        yield
+
+
+def _note(workspace: Workspace, action: str, on: Mapping[str, Any], reason: str | None = None) -> None:
+    """Puts a change on the record before it is made: keysets are files, which no transaction of the ledger holds."""
+    workspace.ledger.audit.record(Event(action, on, reason=reason))
+
+
+def _record(event: str, **facts: object) -> None:
+    log.info(event, **facts)
