@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rowkeeper import destinations, errors, sources
     from rowkeeper.batch import Account, Fingerprint
     from rowkeeper.contracts import check, rule
-    from rowkeeper.endpoints import Endpoint, Proxy
+    from rowkeeper.endpoints import Endpoint, Proxy, Via
     from rowkeeper.pipeline import Pipeline
     from rowkeeper.quality import (
         accepted_values,
@@ -77,6 +77,7 @@ __all__ = [
     "RetryBudget",
     "RunReport",
     "Settings",
+    "Via",
     "Workspace",
     "accepted_values",
     "against_last_run",
@@ -116,6 +117,7 @@ _HOMES = {
     "Proxy": ("endpoints", "Proxy"),
     "Pseudonymise": ("security.protection", "Pseudonymise"),
     "Redact": ("security.protection", "Redact"),
+    "Via": ("endpoints", "Via"),
     "Resilience": ("resilience.policy", "Resilience"),
     "Retry": ("resilience.policy", "Retry"),
     "RetryBudget": ("resilience.policy", "RetryBudget"),

@@ -68,10 +68,17 @@
     │   ├── RevealIrreversible      RK-6033  there is no way back from this protection
     │   ├── RevealFailed            RK-6034  a value is no ciphertext of its column
     │   ├── RevealRefused           RK-6035  somebody may not see these values
-    │   └── EgressRefused           RK-6050  a connection to a place that nobody declared
-    │       ├── AddressForbidden    RK-6051  a declared host has an address that may not be reached
-    │       ├── RedirectRefused     RK-6052  a server pointed to another host
-    │       └── ProxyRefused        RK-6053  the proxy refused, or did not let us in
+    │   ├── EgressRefused           RK-6050  a connection to a place that nobody declared
+    │   │   ├── AddressForbidden    RK-6051  a declared host has an address that may not be reached
+    │   │   ├── RedirectRefused     RK-6052  a server pointed to another host
+    │   │   └── ProxyRefused        RK-6053  the proxy refused, or did not let us in
+    │   ├── NameUnresolved          RK-6060  a declared name leads to no address
+    │   ├── VpnMisconfigured        RK-6061  the configuration of a VPN cannot be used
+    │   └── VpnRefused              RK-6062  the way by the demanded interface is not to be had
+    │       ├── VpnDown             RK-6063  the interface is not there, or down
+    │       ├── VpnBypassed         RK-6064  the route leaves by another interface
+    │       ├── VpnStale            RK-6065  the peer's handshake is too old
+    │       └── VpnUnseen           RK-6066  the state of the interface cannot be seen
     └── UnknownError                RK-9001  a fault of Rowkeeper itself
 
 No message holds a secret or a classified value: messages are put together from names, numbers and
@@ -801,6 +808,76 @@ class AuthorityError(TLSError):
 
     code = "RK-6047"
     advice = "rowkeeper certs init makes an authority, once for each state folder; rowkeeper certs show tells of it."
+
+
+class NameUnresolved(SecurityError):  # noqa: N818 - reads as what happened
+    """A declared name leads to no address, so that no firewall rule can let it out."""
+
+    code = "RK-6060"
+    retryable = True
+    advice = (
+        "Firewalls know addresses and no names. Correct the name where it is declared, or render where DNS and "
+        "/etc/hosts know it. Nothing was written."
+    )
+
+
+class VpnMisconfigured(SecurityError):  # noqa: N818 - reads as what happened
+    """The configuration of a VPN in rowkeeper.toml cannot be used."""
+
+    code = "RK-6061"
+    category = Category.CONFIGURATION
+    advice = "The sentence names each line that is wrong, and its mend. Nothing was written."
+
+
+class VpnRefused(SecurityError):  # noqa: N818 - reads as what happened
+    """A place is to be reached by one interface alone, and that way is not to be had; nothing was sent by another."""
+
+    code = "RK-6062"
+    retryable = True
+    advice = (
+        "rowkeeper vpn check shows interface, handshakes and routes. What was staged is kept: bring it up, run again."
+    )
+
+
+class VpnDown(VpnRefused):
+    """The interface is not there, or down."""
+
+    code = "RK-6063"
+    advice = (
+        "Bring it up (wg-quick up wg0) and run again: it goes on where it stopped. rowkeeper vpn check shows its state."
+    )
+
+
+class VpnBypassed(VpnRefused):
+    """The route to an address leaves by another interface than the one that is demanded."""
+
+    code = "RK-6064"
+    advice = (
+        "Bring the VPN up, or add the address to allowed_ips of its peer; ip route get ADDRESS shows the way it would "
+        "go. Nothing was sent."
+    )
+
+
+class VpnStale(VpnRefused):
+    """The last handshake of the WireGuard peer is too old: nobody answers at the other end of the tunnel."""
+
+    code = "RK-6065"
+    advice = (
+        "See whether the peer is up and knows this machine's public key, and whether its endpoint can be reached by "
+        "UDP. Rowkeeper has knocked and waited some seconds for an answer."
+    )
+
+
+class VpnUnseen(VpnRefused):
+    """The state of the interface cannot be seen, so that nobody knows whether the way is safe."""
+
+    code = "RK-6066"
+    retryable = False
+    advice = (
+        "Handshakes are seen by root and by processes with CAP_NET_ADMIN (systemd: AmbientCapabilities=CAP_NET_ADMIN), "
+        "with wireguard-tools installed. rk.Via(NAME, handshake_seconds_max=None), or ROWKEEPER_LEDGER_VIA=NAME:route, "
+        "looks at route and link alone, which everybody may see."
+    )
 
 
 class EgressRefused(SecurityError):  # noqa: N818 - reads as what happened

@@ -10,6 +10,7 @@ import dataclasses
 import enum
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -53,6 +54,25 @@ class WayOut(Protocol):
 
         Raises as `connect`.
         """
+        ...
+
+    def keep(self, host: str, port: int, connection: Connection) -> None:
+        """Binds a connection that a driver made to the interface that its host demands, if it does.
+
+        Raises VpnRefused if the way changed meanwhile.
+        """
+        ...
+
+    def watching(self, endpoints: Iterable[Endpoint]) -> AbstractContextManager[None]:
+        """Watches the interfaces that endpoints demand, as long as the body lasts."""
+        ...
+
+
+class Connection(Protocol):
+    """A socket, or what a driver has around one."""
+
+    def fileno(self) -> int:
+        """Its descriptor."""
         ...
 
 

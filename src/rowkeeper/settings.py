@@ -26,7 +26,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from rowkeeper.configuration.file import PROFILES, SettingsFile
 from rowkeeper.configuration.literal import HOW_TO_SPLIT, refuse_url
 from rowkeeper.configuration.reference import parse
-from rowkeeper.endpoints import Proxy, endpoint_from
+from rowkeeper.endpoints import Proxy, Via, endpoint_from
 from rowkeeper.errors import ConfigurationError
 
 PREFIX = "ROWKEEPER_"
@@ -58,6 +58,15 @@ def _all_endpoints(given: tuple[str, ...]) -> tuple[str, ...]:
             endpoint_from(each)
         except ConfigurationError as error:
             raise ValueError(f"{error.what} ({error.hint})") from None
+    return given
+
+
+def _an_interface(given: str | None) -> str | None:
+    try:
+        if given is not None:
+            Via.parse(given)
+    except ConfigurationError as error:
+        raise ValueError(f"{error.what} ({error.hint})") from None
     return given
 
 
@@ -250,6 +259,27 @@ class Settings(BaseSettings):
         SecretReference | None, Field(description="A reference to the secret id of an AppRole; with vault_role_id.")
     ] = None
     vault_approle_mount: Annotated[str, Field(description="Where the vault has its AppRoles.")] = "approle"
+
+    ledger_via: Annotated[
+        str | None,
+        AfterValidator(_an_interface),
+        Field(
+            description="The interface by which alone the ledger is reached, such as wg0. wg0:route looks at route and "
+            "link, and at no handshake."
+        ),
+    ] = None
+    vault_via: Annotated[
+        str | None,
+        AfterValidator(_an_interface),
+        Field(description="The interface by which alone the vault is reached, as ledger_via."),
+    ] = None
+    vpn: Annotated[
+        dict[str, Any],
+        Field(
+            description="WireGuard interfaces that `rowkeeper vpn render` writes: in rowkeeper.toml, [vpn.wg0] and "
+            "[[vpn.wg0.peers]]."
+        ),
+    ] = {}
 
     @property
     def key_reference(self) -> str | None:

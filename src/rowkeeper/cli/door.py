@@ -82,14 +82,17 @@ def print_json(document: Any) -> None:
     click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
 
 
-def write_page(path: Path, text: str) -> None:
-    """Writes a page that somebody asked for, a new one for them alone to read. Raises StateError if it cannot be."""
+def write_page(path: Path, text: str, option: str = "--html") -> None:
+    """Writes a page that somebody asked for by this option, a new one for them alone to read.
+
+    Raises StateError if it cannot be written.
+    """
     try:
         with open(path, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             file.write(text)
     except OSError as error:
         raise StateError(
-            f"{path} cannot be written: {error.strerror}", hint="name another file: --html PATH"
+            f"{path} cannot be written: {error.strerror}", hint=f"name another file: {option} PATH"
         ) from error
 
 

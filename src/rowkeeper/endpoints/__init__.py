@@ -5,6 +5,7 @@ from rowkeeper.endpoints.host import canonical_host, is_loopback_name, literal
 from rowkeeper.endpoints.proxy import Proxy
 from rowkeeper.endpoints.text import endpoint_from
 from rowkeeper.endpoints.url import place_of_url
+from rowkeeper.endpoints.via import Via
 
 __all__ = [
     "DIRECT",
@@ -12,6 +13,7 @@ __all__ = [
     "Endpoint",
     "Network",
     "Proxy",
+    "Via",
     "canonical_host",
     "endpoint_from",
     "is_loopback_name",

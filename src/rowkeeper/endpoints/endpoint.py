@@ -8,6 +8,7 @@ from typing import Literal, Self
 
 from rowkeeper.endpoints.host import canonical_host, is_loopback_name, literal
 from rowkeeper.endpoints.proxy import Proxy
+from rowkeeper.endpoints.via import Via
 from rowkeeper.errors import DeclarationError
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -31,6 +32,7 @@ class Endpoint:
         why: what it is for, for whoever reads the list.
         proxy: the proxy by which it is reached, `rk.Proxy("socks5h://proxy:1080")`, or `direct`; None is the proxy of
             the settings, if one is set and this is a public host.
+        via: the interface by which alone it is reached, such as `wg0`, or an `rk.Via`; None is any.
 
     Raises:
         DeclarationError: it is no host, port or protocol.
@@ -42,6 +44,7 @@ class Endpoint:
     private: bool = dataclasses.field(default=False, kw_only=True)
     why: str = dataclasses.field(default="", kw_only=True, compare=False)
     proxy: Proxy | Literal["direct"] | None = dataclasses.field(default=None, kw_only=True)
+    via: Via | str | None = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if not isinstance(self.host, str):
@@ -61,6 +64,14 @@ class Endpoint:
             raise DeclarationError(
                 f"{self.host} cannot be reached by a proxy", hint="to the proxy it is another machine: the proxy itself"
             )
+
+        if self.via is not None:
+            object.__setattr__(self, "via", Via.of(self.via))
+            if isinstance(self.proxy, Proxy):
+                raise DeclarationError(
+                    f"{self.host} is to be reached by a proxy and via {self.via}: nobody connects to it from here",
+                    hint="leave one of them out",
+                )
 
     @classmethod
     def of_proxy(cls, proxy: Proxy) -> Self:
@@ -82,6 +93,11 @@ class Endpoint:
         network = self.network
         return is_loopback_name(self.host) if network is None else network.is_loopback
 
+    @property
+    def demand(self) -> Via | None:
+        """The interface by which alone it is reached."""
+        return None if self.via is None else Via.of(self.via)
+
     def is_of(self, port: int | None, protocol: str) -> bool:
         """Whether a port is meant; one that is not known yet (None) may be."""
         return self.protocol == protocol and (port is None or self.port is None or self.port == port)
@@ -98,6 +114,7 @@ class Endpoint:
             "protocol": self.protocol,
             "private": self.private,
             "proxy": None if self.proxy in (None, DIRECT) else str(self.proxy),
+            "via": None if self.via is None else str(self.via),
             "why": self.why,
         }
 

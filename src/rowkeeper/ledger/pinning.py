@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy.engine import Dialect
 
+from rowkeeper.errors import FrameworkError
 from rowkeeper.ledger.places import BY_LIBPQ, PORTS
 from rowkeeper.protocols import WayOut
 
@@ -50,3 +51,21 @@ def pinned(dialect: Dialect, options: Mapping[str, Any], way_out: WayOut | None)
         for name, values in zip(("host", "hostaddr", "port"), zip(*triples, strict=True), strict=True):
             given[name] = ",".join(values)
     return given
+
+
+def kept(dialect: Dialect, connection: Any, way_out: WayOut | None) -> Any:
+    """The connection that a driver made, bound to the interface that its host demands.
+
+    Raises VpnRefused, the connection closed, if the way changed while libpq was connecting.
+    """
+    if way_out is None or dialect.driver not in BY_LIBPQ or not connection.info.host:
+        return connection
+    host, port = str(connection.info.host), int(connection.info.port)
+    if host.startswith(UNIX_SOCKET):
+        return connection
+    try:
+        way_out.keep(host, port, connection)
+    except FrameworkError:
+        connection.close()
+        raise
+    return connection

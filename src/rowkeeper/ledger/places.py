@@ -8,15 +8,18 @@ from collections.abc import Iterator
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from rowkeeper.endpoints import Endpoint
+from rowkeeper.endpoints import Endpoint, Via
 from rowkeeper.errors import ConfigurationError
 
 BY_LIBPQ = ("psycopg", "psycopg2", "psycopg_async")
 PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306, "oracle": 1521, "mssql": 1433}
 
 
-def ledger_endpoints(url: str | None) -> tuple[Endpoint, ...]:
+def ledger_endpoints(url: str | None, via: str | None = None) -> tuple[Endpoint, ...]:
     """The hosts of a ledger's URL; none for SQLite and for a Unix socket.
+
+    Args:
+        via: the interface by which alone they are reached, as `Via.parse` takes it.
 
     They are the words of whoever set the URL up, so an address in a private network is meant.
 
@@ -36,7 +39,7 @@ def ledger_endpoints(url: str | None) -> tuple[Endpoint, ...]:
         return ()
     default = PORTS.get(backend)
     return tuple(
-        Endpoint(host, port or default, private=True, why="the ledger")
+        Endpoint(host, port or default, private=True, why="the ledger", via=None if via is None else Via.parse(via))
         for host, port in _places(parsed)
         if not host.startswith(("/", "@"))  # a Unix socket
     )

@@ -14,7 +14,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import Dialect
 
 from rowkeeper.errors import CircuitOpenError, DeadlineExceeded, RetryError
-from rowkeeper.ledger.pinning import pinned
+from rowkeeper.ledger.pinning import kept, pinned
 from rowkeeper.ledger.securing import explained, secured, transport_of
 from rowkeeper.protocols import WayOut
 from rowkeeper.resilience.calls import Calls
@@ -79,7 +79,7 @@ def reach(engine: Engine, calls: Calls, way_out: WayOut | None = None) -> None:
             if limit is not None and engine.dialect.name in HAS_CONNECT_TIMEOUT:
                 given["connect_timeout"] = max(CONNECT_SECONDS_MIN, math.ceil(limit))
             try:
-                return dialect.connect(*args, **given)
+                return kept(dialect, dialect.connect(*args, **given), way_out)
             except dbapi.OperationalError as error:
                 told = explained(error, dialect.driver, given, transport)
                 if told is not None:

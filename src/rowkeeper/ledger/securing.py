@@ -15,7 +15,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.engine import Dialect
 
 from rowkeeper.errors import CertificateUnusable, PlaintextRefused, TLSError
-from rowkeeper.ledger.pinning import pinned
+from rowkeeper.ledger.pinning import kept, pinned
 from rowkeeper.ledger.places import BY_LIBPQ
 from rowkeeper.logs import logger
 from rowkeeper.protocols import WayOut
@@ -53,7 +53,7 @@ def connect_securely(engine: Engine, transport: Transport, way_out: WayOut | Non
 
     def connect(dialect: Dialect, _record: object, args: list[Any], options: dict[str, Any]) -> Any:
         demanded = secured(dialect.driver, options, transport)
-        return dialect.connect(*args, **pinned(dialect, demanded, way_out))
+        return kept(dialect, dialect.connect(*args, **pinned(dialect, demanded, way_out)), way_out)
 
     event.listen(engine, "do_connect", connect)
 

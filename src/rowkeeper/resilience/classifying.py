@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from rowkeeper.errors import AmbiguousError, CircuitOpenError, DeadlineExceeded, FrameworkError
+from rowkeeper.errors import AmbiguousError, CircuitOpenError, DeadlineExceeded, FrameworkError, VpnRefused
 from rowkeeper.resilience.outcomes import Effect, Judgement, Outcome
 from rowkeeper.resilience.rules import clickhouse, http, network, sql, tls
 
@@ -58,6 +58,8 @@ def ours(error: BaseException) -> Judgement | None:
         return Judgement(Outcome.TRANSIENT, error.retry_after_seconds)
     if isinstance(error, DeadlineExceeded | AmbiguousError):
         return Judgement(Outcome.AMBIGUOUS)
+    if isinstance(error, VpnRefused):  # nothing was sent, and it takes a person to bring the interface up
+        return Judgement(Outcome.PERMANENT)
     if isinstance(error, FrameworkError) and error.__cause__ is None:
         return Judgement(Outcome.AMBIGUOUS if error.retryable else Outcome.PERMANENT)
     return None

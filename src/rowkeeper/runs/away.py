@@ -13,10 +13,11 @@ from rowkeeper.errors import (
     EngineMemory,
     FrameworkError,
     RetryError,
+    VpnRefused,
 )
 from rowkeeper.protocols import Destination, DestinationSession, Site
 
-OF_ITS_OWN = (DiskFull, EngineDied, EngineDown, EngineMemory)
+OF_ITS_OWN = (DiskFull, EngineDied, EngineDown, EngineMemory, VpnRefused)
 # What ClickHouse says when it has too much to do, lost those it works with, or has trouble with its disk. All else that
 # it says may be about the statement or the rows, which would be refused again.
 REFUSALS = frozenset(
@@ -60,13 +61,14 @@ class Away:
 
 
 def connected(destination: Destination, site: Site, schema: Any, *, may_be_away: bool) -> DestinationSession:
-    """A session; or what stands for one that could not be had: no engine, no connection, a breaker that is open.
+    """A session; or what stands for one that could not be had: no engine, no connection, a breaker that is open, an
+    interface that is down.
 
     Raises what `Destination.connect` raises, unless it may be away and that is all that is wrong.
     """
     try:
         return destination.connect(site, schema)
-    except (DatabaseError, RetryError) as error:
+    except (DatabaseError, RetryError, VpnRefused) as error:
         if not may_be_away or isinstance(error, DeadlineExceeded):
             raise
         return cast("DestinationSession", Away(error))

@@ -46,8 +46,10 @@ from rowkeeper.runs.shielding import shield_of
 from rowkeeper.runs.spoolfiles import sweep
 from rowkeeper.runs.spooling import Work, begin, go_on, read_into_spool, settle_in_ledger
 from rowkeeper.runs.staging import Material, Stager
+from rowkeeper.runs.watching import watching
 from rowkeeper.runs.work import failed_before, going_on, is_same_work, marked
 from rowkeeper.runs.workspace import Workspace
+from rowkeeper.security.vpn import explaining
 
 log = logger("run")
 
@@ -106,14 +108,20 @@ class _Load:
     def run(self) -> RunReport:
         self.observe(Progress(self.pipeline.name, "open"))
         names = {"pipeline": self.pipeline.name, "target": self.pipeline.destination.target}
-        with about(**names), deadline(self.pipeline.deadline_seconds), collecting() as self.degraded:
+        with (
+            about(**names),
+            deadline(self.pipeline.deadline_seconds),
+            collecting() as self.degraded,
+            watching(self.workspace, self.pipeline.source),
+        ):
             schema = self.material.schema
             destination, spools = self.pipeline.destination, self._spools
             with hold(self.workspace, destination, schema, self.observe, may_be_away=spools) as held:
                 if isinstance(held.session, Away):
                     return self._spool(held, held.session.why)
                 try:
-                    return self._run(held)
+                    with watching(self.workspace, destination):
+                        return self._run(held)
                 except FrameworkError as error:
                     if not spools or not (is_of_its_own(error) or isinstance(error, SpoolBlocked)):
                         raise
@@ -176,7 +184,8 @@ class _Load:
         """Loads a run that was started or taken over, and sees to its end, whichever that is."""
         try:
             failpoint("run.after_start")
-            return self._report(self._load(held, run, columns, replaced))
+            with explaining():
+                return self._report(self._load(held, run, columns, replaced))
         except KeyboardInterrupt as interrupt:
             raise self._interrupted(held, run) from interrupt
         except FrameworkError as error:
@@ -254,7 +263,8 @@ class _Load:
     def _spooled(self, held: Hold, run: RunRecord) -> RunReport:
         """Reads a run into the spool, and sees to its end, whichever that is."""
         try:
-            read_into_spool(held, run, self.material)
+            with explaining():
+                read_into_spool(held, run, self.material)
             self._note_degraded(held, run)
             failpoint("spool.before_note")
             record = held.ledger.note_spooled(held.lease, run.run)

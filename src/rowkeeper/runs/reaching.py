@@ -8,7 +8,7 @@ from rowkeeper.endpoints import Endpoint, Proxy
 from rowkeeper.ledger import ledger_endpoints
 from rowkeeper.pipeline import Pipeline
 from rowkeeper.security.egress.gateway import Gateway
-from rowkeeper.security.egress.guard import Guard, stand, standing
+from rowkeeper.security.egress.guard import Guard, stand
 from rowkeeper.security.egress.policy import Egress
 from rowkeeper.security.egress.settled import allowed_endpoints, by_way_of, proxy_of, service_endpoints
 from rowkeeper.security.references import resolve
@@ -20,7 +20,8 @@ def settled_endpoints(settings: Settings) -> tuple[Endpoint, ...]:
 
     Raises SettingsError or ConfigurationError for one that is none.
     """
-    return (*ledger_endpoints(settings.ledger_url), *service_endpoints(settings), *allowed_endpoints(settings))
+    ledger = ledger_endpoints(settings.ledger_url, settings.ledger_via)
+    return (*ledger, *service_endpoints(settings), *allowed_endpoints(settings))
 
 
 def declared_endpoints(settings: Settings, pipelines: Iterable[Pipeline]) -> tuple[Endpoint, ...]:

@@ -32,6 +32,7 @@ from rowkeeper.runs.shielding import Shield
 from rowkeeper.runs.sizing import Gauge
 from rowkeeper.runs.transforming import apply_transform
 from rowkeeper.security.protection.plan import Protections
+from rowkeeper.security.vpn import look
 
 ON_ERROR = (SourceError, TransformError)  # faults of one partition, which others need not share
 INSERT_SECONDS = 5.0
@@ -177,6 +178,7 @@ class Stager:
                 columns=self._material.columns,
             )
             for batch in batches:
+                look()
                 yield _Read(ordinal, batch)
         yield _Read(ordinal, None)
 
@@ -248,6 +250,7 @@ class Stager:
         rows = pa.concat_tables([item.rows for item in items]) if items else None
         if rows is None:
             return
+        look()
         schema = rows.schema.remove(rows.schema.get_field_index(ROW_ID))
         if schema.names != self._schema.names:
             self.columns = self._held.session.evolve(schema)

@@ -19,6 +19,8 @@ from rowkeeper.cli.commands.running import recover, run
 from rowkeeper.cli.commands.secrets import secrets
 from rowkeeper.cli.commands.spooled import spool
 from rowkeeper.cli.commands.tables import query, rollback, verify
+from rowkeeper.cli.commands.tunnelling import vpn
+from rowkeeper.cli.commands.walling import firewall
 from rowkeeper.cli.commands.working import schedule, status, worker
 from rowkeeper.cli.door import Door, choose_profile
 
@@ -41,6 +43,7 @@ for command in (
     endpoints,
     errors,
     explain,
+    firewall,
     init,
     keys,
     profile,
@@ -60,6 +63,7 @@ for command in (
     staging,
     status,
     verify,
+    vpn,
     worker,
 ):
     main.add_command(command)

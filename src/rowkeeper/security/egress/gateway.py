@@ -9,12 +9,16 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import ipaddress
+import os
 import socket
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
-from rowkeeper.endpoints import Endpoint, Proxy, literal
+from rowkeeper.endpoints import Endpoint, Proxy, Via, literal
+from rowkeeper.endpoints.host import Address
 from rowkeeper.errors import ProxyRefused
+from rowkeeper.protocols import Connection
 from rowkeeper.resilience.sockets import BoundedSocket
 from rowkeeper.security.egress import handshakes
 from rowkeeper.security.egress.guard import standing
@@ -23,8 +27,10 @@ from rowkeeper.security.egress.passing import checked
 from rowkeeper.security.egress.policy import Egress
 from rowkeeper.security.egress.settled import by_way_of
 from rowkeeper.security.secret import Secret
+from rowkeeper.security.vpn import Demand, Tunnels, Watch, example_of
 
 T = TypeVar("T")
+LOOK_UP_SECONDS_MAX = 5.0
 
 Follow = Callable[[str], Secret]
 """Follows a reference to a secret."""
@@ -39,12 +45,14 @@ class Gateway:
         proxy: by which public hosts are reached, where they do not declare their own.
         follow: gives a proxy's password by its reference.
         lookup: gives the addresses of a host.
+        tunnels: by which hosts are reached that demand an interface.
     """
 
     egress: Egress
     proxy: Proxy | None = None
     follow: Follow | None = dataclasses.field(default=None, repr=False, compare=False)
     lookup: Lookup = dataclasses.field(default=look_up, repr=False, compare=False)
+    tunnels: Tunnels = dataclasses.field(default_factory=Tunnels, repr=False, compare=False)
 
     def declaring(self, endpoints: Iterable[Endpoint]) -> Gateway:
         """The same, with more endpoints: for a connector, its own."""
@@ -66,6 +74,39 @@ class Gateway:
         """The first of `checked_addresses`."""
         return self.checked_addresses(host, port)[0]
 
+    def keep(self, host: str, port: int, connection: Connection) -> None:
+        """Binds a connection that a driver made to the interface that its host demands, if it does.
+
+        Raises VpnRefused if the way changed while the driver was connecting.
+        """
+        demand = self.egress.place(host, port).demand
+        if demand is None:
+            return
+        self.tunnels.hold(demand, connection)
+        with socket.socket(fileno=os.dup(connection.fileno())) as same:
+            self.tunnels.check(demand, ipaddress.ip_address(same.getpeername()[0]))
+
+    def watching(self, endpoints: Iterable[Endpoint]) -> AbstractContextManager[None]:
+        """Watches the interfaces that endpoints demand, as long as the body lasts; see `vpn.watch`."""
+        demands = [
+            Demand(each.demand, address)
+            for each in endpoints
+            if each.demand is not None
+            for address in self._addresses_now(each)
+        ]
+        return Watch(self.tunnels, demands).standing()
+
+    def _addresses_now(self, endpoint: Endpoint) -> list[Address]:
+        """Of a network one address stands for all; a name that cannot be looked up is told by who connects."""
+        if endpoint.network is not None:
+            return [example_of(endpoint.network)]
+        try:
+            with checked():
+                places = self.lookup(endpoint.host, endpoint.port or 0, LOOK_UP_SECONDS_MAX)
+        except OSError:
+            return []
+        return self.tunnels.led([ipaddress.ip_address(place[0]) for _, place in places])
+
     def connect(self, host: str, port: int, *, seconds_max: float | None = None) -> BoundedSocket:
         """A connection to a declared host, directly or by its proxy, within the deadline.
 
@@ -83,7 +124,7 @@ class Gateway:
         endpoint = by_way_of(self.egress.place(host, port), self.proxy)
         if isinstance(endpoint.proxy, Proxy):
             return self._by_proxy(endpoint, endpoint.proxy, port, seconds_max)
-        return _connected(self._places(endpoint, port, seconds_max), seconds_max)
+        return self._connected(endpoint, port, seconds_max)
 
     def _places(self, endpoint: Endpoint, port: int, seconds_max: float | None) -> list[Place]:
         """Where a host is: every address checked before any is used."""
@@ -93,7 +134,30 @@ class Gateway:
             raise socket.gaierror(socket.EAI_NONAME, "the host has no address")
         for _, place in places:
             self.egress.permit(ipaddress.ip_address(place[0]), port, endpoint)
-        return places
+        demand = endpoint.demand
+        if demand is None:
+            return places
+        led = self.tunnels.check_all(demand, [ipaddress.ip_address(place[0]) for _, place in places])
+        return [each for each in places if ipaddress.ip_address(each[1][0]) in led]
+
+    def _connected(self, endpoint: Endpoint, port: int, seconds_max: float | None) -> BoundedSocket:
+        places = self._places(endpoint, port, seconds_max)
+        return _first(places, lambda place: self._dialled(place, endpoint.demand, seconds_max))
+
+    def _dialled(self, place: Place, demand: Via | None, seconds_max: float | None) -> BoundedSocket:
+        family, address = place
+        line = BoundedSocket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        try:
+            line.settimeout(seconds_max)
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if demand is not None:
+                self.tunnels.hold(demand, line)
+            with checked():
+                line.connect(address)
+        except BaseException:
+            line.close()
+            raise
+        return line
 
     def _by_proxy(self, endpoint: Endpoint, proxy: Proxy, port: int, seconds_max: float | None) -> BoundedSocket:
         """Whether the name may be reached is decided here. Where the proxy looks it up, its address is the proxy's to
@@ -107,10 +171,7 @@ class Gateway:
         """A connection to the proxy, at an address that was checked like any other, and through it."""
         password = self._password(proxy)
         own = Endpoint.of_proxy(proxy)
-        line = _connected(
-            dataclasses.replace(self, egress=self.egress.declaring([own]))._places(own, proxy.place[1], seconds_max),
-            seconds_max,
-        )
+        line = self.declaring([own])._connected(own, proxy.place[1], seconds_max)
         speak = handshakes.connect if proxy.scheme == "http" else handshakes.socks5
         try:
             speak(line, target, port, proxy.user, password)
@@ -125,24 +186,6 @@ class Gateway:
         if self.follow is None:
             raise ProxyRefused("the proxy's password cannot be looked up here", hint="open a workspace for it")
         return self.follow(proxy.password)
-
-
-def _connected(places: list[Place], seconds_max: float | None) -> BoundedSocket:
-    return _first(places, lambda place: _dialled(place, seconds_max))
-
-
-def _dialled(place: Place, seconds_max: float | None) -> BoundedSocket:
-    family, address = place
-    line = BoundedSocket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        line.settimeout(seconds_max)
-        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with checked():
-            line.connect(address)
-    except BaseException:
-        line.close()
-        raise
-    return line
 
 
 def _first(targets: Sequence[T], make: Callable[[T], BoundedSocket]) -> BoundedSocket:

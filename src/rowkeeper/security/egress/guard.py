@@ -15,15 +15,16 @@ import ipaddress
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from rowkeeper.endpoints import DIRECT, PROTOCOLS, Endpoint, Proxy, canonical_host, is_loopback_name, literal
+from rowkeeper.endpoints import DIRECT, PROTOCOLS, Endpoint, Proxy, Via, canonical_host, is_loopback_name, literal
 from rowkeeper.errors import DeclarationError, EgressRefused
 from rowkeeper.security.egress.addresses import Address, plain
 from rowkeeper.security.egress.passing import checked, is_checked
 from rowkeeper.security.egress.policy import Egress, no_host
 from rowkeeper.security.egress.settled import by_way_of
+from rowkeeper.security.vpn import Tunnels
 
 OF_THIS_MACHINE = {socket.AF_UNIX, socket.AF_NETLINK}
 OF_THE_NETWORK = {socket.AF_INET, socket.AF_INET6}
@@ -43,7 +44,8 @@ class Guard:
         self._lock = threading.Lock()
         self._proxy = proxy
         self._egress = Egress((), egress.mode)
-        self._pins: frozenset[Pin] = frozenset()  # replaced, never changed: other threads read it
+        self._pins: dict[Pin, Via | None] = {}  # replaced, never changed: other threads read it
+        self._tunnels = Tunnels()
         self.declare(egress.endpoints)
 
     def declare(self, endpoints: Iterable[Endpoint]) -> None:
@@ -69,19 +71,19 @@ class Guard:
         addresses = [ipaddress.ip_address(place[0]) for _, _, _, _, place in places]
         for address in addresses:
             egress.permit(address, number, endpoint)
-        with self._lock:
-            self._pins |= {
-                (plain(address), each.port, each.protocol)
-                for each in egress.endpoints
+        self._pin(
+            {
+                (plain(address), each.port, each.protocol): each.demand
+                for each in sorted(egress.endpoints, key=lambda each: each.demand is not None)
                 if each.host == endpoint.host and not isinstance(each.proxy, Proxy)
                 for address in addresses
                 if not egress.objection(address, each.port, each)
             }
+        )
 
     def pin(self, endpoint: Endpoint, port: int, addresses: Iterable[Address]) -> None:
         """Takes in addresses that the gateway has checked, for a driver that connects to them itself."""
-        with self._lock:
-            self._pins |= {(plain(address), port, endpoint.protocol) for address in addresses}
+        self._pin({(plain(address), port, endpoint.protocol): endpoint.demand for address in addresses})
 
     def may_look_up(self, host: str | bytes | None, port: str | int | None) -> None:
         """Lets a name be looked up that is declared. Raises EgressRefused for others: a question is a message, too."""
@@ -111,7 +113,7 @@ class Guard:
             )
 
     def may_connect(self, line: socket.socket, place: Any) -> None:
-        """Lets a socket connect, or send a datagram. Raises EgressRefused or AddressForbidden."""
+        """Lets a socket connect, or send a datagram. Raises EgressRefused, AddressForbidden or VpnRefused."""
         if line.family in OF_THIS_MACHINE or place is None:  # a socket that is connected was asked about then
             return
         egress = self._egress
@@ -133,11 +135,26 @@ class Guard:
                 )
             )
             return
-        if {(address, port, protocol), (address, None, protocol)} & self._pins:
-            return
+        pins = self._pins
+        for pin in ((address, port, protocol), (address, None, protocol)):
+            if pin in pins:
+                self._keep(pins[pin], line, address)
+                return
         endpoint = self._direct(egress, str(address), port, protocol)
         if endpoint is not None:
             egress.permit(address, port, endpoint)
+            self._keep(endpoint.demand, line, address)
+
+    def _pin(self, pins: Mapping[Pin, Via | None]) -> None:
+        """Adds to what may be connected to. Of two declarations of one place that with a demand wins."""
+        with self._lock:
+            self._pins = self._pins | {pin: demand or self._pins.get(pin) for pin, demand in pins.items()}
+
+    def _keep(self, demand: Via | None, line: socket.socket, address: Address) -> None:
+        """Whoever connects to a place that demands an interface does so by that one. Raises VpnRefused."""
+        if demand is not None:
+            self._tunnels.check(demand, address)
+            self._tunnels.hold(demand, line)
 
     @staticmethod
     def _direct(egress: Egress, name: str, port: int | None, protocol: str | None) -> Endpoint | None:

@@ -97,17 +97,15 @@ class Egress:
 
     def covers(self, address: Address, port: int | None, protocol: str) -> Endpoint | None:
         """The declaration of an address itself, or of a network that holds it; None if there is none."""
-        for each in self.endpoints:
-            if each.is_of(port, protocol) and _holds(each, plain(address)):
-                return each
-        return None
+        found = [each for each in self.endpoints if each.is_of(port, protocol) and _holds(each, plain(address))]
+        return max(found, key=lambda each: each.demand is not None, default=None)
 
     def _declaration(self, name: str, port: int | None, protocol: str) -> Endpoint | None:
         address = literal(name)
         if address is not None:
             return self.covers(address, port, protocol)
         found = [each for each in self.endpoints if each.host == name and each.is_of(port, protocol)]
-        return max(found, key=lambda each: each.private, default=None)
+        return max(found, key=lambda each: (each.demand is not None, each.private), default=None)
 
     def _means(self, address: Address, port: int | None, endpoint: Endpoint, kind: Kind) -> bool:
         """Whether somebody wrote down the address itself or, but for metadata, a network around it, as what it is.

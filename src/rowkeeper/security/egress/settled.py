@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from rowkeeper.endpoints import Endpoint, Proxy, endpoint_from, place_of_url
+from rowkeeper.endpoints import Endpoint, Proxy, Via, endpoint_from, place_of_url
 from rowkeeper.settings import Settings
 
-# Settings that hold the URL of a server, and what the server is for.
-SERVICES = {"vault_address": "the vault"}
+# Settings that hold the URL of a server, the one that says by which interface, and what the server is for.
+SERVICES = {"vault_address": ("vault_via", "the vault")}
 
 
 def proxy_of(settings: Settings) -> Proxy | None:
@@ -24,18 +24,19 @@ def allowed_endpoints(settings: Settings) -> tuple[Endpoint, ...]:
 def service_endpoints(settings: Settings) -> tuple[Endpoint, ...]:
     """The servers that Rowkeeper itself asks, and the proxy."""
     found = []
-    for name, why in SERVICES.items():
+    for name, (by, why) in SERVICES.items():
         url = getattr(settings, name, None)
         if url is not None:
             _, host, port = place_of_url(str(url))
-            found.append(Endpoint(host, port, private=True, why=why))
+            via = getattr(settings, by, None)
+            found.append(Endpoint(host, port, private=True, why=why, via=None if via is None else Via.parse(via)))
     proxy = proxy_of(settings)
     return (*found, *([] if proxy is None else [Endpoint.of_proxy(proxy)]))
 
 
 def by_way_of(endpoint: Endpoint, proxy: Proxy | None) -> Endpoint:
     """The endpoint with the way it is reached written on it: the proxy of the settings is for public TCP hosts."""
-    if proxy is None or endpoint.proxy is not None or endpoint.protocol != "tcp":
+    if proxy is None or endpoint.proxy is not None or endpoint.via is not None or endpoint.protocol != "tcp":
         return endpoint
     if endpoint.private or endpoint.is_loopback:
         return endpoint
