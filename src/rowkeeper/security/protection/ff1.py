@@ -44,7 +44,7 @@ class FF1:
             raise ValueError("a key of AES has 16, 24 or 32 bytes")
         if not 2 <= radix <= RADIX_MAX:
             raise ValueError("the radix is from 2 to 65,536")
-        self._cipher = Cipher(AES(key), ECB())  # noqa: S305 - the block cipher itself, which the standard builds on
+        self._cipher = Cipher(AES(key), ECB())  # noqa: S305  # nosec B305  # the block cipher itself, which FF1 is built on
         self.radix = radix
 
     def encrypt(self, texts: Numerals, tweak: bytes = b"") -> Numerals:
