@@ -30,7 +30,7 @@ WEAK = {
 }
 
 
-@pytest.mark.parametrize("name", WEAK)
+@pytest.mark.parametrize("name", sorted(WEAK))
 def test_a_weak_key_file_is_refused(tmp_path: Path, name: str):
     """With its file and how a good one is made, and not with what is in it."""
     path = tmp_path / "the.key"
