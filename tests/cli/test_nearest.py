@@ -69,7 +69,7 @@ def test_words_of_settings(arena: Arena):
     assert outcome.status == 2
     assert "did you mean ROWKEEPER_BATCH_ROWS?" in outcome.stderr
     assert "canary" not in outcome.stderr
-    assert arena.run("runs", env={"ROWKEEPER_KEY": "x", "ROWKEEPER_OF_MY_OWN": "x"}).status == 0
+    assert arena.run("runs", env={"ROWKEEPER_PHRASE": "x", "ROWKEEPER_OF_MY_OWN": "x"}).status == 0
     for text, told in (('bach_rows = "canary"', "did you mean batch_rows?"), ("a = canary", "is no TOML")):
         arena.write("rowkeeper.toml", text)
         outcome = arena.run("runs")

@@ -137,12 +137,12 @@ class Door(click.Group):
         """Runs a command and ends the process with its exit status."""
         kwargs["standalone_mode"] = False
         own_stderr()
-        _listen()
-        hear_libraries()
-        learn_environment()
         if not args:  # `--debug` is understood wherever it stands
             kwargs.setdefault("args", [word for word in sys.argv[1:] if word != "--debug"])
         try:
+            _listen()  # from here on a Ctrl-C is raised, wherever the process is
+            hear_libraries()
+            learn_environment()
             status = super().main(*args, **kwargs)
         except click.exceptions.Exit as leave:
             status = leave.exit_code

@@ -128,9 +128,9 @@ def test_rewrap_takes_the_newest_version(vaulted: Arena, bao: OpenBao):
     """After a rotation in the vault the keysets are wrapped anew, no data are touched, and the old version can go."""
     bao.call("POST", "transit/keys/rowkeeper/rotate")
     newest = bao.call("GET", "transit/keys/rowkeeper")["data"]["latest_version"]
-    before = hashes(vaulted, "logs", "ledger.sqlite", "engine")
+    before = hashes(vaulted, "logs", "ledger.sqlite", "audit", "engine")
     vaulted.ok("keys", "rewrap")
-    after = hashes(vaulted, "logs", "ledger.sqlite", "engine")
+    after = hashes(vaulted, "logs", "ledger.sqlite", "audit", "engine")
     assert {name for name in after if after[name] != before.get(name)} == {"keys.json"}
     assert version(vaulted) == {f"v{newest}"}
     bao.call("POST", "transit/keys/rowkeeper/config", min_decryption_version=newest)
