@@ -437,8 +437,9 @@ def _look(field: _Field, rule: Rule, cells: pa.ChunkedArray[Any]) -> _Looked:
     if field.distinct is not None and (answers := field.distinct.answers(cells)) is not None:
         return _Looked(answers, pl.col(f"{field.name} ok"), None if value is None else pl.col(field.name))
     if rule.by_arrow is not None and is_plain_text(cells.type):
-        answer = pl.Series(f"{field.name} ok", rule.by_arrow(cells))
-        return _Looked([answer], pl.col(answer.name).fill_null(field.nullable))
+        found = rule.by_arrow(cells)
+        found = pc.or_(found, cells.is_null()) if field.nullable and has_nulls else found
+        return _Looked([pl.Series(f"{field.name} ok", found)], pl.col(f"{field.name} ok"))
     series = [series_of(field.name, cells) if rule.prepare is None else rule.prepare(cells).alias(field.name)]
     present = pl.col(field.name).is_not_null()
     if field.nullable and has_nulls and rule.prepare is not None:

@@ -41,8 +41,8 @@ class Rule:
         value: what an accepted value becomes. None: it stays as it is (in the contract's Arrow type).
         prepare: what is done to the column first, once for `ok` and `value`; what it cannot read becomes null.
         costly: whether it is worth while to check each distinct value once.
-        by_arrow: what `ok` says of a column of plain text, by Arrow: quicker where Polars would have to copy the text
-            first. Null for null. Only where values stay as they are.
+        by_arrow: what `ok` says of a column of plain text, by Arrow: as quick, and without the copy that Polars would
+            have to make of the text first. False for null. Only where values stay as they are.
         proof: the test that compares this rule with Pydantic.
     """
 
