@@ -80,7 +80,7 @@ def rotate(workspace: Workspace, purposes: Sequence[str]) -> list[KeyFound]:
     for purpose in purposes or sorted(known):
         _note(workspace, "keys.rotate", {"purpose": purpose})
         key = keysets.rotate(purpose).primary
-        _record("keyset rotated", purpose=purpose, key=f"{key.id:08x}")
+        log.info("keyset rotated", purpose=purpose, key=f"{key.id:08x}")
         record = keysets.records()[purpose].keys[key.id]
         rotated.append(_found(purpose, key.id, record, True, None if _counted(workspace, purpose) is None else 0))
     return rotated
@@ -100,7 +100,7 @@ def rewrap(workspace: Workspace, to: str | None) -> Rewrapped:
     provider: KeyProvider = workspace.folder.open_provider(to or before)
     _note(workspace, "keys.rewrap", {"before": before, "after": provider.reference})
     keysets.rewrap(provider)
-    _record("keysets wrapped anew", before=before, after=provider.reference)
+    log.info("keysets wrapped anew", before=before, after=provider.reference)
     return Rewrapped(sorted(keysets.records()), before, provider.reference, provider.made)
 
 
@@ -124,7 +124,7 @@ def revoke(workspace: Workspace, word: str, *, force: bool, reason: str | None) 
             _refuse_used(purpose, number, _counted(workspace, purpose))
         _note(workspace, "keys.revoke", {"purpose": purpose, "key": f"{number:08x}"}, reason)
         keysets.revoke(purpose, number, reason)
-    _record("key revoked", purpose=purpose, key=f"{number:08x}", note=reason, outcome="forced" if force else "unused")
+    log.info("key revoked", purpose=purpose, key=f"{number:08x}", note=reason, outcome="forced" if force else "unused")
     counted = _counted(workspace, purpose)
     record = keysets.records()[purpose].keys[number]
     return _found(purpose, number, record, False, None if counted is None else counted[number])
@@ -189,7 +189,3 @@ def _held_still(workspace: Workspace, purpose: str) -> Iterator[None]:
 def _note(workspace: Workspace, action: str, on: Mapping[str, Any], reason: str | None = None) -> None:
     """Puts a change on the record before it is made: keysets are files, which no transaction of the ledger holds."""
     workspace.ledger.audit.record(Event(action, on, reason=reason))
-
-
-def _record(event: str, **facts: object) -> None:
-    log.info(event, **facts)

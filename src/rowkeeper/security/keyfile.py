@@ -85,14 +85,9 @@ def write_private(path: Path, data: bytes) -> None:
 
     Raises FileExistsError if there is one of that name.
     """
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    draft, descriptor = _private_draft(path)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), 0o600)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        _fill(descriptor, data)
         failpoint("private_file.before_link")
         os.link(draft, path)
     finally:
@@ -102,20 +97,30 @@ def write_private(path: Path, data: bytes) -> None:
 
 def replace_private(path: Path, data: bytes) -> None:
     """Puts a file (0600 whatever the umask) in the place of the one of this name: that one or this, never a part."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    draft, descriptor = _private_draft(path)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), 0o600)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        _fill(descriptor, data)
         failpoint(f"{path.name}.before_replace")
         os.replace(draft, path)
         failpoint(f"{path.name}.after_replace")
     finally:
         draft.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def _private_draft(path: Path) -> tuple[Path, int]:
+    """A new file beside the one that is meant, and its descriptor."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    return draft, os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+
+
+def _fill(descriptor: int, data: bytes) -> None:
+    """Writes a whole file, 0600 whatever the umask, until it is on the disk; closes it."""
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

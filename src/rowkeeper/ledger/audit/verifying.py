@@ -20,7 +20,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from rowkeeper.ledger.audit.event import reason_hash
-from rowkeeper.ledger.audit.merkle import Frontier, ProofInvalid, leaf_hash
+from rowkeeper.ledger.audit.merkle import Frontier, ProofInvalid, leaf_hash, root_of
 from rowkeeper.ledger.audit.notes import Checkpoint, open_checkpoint
 from rowkeeper.ledger.audit.trail import PAGE, TILE, TILE_BITS, Trail, split
 from rowkeeper.ledger.database import reading
@@ -181,7 +181,7 @@ class _Walk:
             rows = self._connection.execute(
                 select(audit_tiles.c.hashes).where(*below).order_by(audit_tiles.c.number)
             ).scalars()
-            made = b"".join(_root(bytes(hashes)) for hashes in rows)
+            made = b"".join(root_of(split(bytes(hashes))) for hashes in rows)
             if made != bytes(tile.hashes):
                 yield f"tile {tile.number:,} of level {level} is not made of those below it"
 
@@ -218,9 +218,3 @@ class _Walk:
                 yield f"run {number}: the ledger's account or fingerprint is not the one that was published"
         for number in self._published:
             yield f"run {number} was published, says the trail, and the ledger does not have it"
-
-
-def _root(hashes: bytes) -> bytes:
-    frontier = Frontier()
-    frontier.extend(split(hashes))
-    return frontier.root()
