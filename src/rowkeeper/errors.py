@@ -68,6 +68,9 @@
     │   ├── RevealIrreversible      RK-6033  there is no way back from this protection
     │   ├── RevealFailed            RK-6034  a value is no ciphertext of its column
     │   ├── RevealRefused           RK-6035  somebody may not see these values
+    │   ├── AccessDenied            RK-6070  somebody may not do this
+    │   ├── UnknownUser             RK-6071  there is no account of this name
+    │   ├── UserExists              RK-6072  there is an account of this name already
     │   ├── EgressRefused           RK-6050  a connection to a place that nobody declared
     │   │   ├── AddressForbidden    RK-6051  a declared host has an address that may not be reached
     │   │   ├── RedirectRefused     RK-6052  a server pointed to another host
@@ -672,6 +675,32 @@ class RevealRefused(SecurityError):  # noqa: N818 - reads as what happened
 
     code = "RK-6035"
     advice = "Whoever owns the state folder may. Nothing was shown, and nothing noted as shown."
+
+
+class AccessDenied(SecurityError):  # noqa: N818 - reads as what happened
+    """Somebody may not do this. The refusal is in the audit trail."""
+
+    code = "RK-6070"
+    advice = (
+        "rowkeeper access why USER ACTION RESOURCE names the policy that decided. Who administers the installation can "
+        "give a role or a grant. Nothing was done."
+    )
+
+
+class UnknownUser(SecurityError):  # noqa: N818 - reads as what happened
+    """There is no account of this name."""
+
+    code = "RK-6071"
+    category = Category.CONFIGURATION
+    advice = "rowkeeper users list shows the accounts there are."
+
+
+class UserExists(SecurityError):  # noqa: N818 - reads as what happened
+    """There is an account of this name already; also a disabled one keeps its name."""
+
+    code = "RK-6072"
+    category = Category.CONFIGURATION
+    advice = "rowkeeper users enable NAME lets a disabled one in again. Otherwise choose another name."
 
 
 class WeakKey(KeyUnusable):

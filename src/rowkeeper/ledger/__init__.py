@@ -20,6 +20,7 @@ from rowkeeper.ledger.records import (
 )
 from rowkeeper.ledger.schedules import ScheduleRecord, Started, lease_name
 from rowkeeper.ledger.securing import Transport
+from rowkeeper.ledger.users import User
 
 __all__ = [
     "Auditing",
@@ -41,6 +42,7 @@ __all__ = [
     "SchemaVersion",
     "Started",
     "Transport",
+    "User",
     "lease_name",
     "ledger_endpoints",
 ]

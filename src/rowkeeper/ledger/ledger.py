@@ -24,6 +24,7 @@ from rowkeeper.ledger.schedules import LedgerSchedules, lease_name
 from rowkeeper.ledger.schema import ledger as ledger_table
 from rowkeeper.ledger.securing import Transport
 from rowkeeper.ledger.spooling import SpoolScribe
+from rowkeeper.ledger.users import LedgerUsers
 from rowkeeper.protocols import WayOut
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.security.secret import Secret
@@ -58,6 +59,7 @@ class Ledger(Reader, SpoolScribe):
         breakers: where processes share what they know of failing hosts.
         schedules: what the workers have answered, and answer now.
         audit: the trail of changes and accesses.
+        users: accounts of people and services.
     """
 
     def __init__(self, engine: Engine, clock: Clock, auditing: Auditing, way_out: WayOut | None = None) -> None:
@@ -74,6 +76,7 @@ class Ledger(Reader, SpoolScribe):
         SpoolScribe.__init__(self, engine, clock, self.audit)
         self.breakers = LedgerBreakers(engine, clock, way_out)
         self.schedules = LedgerSchedules(engine, clock)
+        self.users = LedgerUsers(engine, clock, self.audit)
 
     @classmethod
     @contextmanager

@@ -319,3 +319,19 @@ audit_reasons = Table(
     Column("salt", LargeBinary, nullable=False),
     Column("reason", Text, nullable=False),
 )
+
+users = Table(
+    "users",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("kind", String(16), nullable=False),  # user or service
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("disabled_at", UtcDateTime, nullable=True),
+)
+
+user_roles = Table(
+    "user_roles",
+    metadata,
+    Column("user", ForeignKey("users.name"), primary_key=True),
+    Column("role", String(100), primary_key=True),
+)

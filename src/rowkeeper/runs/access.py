@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 from typing import Any
 
-from rowkeeper import machine
+from rowkeeper.access import of_installation
+from rowkeeper.caller import current_caller
 from rowkeeper.errors import DeclarationError, RevealRefused
 from rowkeeper.ledger import BatchRecord
 from rowkeeper.ledger.audit import Event, Outcome
@@ -55,11 +55,10 @@ class Look:
             raise DeclarationError("revealing needs a reason, which is noted", hint=f'{command} --reason "REASON"')
         self._space = space
         self._event = Event(action, on, reason=reason.strip())
-        owner = space.folder.path.stat().st_uid
-        if os.geteuid() not in (0, owner):
+        if not space.access.may(action, of_installation()):
             space.ledger.audit.record(dataclasses.replace(self._event, outcome=Outcome.REFUSED))
             raise RevealRefused(
-                f"{machine.user_name()} may not see classified values of this state folder",
+                f"{current_caller()} may not see classified values of this state folder",
                 hint="ask its owner",
             )
 

@@ -11,6 +11,7 @@ from typing import Self
 import pyarrow as pa
 
 from rowkeeper import machine
+from rowkeeper.access import Access, OwnerOnly
 from rowkeeper.errors import SettingsError
 from rowkeeper.ledger import Auditing, Ledger, Transport
 from rowkeeper.ledger.audit.merkle import ProofInvalid
@@ -40,6 +41,7 @@ class Workspace:
         quarantine: seals and opens the files of rejected rows.
         samples: seals and opens what quality gates and profiles show of staged rows.
         spool: seals and opens accepted rows that wait for their destination.
+        access: asks whether who asks may.
         calls: breakers and retry budgets for whoever calls other machines, shared with other processes; in `site` too.
     """
 
@@ -51,6 +53,7 @@ class Workspace:
     quarantine: Seal
     samples: Seal
     spool: Seal
+    access: Access
     calls: Calls
 
     @classmethod
@@ -96,7 +99,8 @@ class Workspace:
             seal = Seal(folder.keysets, QUARANTINE, folder.path / "quarantine")
             samples = Seal(folder.keysets, SAMPLES, folder.path / "samples")
             spool = Seal(folder.keysets, SPOOL, folder.path / "spool")
-            yield cls(settings, folder, ledger, sizes, site, seal, samples, spool, calls)
+            access = Access(OwnerOnly(folder.path), ledger.audit)
+            yield cls(settings, folder, ledger, sizes, site, seal, samples, spool, access, calls)
 
     @property
     def keysets(self) -> Keysets:

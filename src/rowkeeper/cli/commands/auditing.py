@@ -173,7 +173,12 @@ def _document(entry: Entry) -> dict[str, Any]:
         "at": entry.at.isoformat(),
         "who": entry.who,
         "name": entry.name,
-        "from": {"host": entry.host, "process": entry.process},
+        "from": {
+            "host": entry.host,
+            "process": entry.process,
+            "address": entry.address,
+            "session": entry.session,
+        },
         "action": event.action,
         "on": dict(event.on),
         "outcome": event.outcome.value,

@@ -1,8 +1,9 @@
 """What the audit trail says of one change or one access.
 
 An entry is canonical JSON (keys sorted, no spaces, UTF-8), as other programs have to hash the same bytes. It holds no
-classified value, and names no person: a person is an id whose meaning lies beside the trail, and so does the text of a
-reason, of which the entry holds a salted hash. Whoever has to be forgotten can be, and every proof stays valid.
+classified value, and names no person: a person is an id whose meaning lies beside the trail, and so is the address that
+a request came from; the text of a reason lies there too, and the entry holds a salted hash of it. Whoever has to be
+forgotten can be, and every proof stays valid.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Event:
         on: what it was done to, by kind: `{"run": 12, "pipeline": "flights"}`; names and numbers, no values of rows.
         outcome: how it ended.
         detail: figures that make it clear: an account, a fingerprint.
-        purpose: what for, in one word of the caller's, such as `billing`.
+        purpose: what for, in one word of the caller's, such as `billing`; the caller's own if it is not given.
         reason: why, in the caller's own words; kept beside the trail.
     """
 
@@ -61,6 +62,8 @@ class Entry:
         who: the id of the person or service.
         name: what the id means; None if that was forgotten.
         host, process: from where.
+        address: from where a request came; None for a command, or if it was forgotten.
+        session: by which session or token.
         reason: why; None if nobody said, or if it was forgotten.
     """
 
@@ -70,6 +73,8 @@ class Entry:
     name: str | None
     host: str
     process: int
+    address: str | None
+    session: str | None
     event: Event
 
 
@@ -80,14 +85,31 @@ class Writer:
         at: now, UTC.
         who: the id of the person or service.
         host, process: from where.
+        address: the id of the network address that asked; None for a command.
+        session: by which session or token.
+        purpose: what for, unless an event says otherwise.
     """
 
-    def __init__(self, at: datetime, who: str, host: str, process: int) -> None:
+    def __init__(
+        self,
+        at: datetime,
+        who: str,
+        host: str,
+        process: int,
+        *,
+        address: str | None = None,
+        session: str | None = None,
+        purpose: str | None = None,
+    ) -> None:
+        origin: dict[str, Any] = {"host": host, "process": process}
+        origin |= {} if address is None else {"address": address}
+        origin |= {} if session is None else {"session": session}
+        self._purpose = purpose
         self._common = {
             "v": VERSION,
             "at": at.isoformat(timespec="microseconds"),
             "who": who,
-            "from": {"host": host, "process": process},
+            "from": origin,
         }
 
     def entry(self, event: Event, salt: bytes) -> bytes:
@@ -99,8 +121,9 @@ class Writer:
         document = {**self._common, "action": event.action, "on": event.on, "outcome": event.outcome}
         if event.detail:
             document["detail"] = event.detail
-        if event.purpose is not None:
-            document["purpose"] = event.purpose
+        purpose = event.purpose or self._purpose
+        if purpose is not None:
+            document["purpose"] = purpose
         if event.reason is not None:
             document["reason"] = reason_hash(event.reason, salt)
         data = msgspec.json.encode(document, order="deterministic")
@@ -123,6 +146,8 @@ def parsed(number: int, data: bytes, *, reason: str | None) -> Entry:
         name=None,
         host=document["from"]["host"],
         process=document["from"]["process"],
+        address=document["from"].get("address"),
+        session=document["from"].get("session"),
         event=Event(
             document["action"],
             document["on"],

@@ -24,7 +24,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, bindparam, func, insert, select, update
 
-from rowkeeper import machine
+from rowkeeper.caller import Caller, current_caller
 from rowkeeper.errors import AuditBroken, StateError
 from rowkeeper.ledger.audit.event import Entry, Event, Writer, parsed
 from rowkeeper.ledger.audit.merkle import HASH_BYTES, Frontier, ProofInvalid, Tree, leaf_hash, root_of
@@ -37,6 +37,7 @@ from rowkeeper.logs import failure, logger
 TILE_BITS = 8
 TILE = 1 << TILE_BITS  # hashes in a full tile, and entries in a full bundle
 SALT_BYTES = 16
+ADDRESS = "address:"
 PAGE = 4_096  # entries in memory at a time
 
 TELL_SECONDS = 0.1  # between two writings of the checkpoint outside; the last one is written when the ledger is closed
@@ -81,8 +82,7 @@ class Trail:
         # The newest head that this process has signed or checked: all of it, as whoever writes the database could
         # change the rest and leave the checkpoint.
         self._sound: tuple[int, bytes, str] | None = None
-        self._name = f"os:{machine.user_name()}"  # nobody has signed in to anything else yet
-        self._person: str | None = None  # the id of that name, once it is in the database for good
+        self._people: dict[str, str] = {}  # the ids of those names that are in the database for good
         self._host = socket.gethostname()
         self._told_at = float("-inf")
         self._untold = False
@@ -112,11 +112,20 @@ class Trail:
         head = self._head(connection)
         before, frontier = head.size, Frontier.from_bytes(head.size, head.frontier)
         events = events if before else (self._beginning(connection), *events)
-        who = self._who(connection)
+        caller = current_caller()
+        ids = {name: self.id_of(connection, name) for name in (str(caller), _address(caller)) if name is not None}
         leaves: dict[int, bytes] = {}
         entries: list[tuple[int, bytes]] = []
         reasons: list[dict[str, Any]] = []
-        writer = Writer(self._clock(), who, self._host, os.getpid())
+        writer = Writer(
+            self._clock(),
+            ids[str(caller)],
+            self._host,
+            os.getpid(),
+            address=ids.get(_address(caller) or ""),
+            session=caller.session,
+            purpose=caller.purpose,
+        )
         for number, event in enumerate(events, before):
             salt = secrets.token_bytes(SALT_BYTES) if event.reason is not None else b""
             data = writer.entry(event, salt)
@@ -135,7 +144,18 @@ class Trail:
         note = signer.sign(Checkpoint(signer.verifier.name, frontier.size, frontier.root()))
         made = frontier.size, frontier.to_bytes(), note
         connection.execute(SET_HEAD, dict(zip(("new_size", "new_frontier", "new_checkpoint"), made, strict=True)))
-        connection.info["after_commit"].append(lambda: self._committed(made, who))
+        connection.info["after_commit"].append(lambda: self._committed(made, ids))
+
+    def id_of(self, connection: Connection, name: str) -> str:
+        """The id under which the trail knows a person or an address; made, in this transaction, at the first time."""
+        known: str | None = self._people.get(name)
+        if known is not None:
+            return known
+        known = connection.execute(select(audit_people.c.id).where(audit_people.c.name == name)).scalar()
+        if known is None:
+            known = f"p_{secrets.token_hex(8)}"
+            connection.execute(insert(audit_people).values(id=known, name=name))
+        return str(known)
 
     def _head(self, connection: Connection) -> Row[Any]:
         """The head, held against other writers until the transaction ends, and known to be sound."""
@@ -177,18 +197,9 @@ class Trail:
         last = connection.execute(select(func.max(runs.c.publish_order))).scalar()
         return Event("audit.begin", detail={"published_before": last or 0})
 
-    def _who(self, connection: Connection) -> str:
-        """The id under which the trail knows this process's user."""
-        if self._person is not None:
-            return self._person
-        known = connection.execute(select(audit_people.c.id).where(audit_people.c.name == self._name)).scalar()
-        if known is None:
-            known = f"p_{secrets.token_hex(8)}"
-            connection.execute(insert(audit_people).values(id=known, name=self._name))
-        return str(known)
-
-    def _committed(self, head: tuple[int, bytes, str], who: str) -> None:
-        self._sound, self._person, self._untold = head, who, True
+    def _committed(self, head: tuple[int, bytes, str], ids: Mapping[str, str]) -> None:
+        self._sound, self._untold = head, True
+        self._people.update(ids)
         if time.monotonic() - self._told_at >= TELL_SECONDS:
             self.tell()
 
@@ -258,8 +269,14 @@ class Trail:
                     break
                 entry = parsed(row.number, bytes(row.entry), reason=row.reason)
                 if action is None or f"{entry.event.action}.".startswith(f"{action}."):
-                    found.append(dataclasses.replace(entry, name=names.get(entry.who)))
+                    address = names.get(entry.address or "", "").removeprefix(ADDRESS) or None
+                    found.append(dataclasses.replace(entry, name=names.get(entry.who), address=address))
         return found[::-1]
+
+
+def _address(caller: Caller) -> str | None:
+    """How an address is named among the people: who knows it may know a person."""
+    return None if caller.address is None else f"{ADDRESS}{caller.address}"
 
 
 def _broken(why: str) -> AuditBroken:

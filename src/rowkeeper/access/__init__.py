@@ -1,0 +1,22 @@
+"""Who may do what: the one place where it is asked, and what answers."""
+
+from rowkeeper.access.access import Access
+from rowkeeper.access.decision import Decision, Permissions, Sight, TableView
+from rowkeeper.access.owner import OwnerOnly
+from rowkeeper.access.resource import Column, Resource, ResourceKind, of_installation, of_pipeline, of_run, of_table
+
+__all__ = [
+    "Access",
+    "Column",
+    "Decision",
+    "OwnerOnly",
+    "Permissions",
+    "Resource",
+    "ResourceKind",
+    "Sight",
+    "TableView",
+    "of_installation",
+    "of_pipeline",
+    "of_run",
+    "of_table",
+]

@@ -1,0 +1,56 @@
+"""Access: asks, on behalf of the current caller, and lets a refusal leave its evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from rowkeeper.access.decision import Permissions, TableView
+from rowkeeper.access.resource import Column, Resource
+from rowkeeper.caller import current_caller
+from rowkeeper.errors import AccessDenied
+from rowkeeper.ledger.audit import Event, Outcome, Trail
+
+Item = TypeVar("Item")
+
+
+class Access:
+    """What the functions behind commands and routes ask, when they are carried out.
+
+    Args:
+        audit: gets each refusal.
+    """
+
+    def __init__(self, permissions: Permissions, audit: Trail) -> None:
+        self.permissions = permissions
+        self._audit = audit
+
+    def require(self, action: str, resource: Resource, **on: Any) -> None:
+        """Passes if the caller may. A refusal is in the audit trail before it is told.
+
+        Args:
+            action: as the audit trail has it: `run.rollback`.
+            on: what the entry says of the thing, besides its kind and id.
+
+        Raises AccessDenied.
+        """
+        if self.may(action, resource):
+            return
+        about = {resource.kind.value: resource.id, **on}
+        self._audit.record(Event(action, about, outcome=Outcome.REFUSED))
+        raise AccessDenied(
+            f"{current_caller()} may not {action} {resource}",
+            hint=f"rowkeeper access why {current_caller().name} {action} {resource.kind}:{resource.id}",
+        )
+
+    def may(self, action: str, resource: Resource) -> bool:
+        """Whether the caller may."""
+        return self.permissions.decide(current_caller(), action, resource).allowed
+
+    def only(self, action: str, items: Iterable[Item], resource_of: Callable[[Item], Resource]) -> list[Item]:
+        """Of a list, what the caller may do this to: a list shows no more than its items would one by one."""
+        return [item for item in items if self.may(action, resource_of(item))]
+
+    def view(self, table: str, columns: Sequence[Column]) -> TableView | None:
+        """What the caller may see of a table; None if nothing."""
+        return self.permissions.view(current_caller(), table, columns)

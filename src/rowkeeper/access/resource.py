@@ -1,0 +1,74 @@
+"""What permissions are about: a pipeline, a run of it, a table, a column, a key, a user, the installation."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+
+
+class ResourceKind(enum.StrEnum):
+    """Kinds of things that somebody may do something to."""
+
+    INSTALLATION = "installation"  # all of it: health, settings, what has no owner of its own
+    PIPELINE = "pipeline"
+    RUN = "run"
+    TABLE = "table"
+    COLUMN = "column"
+    KEY = "key"
+    USER = "user"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Resource:
+    """One thing.
+
+    Attributes:
+        id: its name or number; of a table `database.table`, of a column `database.table.column`.
+        within: what it is part of: a run of its pipeline, a column of its table. Who may do something to the whole may
+            do it to the part.
+        labels: classifications, such as `pii.email`; of columns alone.
+    """
+
+    kind: ResourceKind
+    id: str
+    _: dataclasses.KW_ONLY
+    within: Resource | None = None
+    labels: frozenset[str] = frozenset()
+
+    def __str__(self) -> str:
+        """As people name it: `run 12`."""
+        return self.kind.value if self.kind is ResourceKind.INSTALLATION else f"{self.kind} {self.id}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table, as far as permissions see it.
+
+    Attributes:
+        labels: its classifications; empty if anybody who sees the table may see it.
+        protected: whether the table holds something else than its clear values.
+    """
+
+    name: str
+    labels: frozenset[str] = frozenset()
+    protected: bool = False
+
+
+def of_installation() -> Resource:
+    """All of it."""
+    return Resource(ResourceKind.INSTALLATION, "here")
+
+
+def of_pipeline(name: str) -> Resource:
+    """A pipeline by its name."""
+    return Resource(ResourceKind.PIPELINE, name)
+
+
+def of_run(run: int, pipeline: str) -> Resource:
+    """A run, which belongs to its pipeline."""
+    return Resource(ResourceKind.RUN, str(run), within=of_pipeline(pipeline))
+
+
+def of_table(name: str) -> Resource:
+    """A table: `database.table`."""
+    return Resource(ResourceKind.TABLE, name)
