@@ -43,6 +43,7 @@ UNFINISHED = (RunStatus.STAGING, RunStatus.PREPARED, RunStatus.INTERRUPTED, RunS
 IN_THE_BOOKS = (RunStatus.PUBLISHED, RunStatus.ROLLED_BACK)  # a run taken back stays, beside its reversing entry
 WAITING_IN_SPOOL = (RunStatus.SPOOLED, RunStatus.HELD)
 REPLAY_KEY = "quarantine:"
+RUN_MAX = (1 << 63) - 1  # what a database can hold as a run's number
 
 
 class Reader:
@@ -62,7 +63,7 @@ class Reader:
         """Runs, newest first; those before a run of this number only."""
         query = select(runs).order_by(runs.c.run.desc()).limit(limit)
         if before is not None:
-            query = query.where(runs.c.run < before)
+            query = query.where(runs.c.run < min(before, RUN_MAX))
         if pipeline is not None:
             query = query.where(runs.c.pipeline == pipeline)
         if target is not None:
@@ -307,7 +308,9 @@ class Reader:
 
 def one_run(connection: Connection, number: int) -> RunRecord:
     """A run by its number, inside a transaction that is open."""
-    row = connection.execute(select(runs).where(runs.c.run == number)).one_or_none()
+    row = None
+    if 0 < number <= RUN_MAX:
+        row = connection.execute(select(runs).where(runs.c.run == number)).one_or_none()
     if row is None:
         newest = connection.execute(select(func.max(runs.c.run))).scalar_one()
         known = f"the newest is {newest}" if newest else "there is none yet"
