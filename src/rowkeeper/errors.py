@@ -674,7 +674,10 @@ class RevealRefused(SecurityError):  # noqa: N818 - reads as what happened
     """Somebody may not see the clear values that they asked for."""
 
     code = "RK-6035"
-    advice = "Whoever owns the state folder may. Nothing was shown, and nothing noted as shown."
+    advice = (
+        "The owner of the state folder may, and who was given a role for it. Nothing was shown, and the trail has the "
+        "refusal alone."
+    )
 
 
 class AccessDenied(SecurityError):  # noqa: N818 - reads as what happened

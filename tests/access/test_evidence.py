@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,13 @@ from rowkeeper.access import Access, Column, Decision, Sight, TableView
 from rowkeeper.access.resource import Resource
 from rowkeeper.caller import Caller, acting
 from rowkeeper.errors import AccessDenied, AuditBroken
+from rowkeeper.operations.auditing import export_trail
+from rowkeeper.operations.incident import incident_of
 from rowkeeper.operations.staged import show_staged
+from rowkeeper.pipeline import load_file
+from rowkeeper.runs.asking import show_rejected
 from rowkeeper.runs.journal import log_path
+from rowkeeper.runs.profiling import profile_report
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.security.tls import require_tls
 from rowkeeper.settings import Settings
@@ -74,6 +79,28 @@ def _log(arena: Arena) -> str:
     return log_path(arena.home).read_text()
 
 
+SHOWN: dict[str, Callable[[Workspace, Path], object]] = {
+    "quarantine show": lambda space, _: show_rejected(1, space, limit=1),
+    "profile": lambda space, file: profile_report(load_file(file)["flights"], space),
+    "show": lambda space, _: incident_of(1, space),
+    "audit export": lambda space, file: export_trail(space, file.parent / "never"),
+}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_what_cannot_be_noted_is_not_shown(name: str, furnished: Arena, monkeypatch: pytest.MonkeyPatch):
+    """Not even to the owner: the ledger's error comes instead."""
+    with opened(furnished) as space:
+        monkeypatch.setattr(space.ledger.audit, "_head", broken)
+        with pytest.raises(AuditBroken):
+            SHOWN[name](space, furnished.folder / "p.py")
+    assert not (furnished.folder / "never").exists()
+
+
+def broken(*_: object) -> None:
+    raise AuditBroken("the head is not what was signed", hint="restore it")
+
+
 # ------------------------------------------------------------------------------------------- settings
 
 
@@ -123,9 +150,6 @@ def test_a_place_without_tls_is_noted_once(tmp_path: Path):
 
 def test_what_cannot_be_noted_is_not_reached_without_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The ledger's error comes instead of the connection."""
-
-    def broken(*_: object) -> None:
-        raise AuditBroken("the head is not what was signed", hint="restore it")
 
     with Workspace.open(Settings(home=tmp_path / "home", key_file=tmp_path / "key", egress="off")) as space:
         monkeypatch.setattr(space.ledger.audit, "_head", broken)

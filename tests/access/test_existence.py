@@ -14,7 +14,7 @@ from rowkeeper.access.access import Access
 from rowkeeper.access.actions import ACTIONS
 from rowkeeper.access.resource import Column, Resource
 from rowkeeper.caller import Caller, acting
-from rowkeeper.errors import AccessDenied, UnknownRun
+from rowkeeper.errors import AccessDenied, RevealRefused, UnknownRun
 from rowkeeper.operations import accounts, incident, keys
 from rowkeeper.runs import asking, holding, parked, replaying, revealing, rollback
 from rowkeeper.runs.workspace import Workspace
@@ -130,3 +130,34 @@ def test_whoever_is_refused_fills_no_trail(space: Workspace):
         revealing.reveal_column("t" * 100_000, "c" * 100_000, space, where={}, limit=1, reason="why")
     with acting(NOBODY), pytest.raises(AccessDenied):
         keys.rotate(space, ["k" * 100_000])
+
+
+def test_a_key_of_others_and_none_at_all_look_alike(space: Workspace):
+    """Who may not change keys is not told which there are."""
+    there = keys.list_keys(space).keys[0].id
+    told = []
+    for word in (f"{there:08x}", "0badf00d"):
+        with acting(NOBODY), pytest.raises(AccessDenied) as caught:
+            keys.revoke(space, word, force=True, reason="why")
+        told.append((caught.value.what.replace(word, "N"), caught.value.hint.replace(word, "N")))
+    assert told[0] == told[1]
+
+
+def test_an_account_of_others_and_none_at_all_look_alike(space: Workspace):
+    """Who may not see accounts is not told which there are."""
+    told = []
+    for name in ("ann", "eve"):
+        with acting(NOBODY), pytest.raises(AccessDenied) as caught:
+            accounts.show_user(space, name)
+        told.append((caught.value.what.replace(name, "N"), caught.value.hint.replace(name, "N")))
+    assert told[0] == told[1]
+
+
+def test_a_table_of_others_and_none_at_all_look_alike(space: Workspace):
+    """Who may not see clear values is not told of which tables there are any."""
+    told = []
+    for table in ("flights", "nowhere"):
+        with acting(NOBODY), pytest.raises(RevealRefused) as caught:
+            revealing.reveal_column(table, "ref", space, where={}, limit=1, reason="why")
+        told.append((caught.value.what.replace(table, "N"), caught.value.hint.replace(table, "N")))
+    assert told[0] == told[1]

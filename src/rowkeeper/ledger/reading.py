@@ -57,6 +57,11 @@ class Reader:
         with reading(self._engine) as connection:
             return one_run(connection, number)
 
+    def find_run(self, number: int) -> RunRecord | None:
+        """One run; None if there is none of this number."""
+        with reading(self._engine) as connection:
+            return _found(connection, number)
+
     def runs(
         self, *, limit: int = 50, pipeline: str | None = None, target: str | None = None, before: int | None = None
     ) -> list[RunRecord]:
@@ -308,14 +313,19 @@ class Reader:
 
 def one_run(connection: Connection, number: int) -> RunRecord:
     """A run by its number, inside a transaction that is open."""
-    row = None
-    if 0 < number <= RUN_MAX:
-        row = connection.execute(select(runs).where(runs.c.run == number)).one_or_none()
-    if row is None:
+    found = _found(connection, number)
+    if found is None:
         newest = connection.execute(select(func.max(runs.c.run))).scalar_one()
         known = f"the newest is {newest}" if newest else "there is none yet"
         raise UnknownRun(f"there is no run {number}; {known}", hint="rowkeeper runs lists them")
-    return run_of(row)
+    return found
+
+
+def _found(connection: Connection, number: int) -> RunRecord | None:
+    if not 0 < number <= RUN_MAX:
+        return None
+    row = connection.execute(select(runs).where(runs.c.run == number)).one_or_none()
+    return None if row is None else run_of(row)
 
 
 def run_of(row: Row[Any]) -> RunRecord:
