@@ -20,6 +20,7 @@ from rowkeeper.pipeline import load_file
 from rowkeeper.runs.asking import show_rejected
 from rowkeeper.runs.journal import log_path
 from rowkeeper.runs.profiling import profile_report
+from rowkeeper.runs.replaying import export_rejected
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.security.tls import require_tls
 from rowkeeper.settings import Settings
@@ -206,3 +207,26 @@ def test_typed_sql_on_staged_rows_is_the_owners_alone(furnished: Arena):
     everything = TableView("default.gated", {"id": Sight.CLEAR, "ref": Sight.CLEAR})
     with pytest.raises(AccessDenied, match=r"may not data\.query table default\.gated"):
         looked(furnished, Sees(everything), sql="SELECT * FROM flights")
+
+
+# ---------------------------------------------------------------------------------------- whose decision
+
+
+def test_what_is_taken_out_is_signed_by_who_asked(furnished: Arena, tmp_path: Path):
+    """Beside the run as in the trail it is the caller, not the user of the process that serves them."""
+    with opened(furnished) as space:
+        allowed = dataclasses.replace(space, access=Access(Anything(), space.ledger.audit))
+        with acting(NOBODY):
+            export_rejected(1, allowed, tmp_path / "out.ndjson")
+        assert space.ledger.exports(1)[-1].who == "user:nobody"
+        assert space.ledger.audit.newest(1, "quarantine.export")[0].name == "user:nobody"
+
+
+class Anything:
+    """Permissions that refuse nothing."""
+
+    def decide(self, caller: Caller, action: str, resource: Resource) -> Decision:
+        return Decision(True)
+
+    def view(self, caller: Caller, table: str, columns: Sequence[Column]) -> TableView | None:
+        return None
