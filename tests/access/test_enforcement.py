@@ -122,7 +122,7 @@ def commands(group: click.Group = main, words: tuple[str, ...] = ()) -> dict[str
 def given(name: str, words: list[str], arena: Arena, monkeypatch: pytest.MonkeyPatch) -> FrameworkError | None:
     """Gives a command in this process on behalf of somebody who may do nothing; what it raised."""
     monkeypatch.chdir(arena.folder)
-    for variable, value in {**arena.env, "ROWKEEPER_EGRESS": "off"}.items():
+    for variable, value in arena.env.items():
         monkeypatch.setenv(variable, value)
     command = commands()[name]
     as_json = ["--json"] if any("--json" in each.opts for each in command.params) else []
