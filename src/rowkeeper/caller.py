@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from rowkeeper import machine
+from rowkeeper.keyed import Keyed
 
 
 class CallerKind(enum.StrEnum):
@@ -25,7 +26,7 @@ class CallerKind(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Keyed):
     """Who asks.
 
     Attributes:
