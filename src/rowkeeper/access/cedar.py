@@ -56,6 +56,7 @@ class Question:
 
     Attributes:
         more: what principal and resource are in.
+        purpose, limited: of the caller.
     """
 
     principal: Entity
@@ -63,6 +64,7 @@ class Question:
     resource: Entity
     more: Sequence[Entity] = ()
     purpose: str | None = None
+    limited: bool = False
 
 
 class PolicySet:
@@ -80,13 +82,15 @@ class PolicySet:
     def decide(self, question: Question) -> Decision:
         """What the policies say; no, if one of them fails."""
         principal, resource = question.principal, question.resource
+        context: dict[str, Any] = {"limited": question.limited}
+        context |= {} if question.purpose is None else {"purpose": question.purpose}
         entities = {(each.type, each.id): each for each in (*question.more, principal, resource)}
         answer = _cedar().is_authorized(
             {
                 "principal": principal.uid,
                 "action": {"type": "Action", "id": question.action},
                 "resource": resource.uid,
-                "context": {} if question.purpose is None else {"purpose": question.purpose},
+                "context": context,
             },
             self._policies,
             [each.document() for each in entities.values()],

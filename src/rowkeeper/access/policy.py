@@ -51,14 +51,20 @@ def granted(grant: Grant, accounts: Mapping[str, CallerKind]) -> Policy:
     on: dict[str, Any] = {"op": "All"}
     if grant.on_kind != ANY:
         on = {"op": "in", "entity": {"type": grant.on_kind.capitalize(), "id": grant.on}}
+    conditions = [] if grant.purpose is None else [_for_purpose(grant.purpose)]
+    conditions += [_NOT_LIMITED] if grant.to_kind is To.USER else []
     cedar = {
         "effect": "permit",
         "principal": to,
         "action": {"op": "==", "entity": {"type": "Action", "id": grant.gives}},
         "resource": on,
-        "conditions": [] if grant.purpose is None else [_for_purpose(grant.purpose)],
+        "conditions": conditions,
     }
     return Policy(f"grant {grant.id}", "ledger", cedar)
+
+
+# unless { context.limited }
+_NOT_LIMITED = {"kind": "unless", "body": {".": {"left": {"Var": "context"}, "attr": "limited"}}}
 
 
 def _for_purpose(purpose: str) -> Mapping[str, Any]:

@@ -79,20 +79,19 @@ def of_table(name: str) -> Resource:
     return Resource(ResourceKind.TABLE, name)
 
 
-def of_column(table: str, column: Column) -> Resource:
-    """A column of a table (`database.table`)."""
-    return Resource(
-        ResourceKind.COLUMN,
-        f"{table}.{column.name}",
-        within=of_table(table),
-        labels=column.labels,
-        protected=column.protected,
-    )
+def of_column(table: str, name: str, labels: frozenset[str] = frozenset(), protected: bool = False) -> Resource:
+    """A column of a table: `database.table`."""
+    return Resource(ResourceKind.COLUMN, f"{table}.{name}", within=of_table(table), labels=labels, protected=protected)
 
 
-def of_key(purpose: str) -> Resource:
-    """The keys of one purpose, such as `quarantine`."""
+def of_keyset(purpose: str) -> Resource:
+    """All keys of a purpose, such as `quarantine`."""
     return Resource(ResourceKind.KEY, purpose)
+
+
+def of_key(number: str, purpose: str) -> Resource:
+    """A key by its id, 8 hex digits, which belongs to its keyset."""
+    return Resource(ResourceKind.KEY, number, within=of_keyset(purpose))
 
 
 def of_user(name: str) -> Resource:

@@ -97,7 +97,14 @@ class Rules:
 
     def ask(self, caller: Caller, roles: frozenset[str], action: str, resource: Resource) -> Decision:
         """What the policies say of a caller with just these roles. The answer to a like question is kept."""
-        key = (self._class_of_caller(caller, resource), roles, caller.purpose, action, self._class_of(resource))
+        key = (
+            self._class_of_caller(caller, resource),
+            roles,
+            caller.purpose,
+            caller.limited,
+            action,
+            self._class_of(resource),
+        )
         answers = self.judge.answers
         found = answers.get(key)
         if found is None:
@@ -146,7 +153,7 @@ class Rules:
     def _question(self, caller: Caller, roles: frozenset[str], action: str, resource: Resource) -> Question:
         more: list[Entity] = []
         principal = Entity(PRINCIPALS[caller.kind], caller.name, within=[("Role", each) for each in sorted(roles)])
-        return Question(principal, action, self._entity(resource, more), more, caller.purpose)
+        return Question(principal, action, self._entity(resource, more), more, caller.purpose, caller.limited)
 
     def _entity(self, resource: Resource, more: list[Entity]) -> Entity:
         """A thing for Cedar; what it is in is added to `more`."""
@@ -211,7 +218,9 @@ def _names(resource: Resource) -> Iterable[tuple[str, str]]:
 
 
 def _is_to(grant: Grant, caller: Caller, roles: Iterable[str]) -> bool:
-    return grant.to == caller.name if grant.to_kind is To.USER else grant.to in roles
+    if grant.to_kind is To.ROLE:
+        return grant.to in roles
+    return grant.to == caller.name and not caller.limited
 
 
 def _together(answers: Iterable[Decision]) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ _ENTITIES: Mapping[str, tuple[tuple[str, ...], Mapping[str, Any]]] = {
             "protected": _TRUTH,
         },
     ),
-    "Key": ((), _NAMED),
+    "Key": (("Key",), _NAMED),  # a key is in its keyset
 }
 """By type: what it can be in, and its attributes."""
 
@@ -45,7 +45,8 @@ _ENTITIES: Mapping[str, tuple[tuple[str, ...], Mapping[str, Any]]] = {
 @functools.cache
 def schema() -> str:
     """The schema as JSON (docs.cedarpolicy.com/schema/json-schema.html)."""
-    context = {"type": "Record", "attributes": {"purpose": {**_TEXT, "required": False}}}
+    asked = {"purpose": {**_TEXT, "required": False}, "limited": _TRUTH}
+    context = {"type": "Record", "attributes": asked}
     principals = list(PRINCIPALS.values())
     actions = {
         action.name: {

@@ -15,7 +15,10 @@ def view_of(rules: Rules, caller: Caller, table: str, columns: Sequence[Column])
     """What this caller sees of a table; None if they may not read it."""
     if not rules.decide(caller, READING, of_table(table)).allowed:
         return None
-    sights = {column.name: _sight(rules, caller, of_column(table, column)) for column in columns}
+    sights = {
+        column.name: _sight(rules, caller, of_column(table, column.name, column.labels, column.protected))
+        for column in columns
+    }
     return TableView(table, sights, row_filter_of(rules, caller, table))
 
 
