@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import rowkeeper
+from rowkeeper.access.administering import Administration
 from rowkeeper.caller import Caller, CallerKind
 from rowkeeper.errors import AccessDenied, RevealRefused
+from rowkeeper.ledger.grants import ANY, Gives, NewGrant, To
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.settings import Settings
 from tests.arena import Arena
@@ -43,16 +45,28 @@ flights = pipeline("flights", schedule="every 1h")
 gated = pipeline("gated", gates=[rk.volume(at_least=100)])
 """
 
+EXPECTED = """
+[[expect]]
+who = "user:ann"
+action = "run.show"
+on = "run:flights/1"
+answer = "allow"
+"""
+
 
 def furnish(arena: Arena) -> None:
     """Run 1 of `flights`, published with a rejected row; run 2 of `gated`, held; a schedule, an account."""
     arena.env["ROWKEEPER_EGRESS"] = "off"  # as in this process: other settings would be an entry of their own
     arena.write("p.py", PIPELINES)
+    arena.write("expected.toml", EXPECTED)
     arena.write("rows/a.csv", "id,ref\n1,one\n2,two\n-3,secret\n")
     published, held = arena.together(("run", "p.py:flights", "--json"), ("run", "p.py:gated", "--json"))
     assert (published.status, held.status) == (0, 1), (published, held)
     with opened(arena) as space:
-        space.ledger.users.add("ann", roles=frozenset({"viewer"}))
+        administration = Administration(space.access, space.ledger)
+        administration.add_user("ann", CallerKind.USER, frozenset({"viewer"}))
+        runs_all = NewGrant(To.ROLE, "loader", Gives.ACTION, "pipeline.run", ANY, ANY)
+        administration.add_role("loader", "loads", (runs_all,))
         space.ledger.schedules.declare("flights", str(arena.folder / "p.py"), "every 1h")
 
 

@@ -12,10 +12,11 @@ import pytest
 from rowkeeper.access import Decision, TableView
 from rowkeeper.access.access import Access
 from rowkeeper.access.actions import ACTIONS
+from rowkeeper.access.administering import Administration
 from rowkeeper.access.resource import Column, Resource
 from rowkeeper.caller import Caller, acting
 from rowkeeper.errors import AccessDenied, RevealRefused, UnknownRun
-from rowkeeper.operations import accounts, incident, keys
+from rowkeeper.operations import incident, keys
 from rowkeeper.runs import asking, holding, parked, replaying, revealing, rollback
 from rowkeeper.runs.workspace import Workspace
 from tests.access.governed import NOBODY, REFUSALS, furnish, opened
@@ -116,11 +117,11 @@ def test_a_page_goes_on_where_the_last_one_ended(space: Workspace):
 
 
 def test_no_refusal_names_a_person_in_the_trail(furnished: Arena, space: Workspace):
-    """Who is refused to see ann leaves an entry with her id."""
+    """Who is refused to disable ann leaves an entry with her id."""
     with acting(NOBODY), pytest.raises(AccessDenied):
-        accounts.show_user(space, "ann")
+        Administration(space.access, space.ledger).enable_user("ann", False)
     entry = space.ledger.audit.newest(1)[0]
-    assert (entry.event.action, list(entry.event.on)) == ("user.list", ["user"])
+    assert (entry.event.action, list(entry.event.on)) == ("user.change", ["user"])
     assert str(entry.event.on["user"]).startswith("p_")
 
 
@@ -144,11 +145,11 @@ def test_a_key_of_others_and_none_at_all_look_alike(space: Workspace):
 
 
 def test_an_account_of_others_and_none_at_all_look_alike(space: Workspace):
-    """Who may not see accounts is not told which there are."""
+    """Who may not change accounts is not told which there are."""
     told = []
     for name in ("ann", "eve"):
         with acting(NOBODY), pytest.raises(AccessDenied) as caught:
-            accounts.show_user(space, name)
+            Administration(space.access, space.ledger).enable_user(name, False)
         told.append((caught.value.what.replace(name, "N"), caught.value.hint.replace(name, "N")))
     assert told[0] == told[1]
 

@@ -33,7 +33,8 @@ ENTRIES: Mapping[str, tuple[str, ...]] = {
     "data.reveal": ("data.reveal",),
     "key.change": ("key.rotate", "key.rewrap", "key.revoke"),
     "certificate.change": ("certificate.found", "certificate.issue", "certificate.renew", "certificate.revoke"),
-    "user.change": ("user.add", "user.give", "user.take", "user.enable", "user.disable"),
+    "user.change": ("user.add", "user.give", "user.take", "user.enable", "user.disable", "grant.add", "grant.remove"),
+    "role.change": ("role.add", "role.remove", "role.filter", "role.unfilter", "grant.add", "grant.remove"),
     "audit.export": ("audit.export",),
     "audit.accept": ("audit.accept",),
 }

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rowkeeper.access import of_key
+from rowkeeper.access import Resource, ResourceKind, of_key, of_keyset
 from rowkeeper.destinations.embedded.diskkeys import files_by_key
 from rowkeeper.destinations.embedded.places import EnginePlaces
 from rowkeeper.destinations.embedded.starting import engine_down
@@ -85,7 +85,7 @@ def list_keys(workspace: Workspace) -> KeysFound:
     """All keys of all keysets, in the order of their making. Raises SecurityError if they cannot be opened."""
     keysets = workspace.folder.keysets
     stored = sorted(keysets.records().items())
-    shown = workspace.access.only("key.list", stored, lambda each: of_key(each[0]))
+    shown = workspace.access.only("key.list", stored, lambda each: of_keyset(each[0]))
     found = tuple(_listed(workspace, shown))
     return KeysFound(found, keysets.reference if shown or not stored else None)
 
@@ -105,7 +105,7 @@ def rotate(workspace: Workspace, purposes: Sequence[str]) -> list[KeyFound]:
     """
     keysets, known = workspace.folder.keysets, workspace.folder.keysets.records()
     for purpose in purposes or sorted(known):
-        workspace.access.require("key.change", of_key(purpose), change="rotate")
+        workspace.access.require("key.change", of_keyset(purpose), change="rotate")
     for purpose in purposes:
         if purpose not in known:
             keysets.rotate(purpose)  # which says that there is none
@@ -129,7 +129,7 @@ def rewrap(workspace: Workspace, to: str | None) -> Rewrapped:
     """
     keysets, before = workspace.folder.keysets, workspace.folder.keysets.reference
     for purpose in sorted(keysets.records()):
-        workspace.access.require("key.change", of_key(purpose), change="rewrap")
+        workspace.access.require("key.change", of_keyset(purpose), change="rewrap")
     if to is None and not before.startswith(TRANSIT):
         raise ConfigurationError(
             f"the keysets are wrapped with {before}, which has one version",
@@ -163,9 +163,8 @@ def revoke(workspace: Workspace, word: str, *, force: bool, reason: str | None) 
     """
     keysets = workspace.folder.keysets
     known = _of_word(workspace, word)
-    if not workspace.access.may("key.change", of_key(known[0] if known else word)):
-        # In the same words, whether it is there or not.
-        workspace.access.refuse("key.change", of_key(word), change="revoke")
+    resource = Resource(ResourceKind.KEY, word) if known is None else of_key(word, known[0])
+    workspace.access.require("key.change", resource, change="revoke")
     if known is None:
         raise ConfigurationError(f"there is no key {word}", hint="rowkeeper keys list shows the ids of all keys")
     purpose, number = known
