@@ -1,10 +1,21 @@
-"""SQL that somebody types: what they may see of each table is asked, the SQL is rewritten to it, noted, and run."""
+"""SQL that somebody types: what they may see of each table is asked, the SQL is rewritten to it, noted, and run.
+
+The owner of the state folder, at its machine, sees what the tables hold, and types what ClickHouse understands. Whoever
+else asks, by the server or by an account, is governed: see `rowkeeper.access.sql`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from rowkeeper.access import OwnerOnly, of_installation
+from rowkeeper.caller import acting, current_caller
+from rowkeeper.destinations import read_client
+from rowkeeper.runs.access import note_query
+from rowkeeper.runs.governing import Governed
 from rowkeeper.runs.workspace import Workspace
 
 ROWS_MAX = 10_000
@@ -42,5 +53,28 @@ def run_query(
         QueryDiffers: the engine reads something else in it than what was permitted.
         QueryFailed: the engine could not carry it out.
         QueryError: the same, for the owner of the state folder, in ClickHouse's own words.
+        EngineMemory, DeadlineExceeded: it needed too much memory or time.
     """
-    raise NotImplementedError
+    with _for(purpose), read_client(space.site) as client:
+        if is_owner(space):
+            note_query(space, sql)
+            found = client.query(sql)
+            return QueryAnswer(found.columns, found.rows[:rows_max], rows_max is not None and len(found.rows) > rows_max)
+        governed = Governed(space, client, sql)
+        query = governed.permitted()
+        columns, rows = governed.answer(query, rows_max)
+        masked = tuple(f"{table.name}.{name}" for table in query.tables for name in table.masked)
+        return QueryAnswer(columns, rows[:rows_max], rows_max is not None and len(rows) > rows_max, masked)
+
+
+def is_owner(space: Workspace) -> bool:
+    """Whether whoever asks is the operating-system user to whom the state folder belongs, or root."""
+    return OwnerOnly(space.folder.path).decide(current_caller(), "data.query", of_installation()).allowed
+
+
+@contextmanager
+def _for(purpose: str | None) -> Iterator[None]:
+    """The caller, with a purpose of this one query."""
+    caller = current_caller()
+    with acting(caller if purpose is None else dataclasses.replace(caller, purpose=purpose)):
+        yield

@@ -1,0 +1,45 @@
+"""ClickHouse's SQL as sqlglot knows it, without its knowledge of functions: a call stays the call that was typed.
+
+sqlglot would read `toMonday(x)` as a truncation to weeks and write it in other words. Here each call is its name and
+its arguments, so that what is written means what was read, and the list of functions sees the typed name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rowkeeper.errors import QueryRefused
+
+try:
+    import sqlglot
+    from sqlglot import exp
+    from sqlglot.dialects.clickhouse import ClickHouse
+except ModuleNotFoundError as missing:
+    raise QueryRefused(
+        "SQL of others than the owner is parsed by a library that is not installed",
+        hint="pip install 'rowkeeper[access]'",
+    ) from missing
+
+__all__ = ["Typed", "exp", "sqlglot", "text_of"]
+
+
+class Typed(ClickHouse):
+    """Calls of functions are kept as they were typed."""
+
+    class Parser(ClickHouse.Parser):
+        """Knows `CAST(x AS T)` and `CASE`, which are no calls in their form."""
+
+        FUNCTIONS: dict[str, Any] = {}
+        FUNCTION_PARSERS = {"CAST": ClickHouse.Parser.FUNCTION_PARSERS["CAST"]}
+        NO_PAREN_FUNCTIONS: dict[Any, Any] = {}
+        NO_PAREN_FUNCTION_PARSERS = {"CASE": ClickHouse.Parser.NO_PAREN_FUNCTION_PARSERS["CASE"]}
+
+        @classmethod
+        def _resolve_clickhouse_agg(cls, name: str) -> tuple[str, tuple[str, ...]]:
+            """Each name may have parameters before its arguments: `quantile(0.5)(x)`."""
+            return name, ()
+
+
+def text_of(tree: exp.Expression) -> str:
+    """The SQL of a tree, each name quoted, without comments."""
+    return tree.sql(dialect=Typed, identify=True, comments=False)
