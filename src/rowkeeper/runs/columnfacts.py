@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from rowkeeper.access import Column
 from rowkeeper.ledger import Ledger, RunRecord
-from rowkeeper.runs.protecting import SOURCE_KEY, clear_columns
+from rowkeeper.runs.protecting import LABELS_KEY, SOURCE_KEY, clear_columns
 
-UNNAMED = "classified"  # the label of a column of which the ledger says no more than that
+UNNAMED = "classified"  # the label of a column of which a run that is older than this says no more
 
 
 def columns_of_table(ledger: Ledger, table: str) -> tuple[Column, ...]:
@@ -35,7 +35,7 @@ def _column(name: str, runs: Sequence[RunRecord]) -> Column:
     protected = []
     for run in runs:
         document = run.source.get(SOURCE_KEY, {}).get(name)
-        own = (document or {}).get("labels") or ()
+        own = [*((document or {}).get("labels") or ()), *run.source.get(LABELS_KEY, {}).get(name, ())]
         labels.update(own)
         if not own and (document is not None or name in clear_columns(run)):
             labels.add(UNNAMED)

@@ -1,4 +1,4 @@
-"""A query of somebody whom permissions govern, step by step; what each step proves is told in `rowkeeper.access.sql`."""
+"""A query of somebody whom permissions govern, step by step; what each proves is told in `rowkeeper.access.sql`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from rowkeeper.access import Column
+from rowkeeper.access import sql as governing
+from rowkeeper.access.sql import ColumnType, Rewritten, SeenTable, text
+from rowkeeper.caller import current_caller
 from rowkeeper.errors import (
     ColumnRefused,
     DatabaseError,
@@ -25,9 +28,6 @@ from rowkeeper.ledger.audit import Event, Outcome
 from rowkeeper.runs.access import note_query
 from rowkeeper.runs.columnfacts import columns_of_table
 from rowkeeper.runs.workspace import Workspace
-
-if TYPE_CHECKING:  # its library is an extra, and is imported for those alone who need it
-    from rowkeeper.access.sql import Rewritten, SeenTable
 
 RESULT_BYTES_MAX = 256 * 1024**2
 SETTINGS: Mapping[str, int | str] = {"enable_analyzer": 1, "prefer_column_name_to_alias": 0}
@@ -78,19 +78,17 @@ class Governed:
 
         Raises QueryRefused, TableRefused, ColumnRefused, QueryDiffers, each noted too.
         """
-        from rowkeeper.access import sql as governing
-
         with self._noting_refusals():
             tree = governing.parse(self._canonical())
             self._typed = governing.names_of(tree)
             tables = {each: self._seen(*each) for each in governing.tables_of(tree)}
             self._check_ctes(governing.cte_names(tree))
             query = governing.rewrite(tree, tables, secrets.token_hex(8))
-            governing.prove_text(self._explained("AST", query), query)
+            governing.prove_text(self._syntax(query), query)
         note_query(self._space, self._sql, tables=sorted({each.name for each in tables.values()}))
         with self._noting_refusals(), self._telling(query):
             # The analyser evaluates subqueries of one value, so that this comes after the note.
-            governing.prove_reads(self._explained("QUERY TREE passes = 1", query), query)
+            governing.prove_reads(self._reader.explain("QUERY TREE passes = 1", query.text, SETTINGS), query)
         return query
 
     def answer(self, query: Rewritten, rows_max: int | None) -> tuple[tuple[tuple[str, str], ...], Rows]:
@@ -143,12 +141,10 @@ class Governed:
 
     def _canonical(self) -> str:
         """The SQL as the engine's own parser writes it."""
-        from rowkeeper.access import sql as governing
-
         if not self._sql.strip().rstrip(";"):
             raise QueryRefused("there is no SQL to run", hint='rowkeeper query "SELECT * FROM TABLE LIMIT 5"')
         try:
-            found = self._reader.ask(f"SELECT formatQuerySingleLine({governing.text(self._sql)})", SETTINGS)
+            found = self._reader.ask(f"SELECT formatQuerySingleLine({text(self._sql)})", SETTINGS)
         except (EngineDied, EngineMemory):
             raise
         except DatabaseError as error:
@@ -157,13 +153,19 @@ class Governed:
             ) from error
         return str(found.rows[0][0]).strip()
 
-    def _explained(self, how: str, query: Rewritten) -> str:
-        return self._reader.explain(how, query.text, SETTINGS)
+    def _syntax(self, query: Rewritten) -> str:
+        try:
+            return self._reader.explain("AST", query.text, SETTINGS)
+        except (EngineDied, EngineMemory):
+            raise
+        except DatabaseError as error:  # what the guard of the read-only connection has found
+            raise QueryDiffers(
+                "the engine does not take the SQL for one that only reads tables, so nothing was read",
+                hint="ask in simpler words",
+            ) from error
 
     def _seen(self, database: str, table: str) -> SeenTable:
         """What the caller may see of a table. Raises TableRefused, in the same words for one that is not there."""
-        from rowkeeper.access.sql import SeenTable
-
         name = f"{database}.{table}"
         facts = columns_of_table(self._space.ledger, name)
         view = self._space.access.view(name, facts) if facts else None
@@ -179,15 +181,11 @@ class Governed:
 
     @staticmethod
     def _for() -> str:
-        from rowkeeper.caller import current_caller
-
         purpose = current_caller().purpose
         return f" for the purpose {purpose}" if purpose else ""
 
-    def _columns(self, database: str, table: str, facts: tuple[Column, ...]) -> tuple[Any, ...]:
-        """The table's columns as the engine has them; those that no run filled, or that are derived, are left out."""
-        from rowkeeper.access.sql import ColumnType, text
-
+    def _columns(self, database: str, table: str, facts: tuple[Column, ...]) -> tuple[ColumnType, ...]:
+        """The table's columns as the engine has them, without those that no run filled, and without derived ones."""
         filled = {column.name for column in facts}
         found = self._reader.ask(
             "SELECT name, type, is_in_sorting_key OR is_in_partition_key FROM system.columns WHERE default_kind = '' "
@@ -201,8 +199,6 @@ class Governed:
         """A subquery that the query gives a name to must not have that of a table, of whatever kind."""
         if not names:
             return
-        from rowkeeper.access.sql import text
-
         listed = ", ".join(map(text, sorted(names)))
         found = self._reader.ask(f"SELECT name FROM system.tables WHERE name IN ({listed})", SETTINGS)
         for (name,) in found.rows:

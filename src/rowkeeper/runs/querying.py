@@ -15,7 +15,6 @@ from rowkeeper.access import OwnerOnly, of_installation
 from rowkeeper.caller import acting, current_caller
 from rowkeeper.destinations import read_client
 from rowkeeper.runs.access import note_query
-from rowkeeper.runs.governing import Governed
 from rowkeeper.runs.workspace import Workspace
 
 ROWS_MAX = 10_000
@@ -59,12 +58,20 @@ def run_query(
         if is_owner(space):
             note_query(space, sql)
             found = client.query(sql)
-            return QueryAnswer(found.columns, found.rows[:rows_max], rows_max is not None and len(found.rows) > rows_max)
+            return _cut(QueryAnswer(found.columns, found.rows), rows_max)
+        from rowkeeper.runs.governing import Governed  # noqa: PLC0415 - its library is an extra, and takes its time
+
         governed = Governed(space, client, sql)
         query = governed.permitted()
         columns, rows = governed.answer(query, rows_max)
         masked = tuple(f"{table.name}.{name}" for table in query.tables for name in table.masked)
-        return QueryAnswer(columns, rows[:rows_max], rows_max is not None and len(rows) > rows_max, masked)
+        return _cut(QueryAnswer(columns, rows, masked=masked), rows_max)
+
+
+def _cut(answer: QueryAnswer, rows_max: int | None) -> QueryAnswer:
+    if rows_max is None or len(answer.rows) <= rows_max:
+        return answer
+    return dataclasses.replace(answer, rows=answer.rows[:rows_max], cut=True)
 
 
 def is_owner(space: Workspace) -> bool:

@@ -10,7 +10,7 @@ SELECT p.id, o.amount FROM people AS p INNER JOIN orders AS o ON o.person = p.id
 SELECT city, count() AS n, avg(salary) AS mean FROM people GROUP BY city HAVING n > 1 ORDER BY n DESC, city
 SELECT city, count(DISTINCT age), uniqExact(city) FROM people GROUP BY city ORDER BY city
 WITH rich AS (SELECT * FROM people WHERE salary > 5000) SELECT count(), max(age) FROM rich
-WITH a AS (SELECT id, city FROM people), b AS (SELECT city, count() AS n FROM a GROUP BY city) SELECT * FROM b ORDER BY city
+WITH a AS (SELECT id, city FROM people), b AS (SELECT city, count() FROM a GROUP BY city) SELECT * FROM b ORDER BY 1
 WITH (SELECT max(salary) FROM people) AS top SELECT id, salary / top FROM people ORDER BY id
 WITH 30 AS old SELECT count() FROM people WHERE age > old
 SELECT id, row_number() OVER (PARTITION BY city ORDER BY salary DESC, id) AS place FROM people ORDER BY id
@@ -41,7 +41,7 @@ SELECT id FROM people WHERE city LIKE 'O%' OR lower(city) ILIKE '%im_' ORDER BY 
 SELECT id FROM people WHERE age BETWEEN 20 AND 40 AND NOT (city = 'Oslo') ORDER BY id
 SELECT id FROM people WHERE id IN (SELECT person FROM orders WHERE amount > 20) ORDER BY id
 SELECT id FROM people WHERE id NOT IN (SELECT person FROM orders) ORDER BY id
-SELECT id FROM people AS p WHERE EXISTS (SELECT 1 FROM orders WHERE amount > 100000) ORDER BY id
+SELECT id FROM people AS p WHERE EXISTS (SELECT 1 FROM orders WHERE amount > 40) ORDER BY id
 SELECT a.id, b.id FROM people AS a CROSS JOIN people AS b WHERE a.id < b.id AND a.city = b.city ORDER BY a.id, b.id
 SELECT p.id, count(o.id) FROM people AS p LEFT JOIN orders AS o ON p.id = o.person GROUP BY p.id ORDER BY p.id
 SELECT id, name FROM people AS p SEMI LEFT JOIN orders AS o ON p.id = o.person ORDER BY id
@@ -56,7 +56,7 @@ SELECT city, id FROM people ORDER BY city, salary DESC, id LIMIT 1 BY city
 SELECT city, sum(salary) FROM people GROUP BY city WITH TOTALS ORDER BY city
 SELECT city, age > 30 AS older, count() FROM people GROUP BY ROLLUP(city, older) ORDER BY ALL
 SELECT city, count() FROM people GROUP BY GROUPING SETS ((city), ()) ORDER BY ALL
-SELECT CAST(age AS String), age::Float64, toString(salary), toDecimal64(amount, 2) FROM people INNER JOIN orders USING (id) ORDER BY id
+SELECT CAST(age AS String), age::Float64, toDecimal64(amount, 2) FROM people INNER JOIN orders USING (id) ORDER BY id
 SELECT splitByChar(' ', name)[1], substring(name, 1, 3), name || '!' FROM people ORDER BY id
 SELECT replaceRegexpAll(name, '[aeiou]', '_'), extract(name, '^(.)'), match(name, '^A') FROM people ORDER BY id
 SELECT position(name, 'a'), trim(BOTH ' ' FROM name), concat(name, '-', city), reverse(city) FROM people ORDER BY id
@@ -70,11 +70,11 @@ SELECT people.id, people.* FROM people ORDER BY people.id
 SELECT * EXCEPT (tags, name) FROM people ORDER BY id
 SELECT * REPLACE (age + 1 AS age) FROM people ORDER BY id
 SELECT toIntervalDay(1) + toDate('2026-01-01'), today() > toDate('2020-01-01'), 1 ? 2 : 3, -1, 1.5e3, NULL IS NULL, true
-SELECT id FROM people WHERE (id, age) IN ((1, 34), (2, 28)) ORDER BY id
+SELECT id FROM people WHERE (id, age) IN ((1, 27), (2, 34)) ORDER BY id
 SELECT sum(x.1), max(y) FROM (SELECT (id, age) AS x, salary AS y FROM people)
 SELECT id, count() OVER () AS n FROM people QUALIFY n > 1 ORDER BY id
-SELECT toStartOfInterval(placed, INTERVAL 1 WEEK) AS w, count() FROM orders GROUP BY w ORDER BY w WITH FILL STEP INTERVAL 1 WEEK
-SELECT o.id, p.id FROM orders AS o ASOF JOIN people AS p ON o.person = p.id AND o.amount >= p.age ORDER BY o.id
+SELECT toStartOfInterval(placed, INTERVAL 1 WEEK) AS w FROM orders GROUP BY w ORDER BY w WITH FILL STEP INTERVAL 1 WEEK
+SELECT o.id, p.id FROM orders AS o ASOF JOIN people AS p ON o.person = p.id AND o.id >= p.age ORDER BY o.id
 SELECT count() FROM (SELECT 1 FROM people LIMIT 3)
 SELECT name FROM people WHERE name = 'O\\'Hara' OR name = 'tab\\there' OR name = 'back\\\\slash' ORDER BY id
 """.strip().splitlines()

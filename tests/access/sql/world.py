@@ -110,6 +110,14 @@ CLIENTS = [
     }
     for number in range(1, 31)
 ]
+# The same for the reader, and another in all that is hidden: values, their order and lengths, how many rows.
+CLIENTS_TWIN = [
+    {**row, "mail": f"x{row['id']}", "ssn": "0", "pin": 1000 - row["id"], "phone": "1", "notes": []}
+    for row in CLIENTS
+    if row["region"] == "EU"
+] + [
+    {**CLIENTS[2], "id": 90 + number, "name": str(number), "region": "US", "city": "9", "age": 0} for number in range(3)
+]
 PAID = [{"id": number, "pay": (number * 7919) % 1009} for number in range(1, 201)]
 VAULT = [{"id": 1, "word": f"{CANARY}_VAULT"}]
 TABLES: Mapping[str, tuple[type[BaseModel], list[dict[str, Any]], dict[str, Any]]] = {
@@ -118,9 +126,11 @@ TABLES: Mapping[str, tuple[type[BaseModel], list[dict[str, Any]], dict[str, Any]
     "clients": (Client, CLIENTS, {"order_by": ["id"], "low_cardinality": ["city", "name"]}),
     "paid": (Paid, PAID, {"order_by": ["pay"]}),
     "vault": (Vault, VAULT, {"order_by": ["id"]}),
+    "clients_twin": (Client, CLIENTS_TWIN, {"order_by": ["id"], "low_cardinality": ["city", "name"]}),
+    "paid_twin": (Paid, [{**row, "pay": -row["pay"]} for row in PAID], {"order_by": ["pay"]}),
 }
 SIGHTS = {"pii.email": Sight.MASKED, "pii.pin": Sight.MASKED, "pii.notes": Sight.MASKED, "pay": Sight.MASKED}
-FILTERS = {"default.clients": "region = 'EU'"}
+FILTERS = {f"default.{name}": "region = 'EU'" for name in ("clients", "clients_twin")}
 
 
 class Analysts:

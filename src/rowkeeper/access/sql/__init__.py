@@ -3,8 +3,8 @@
 The proof goes in five steps, of which each refuses what it does not know:
 
 1. The engine's own parser writes the text anew (`formatQuerySingleLine`): one statement, no comments.
-2. `parsing`: sqlglot makes a tree of that; each kind of node and each part of it is on a list (`allowed`), each function
-   too (`functions`). What is not on a list is refused.
+2. `parsing`: sqlglot makes a tree of that; each kind of node and each part of it is on a list (`allowed`), and so is
+   each function (`functions`). What is not on a list is refused.
 3. `rewriting`: each table is replaced by a subquery of what the caller may see: clear columns, masks in place of masked
    ones, the rows that pass the row filter. Nothing of the query is inside of it, so that no condition, join, order or
    alias of the query ever meets a value behind a mask or a row behind the filter.

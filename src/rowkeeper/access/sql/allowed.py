@@ -16,12 +16,14 @@ from rowkeeper.errors import QueryRefused
 _TWO = frozenset({"this", "expression"})
 _ONE = frozenset({"this"})
 _MANY = frozenset({"expressions"})
+_SELECT = frozenset(
+    {"expressions", "from_", "joins", "where", "group", "having", "qualify", "order", "limit", "offset", "distinct"}
+    | {"windows", "with_"}
+)
 _SET = _TWO | {"distinct", "by_name", "with_", "order", "limit", "offset"}
 
-NODES: Mapping[type[exp.Expression], frozenset[str]] = {
-    exp.Select: frozenset(
-        "expressions from_ joins where group having qualify order limit offset distinct windows with_".split()
-    ),
+NODES: Mapping[type[exp.Expr], frozenset[str]] = {
+    exp.Select: _SELECT,
     exp.Union: _SET,
     exp.Intersect: _SET,
     exp.Except: _SET,
@@ -67,17 +69,22 @@ NODES: Mapping[type[exp.Expression], frozenset[str]] = {
     exp.WindowSpec: frozenset({"kind", "start", "start_side", "end", "end_side"}),
     exp.Case: frozenset({"this", "ifs", "default"}),
     exp.If: frozenset({"this", "true", "false"}),
-    **{
-        kind: _TWO
-        for kind in (
-            *(exp.And, exp.Or, exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Is, exp.Like, exp.ILike),
-            *(exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod, exp.DPipe),
-        )
-    },
+    **dict.fromkeys(
+        (exp.And, exp.Or, exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Is, exp.Like, exp.ILike), _TWO
+    ),
+    **dict.fromkeys((exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod, exp.DPipe), _TWO),
     exp.Not: _ONE,
     exp.Neg: _ONE,
 }
 
+# A bare name as their first argument would be that of a function, which no list has seen.
+_HIGHER_ORDER = """
+    arraymap arrayfilter arrayexists arrayall arraycount arrayfirst arraylast arrayfirstindex arraylastindex
+    arrayfirstornull arraylastornull arraysum arrayavg arraymin arraymax arrayproduct arraysort arrayreversesort
+    arrayfill arrayreversefill arraysplit arrayreversesplit arraycumsum arraycumsumnonnegative arrayfold mapfilter
+    mapapply mapsort mapexists mapall
+"""
+HIGHER_ORDER = frozenset(_HIGHER_ORDER.split())
 CALLS = (exp.AnonymousAggFunc, exp.ParameterizedAgg)
 # A name as ClickHouse and sqlglot read it alike, whatever stands around it: no quotes, backslashes, dots or signs that
 # the engine's own listings use.
@@ -120,7 +127,7 @@ NODE_WORDS: Mapping[str, str] = {
 }
 
 
-def check(tree: exp.Expression) -> None:
+def check(tree: exp.Expr) -> None:
     """Passes a tree that consists of what is allowed. Raises QueryRefused naming what is not."""
     for node in tree.walk():
         parts = NODES.get(type(node))
@@ -133,7 +140,7 @@ def check(tree: exp.Expression) -> None:
         _check_own(node)
 
 
-def _check_own(node: exp.Expression) -> None:
+def _check_own(node: exp.Expr) -> None:
     """What is to be said of a single node."""
     if isinstance(node, CALLS):
         _check_call(node)
@@ -150,17 +157,19 @@ def _check_own(node: exp.Expression) -> None:
         raise refused(f"the table function {getattr(node.this, 'name', '')[:64] or '?'}")
 
 
-def _check_call(node: exp.Expression) -> None:
+def _check_call(node: exp.Expr) -> None:
     name = node.this
     if not isinstance(name, str) or not is_allowed(name):
         raise refused(f"the function {str(getattr(name, 'name', name))[:64]}")
+    if name.lower() in HIGHER_ORDER and len(node.expressions) > 1 and not isinstance(node.expressions[0], exp.Lambda):
+        raise refused(f"{name[:64]} with something else than x -> ... as its first argument")
     if name.lower() in ("cast", "accuratecast", "accuratecastornull", "accuratecastordefault"):
         _check_type(node.expressions[1] if len(node.expressions) > 1 else None)
     if name.lower().startswith(("jsonextract", "arrayreduce")):
         _check_strings(node)
 
 
-def _check_strings(node: exp.Expression) -> None:
+def _check_strings(node: exp.Expr) -> None:
     """Functions that take a type or an aggregate by its name, as a text: only one that can be read here."""
     name = str(node.this).lower()
     if name == "arrayreduce":
@@ -172,7 +181,7 @@ def _check_strings(node: exp.Expression) -> None:
         _check_type(node.expressions[-1] if node.expressions else None)
 
 
-def _check_type(node: exp.Expression | None) -> None:
+def _check_type(node: exp.Expr | None) -> None:
     text = node.name if isinstance(node, exp.Literal) and node.is_string else ""
     if not TYPE.fullmatch(text) or TYPES_REFUSED.search(text):
         raise refused("a cast to this type")

@@ -6,7 +6,7 @@ its arguments, so that what is written means what was read, and the list of func
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from rowkeeper.errors import QueryRefused
 
@@ -14,6 +14,7 @@ try:
     import sqlglot
     from sqlglot import exp
     from sqlglot.dialects.clickhouse import ClickHouse
+    from sqlglot.parsers.clickhouse import ClickHouseParser
 except ModuleNotFoundError as missing:
     raise QueryRefused(
         "SQL of others than the owner is parsed by a library that is not installed",
@@ -26,13 +27,13 @@ __all__ = ["Typed", "exp", "sqlglot", "text_of"]
 class Typed(ClickHouse):
     """Calls of functions are kept as they were typed."""
 
-    class Parser(ClickHouse.Parser):
+    class Parser(ClickHouseParser):
         """Knows `CAST(x AS T)` and `CASE`, which are no calls in their form."""
 
-        FUNCTIONS: dict[str, Any] = {}
-        FUNCTION_PARSERS = {"CAST": ClickHouse.Parser.FUNCTION_PARSERS["CAST"]}
-        NO_PAREN_FUNCTIONS: dict[Any, Any] = {}
-        NO_PAREN_FUNCTION_PARSERS = {"CASE": ClickHouse.Parser.NO_PAREN_FUNCTION_PARSERS["CASE"]}
+        FUNCTIONS: ClassVar[Any] = {}
+        FUNCTION_PARSERS: ClassVar[Any] = {"CAST": ClickHouseParser.FUNCTION_PARSERS["CAST"]}
+        NO_PAREN_FUNCTIONS: ClassVar[Any] = {}
+        NO_PAREN_FUNCTION_PARSERS: ClassVar[Any] = {"CASE": ClickHouseParser.NO_PAREN_FUNCTION_PARSERS["CASE"]}
 
         @classmethod
         def _resolve_clickhouse_agg(cls, name: str) -> tuple[str, tuple[str, ...]]:
@@ -40,6 +41,6 @@ class Typed(ClickHouse):
             return name, ()
 
 
-def text_of(tree: exp.Expression) -> str:
+def text_of(tree: exp.Expr) -> str:
     """The SQL of a tree, each name quoted, without comments."""
     return tree.sql(dialect=Typed, identify=True, comments=False)

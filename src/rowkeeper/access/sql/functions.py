@@ -1,7 +1,7 @@
 """The functions that governed SQL may call: those that make a value of their arguments and of nothing else.
 
 What is not in the list is refused, also what a later ClickHouse brings. Left out on purpose: what reads something else
-than its arguments (`file`, `dictGet*`, `joinGet`, `getSetting`, `hostName`, `currentUser`, `hasColumnInTable`, ...); what
+than its arguments (`file`, `dictGet*`, `joinGet`, `getSetting`, `hostName`, `currentUser`, `hasColumnInTable`); what
 waits or throws when it is told to (`sleep*`, `throwIf`, `aggThrow`); what tells of how a column is stored rather than
 of its values (`lowCardinalityKeys` shows values of rows that a filter took away, `blockNumber`, `rowNumberInBlock`,
 `indexHint`, `byteSize`, ...); what reads states of aggregates that somebody made up (`finalizeAggregation`, -Merge);
@@ -21,8 +21,8 @@ _PLAIN = """
     abs ceil ceiling floor round roundBankers roundToExp2 roundDown trunc truncate sign sqrt cbrt exp exp2 exp10 log ln
     log2 log10 log1p pow power sin cos tan asin acos atan atan2 sinh cosh tanh hypot degrees radians pi e erf erfc
     factorial gcd lcm greatest least clamp max2 min2 intDivOrZero intDivOrNull moduloOrZero moduloOrNull positiveModulo
-    positive_modulo mod pmod divideOrNull divideDecimal multiplyDecimal isFinite isInfinite isNaN ifNotFinite widthBucket
-    width_bucket bitAnd bitOr bitXor bitNot bitShiftLeft bitShiftRight bitTest bitCount
+    positive_modulo mod pmod divideOrNull divideDecimal multiplyDecimal isFinite isInfinite isNaN ifNotFinite
+    widthBucket width_bucket bitAnd bitOr bitXor bitNot bitShiftLeft bitShiftRight bitTest bitCount
     coalesce ifNull nullIf assumeNotNull toNullable isZeroOrNull firstNonDefault transform
     empty notEmpty length lengthUTF8 char_length character_length octet_length lower lcase upper ucase lowerUTF8
     upperUTF8 reverse reverseUTF8 concatWithSeparator concat_ws substring substr mid substringUTF8 substringIndex
@@ -77,7 +77,7 @@ _TIMES = """
 _ARRAYS = """
     arrayJoin arrayMap arrayFilter arrayExists arrayAll arrayCount arrayFirst arrayLast arrayFirstIndex arrayLastIndex
     arrayFirstOrNull arrayLastOrNull arraySum arrayAvg arrayMin arrayMax arrayProduct arraySort arrayReverseSort
-    arrayPartialSort arrayReverse arrayDistinct arrayUniq arrayConcat arraySlice arrayPushBack arrayPushFront
+    arrayReverse arrayDistinct arrayUniq arrayConcat arraySlice arrayPushBack arrayPushFront
     arrayPopBack arrayPopFront arrayResize arrayFlatten flatten arrayCompact arrayZip arrayEnumerate arrayEnumerateUniq
     arrayEnumerateDense arrayDifference arrayCumSum arrayCumSumNonNegative arrayReduce arrayFold arrayFill
     arrayReverseFill arraySplit arrayReverseSplit arrayIntersect arrayUnion arrayExcept arraySymmetricDifference
@@ -103,7 +103,8 @@ _AGGREGATES = """
     stddevPop stddevSamp stddev stddev_pop stddev_samp std varPop varSamp var_pop var_samp covarPop covarSamp covar_pop
     covar_samp corr skewPop skewSamp kurtPop kurtSamp entropy sumKahan sumWithOverflow sumCount avgWeighted
     groupArray groupUniqArray groupArrayLast groupArraySorted groupArrayMovingAvg groupArrayMovingSum
-    groupArrayIntersect groupArraySample groupConcat group_concat string_agg array_agg groupBitAnd groupBitOr groupBitXor
+    groupArrayIntersect groupArraySample groupConcat group_concat string_agg array_agg groupBitAnd groupBitOr
+    groupBitXor
     topK topKWeighted approx_top_k approx_top_count approx_top_sum histogram sumMap minMap maxMap sumMappedArrays
     minMappedArrays maxMappedArrays deltaSum deltaSumTimestamp simpleLinearRegression regr_slope regr_intercept
     retention windowFunnel sequenceMatch sequenceCount intervalLengthSum exponentialMovingAverage singleValueOrNull

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import re
+
 from rowkeeper.access.sql.allowed import check
 from rowkeeper.access.sql.dialect import Typed, exp, sqlglot
 from rowkeeper.errors import QueryRefused
 
+BEGINNING = re.compile(r"[(\s]*(SELECT|WITH)\b", re.IGNORECASE)
 TEXT_CHARACTERS_MAX = 100_000
 DEPTH_MAX = 200
+logging.getLogger("sqlglot").disabled = True  # its warnings quote SQL
 
 
 def parse(canonical: str) -> exp.Query:
@@ -23,6 +28,8 @@ def parse(canonical: str) -> exp.Query:
             f"the SQL has more than {TEXT_CHARACTERS_MAX:,} characters", hint="ask for it in several queries"
         )
     _check_depth(canonical)
+    if not BEGINNING.match(canonical):  # sqlglot would write others to its log, with all that is in them
+        raise QueryRefused("only SELECT can be governed", hint='rowkeeper query "SELECT * FROM TABLE LIMIT 5"')
     try:
         statements = sqlglot.parse(canonical, read=Typed)
     except (sqlglot.errors.SqlglotError, RecursionError) as error:
@@ -35,12 +42,12 @@ def parse(canonical: str) -> exp.Query:
         raise QueryRefused("more than one statement was given", hint="give them one by one")
     tree = statements[0]
     if not isinstance(tree, (exp.Select, exp.SetOperation, exp.Subquery)):
-        raise QueryRefused("only SELECT can be governed", hint="rowkeeper query \"SELECT * FROM TABLE LIMIT 5\"")
+        raise QueryRefused("only SELECT can be governed", hint='rowkeeper query "SELECT * FROM TABLE LIMIT 5"')
     check(tree)
     return tree
 
 
-def condition_of(text: str) -> exp.Expression:
+def condition_of(text: str) -> exp.Expr:
     """The tree of a row filter.
 
     Raises QueryRefused for what is no condition on the table's own columns.

@@ -15,26 +15,24 @@ from rowkeeper.errors import QueryDiffers
 
 # Nodes of `EXPLAIN AST`. TableExpression may also hold a Function (a table function) and a SampleRatio: neither is here
 # as its child; Set is SETTINGS; a second child of the root is FORMAT or INTO OUTFILE.
-SYNTAX = frozenset(
-    """
+_SYNTAX = """
     SelectWithUnionQuery SelectIntersectExceptQuery SelectQuery ExpressionList Identifier Literal Function Subquery
     TablesInSelectQuery TablesInSelectQueryElement TableExpression TableIdentifier TableJoin ArrayJoin WithElement
     Asterisk QualifiedAsterisk ColumnsTransformerList ColumnsExceptTransformer ColumnsReplaceTransformer
     ColumnsReplaceTransformer::Replacement OrderByElement WindowListElement WindowDefinition
-    """.split()
-)
+"""
+SYNTAX = frozenset(_SYNTAX.split())
 SOURCES = frozenset({"TableIdentifier", "Subquery"})  # what rows may come from
 MEMBERSHIP = frozenset(
     f"{prefix}{name}" for prefix in ("", "global") for name in ("in", "notin", "nullin", "notnullin")
 )
 LINE = re.compile(r"( *)([A-Za-z:]+)(?: (.*?))??(?: \(alias (.*?)\))?(?: \(children (\d+)\))?")
 # Nodes of `EXPLAIN QUERY TREE`.
-ANALYSED = frozenset(
-    """
+_ANALYSED = """
     QUERY UNION LIST COLUMN CONSTANT FUNCTION LAMBDA ARGUMENTS ARGUMENT TABLE JOIN ARRAY_JOIN CROSS_JOIN SORT WINDOW
     INTERPOLATE
-    """.split()
-)
+"""
+ANALYSED = frozenset(_ANALYSED.split())
 NODE = re.compile(r"( *)([A-Z_]+) id: (\d+)(.*)")
 TABLE = re.compile(r".*table_name: (.+?)(?:, .*)?")
 COLUMN = re.compile(r".*column_name: (.*), result_type: .*, source_id: (\d+)")
@@ -157,8 +155,7 @@ def _prove_columns(tables: dict[str, str], columns: list[tuple[str, str]], permi
         if table not in permitted:
             raise _differs("the engine's analyser finds another table in it")
     for source, column in columns:
-        table = tables.get(source)
-        if table is not None and column not in permitted[table]:
+        if source in tables and column not in permitted[tables[source]]:
             raise _differs("the engine's analyser finds another column in it")
 
 

@@ -48,17 +48,17 @@ class Rewritten:
         return tuple({table.name: table for table in self.reads.values()}.values())
 
 
-def names_of(tree: exp.Expression) -> frozenset[str]:
+def names_of(tree: exp.Expr) -> frozenset[str]:
     """Every name that stands in it."""
     return frozenset(node.name for node in tree.find_all(exp.Identifier))
 
 
-def cte_names(tree: exp.Expression) -> frozenset[str]:
+def cte_names(tree: exp.Expr) -> frozenset[str]:
     """The names that the query gives to subqueries of its own."""
     return frozenset(cte.alias for cte in tree.find_all(exp.CTE) if not cte.args.get("scalar"))
 
 
-def tables_of(tree: exp.Expression) -> tuple[tuple[str, str], ...]:
+def tables_of(tree: exp.Expr) -> tuple[tuple[str, str], ...]:
     """(database, table) of each table that the query names, in order, each once.
 
     Raises TableRefused where a subquery of the query's own has the name of a table beside it: which of the two is meant
@@ -92,7 +92,7 @@ def rewrite(tree: exp.Query, tables: Mapping[tuple[str, str], SeenTable], token:
     return Rewritten(text_of(tree), reads, ctes, filtered)
 
 
-def _references(tree: exp.Expression) -> Iterator[tuple[exp.Table, str, str]]:
+def _references(tree: exp.Expr) -> Iterator[tuple[exp.Table, str, str]]:
     """The nodes that name tables, each with its database and table."""
     ctes = cte_names(tree)
     for node in tree.find_all(exp.Table):
@@ -164,7 +164,7 @@ def _condition(seen: SeenTable, alias: str) -> tuple[str, frozenset[str]]:
     return f" WHERE ({text_of(tree)})", frozenset(names)
 
 
-def _above(node: exp.Expression) -> Iterator[exp.Expression]:
+def _above(node: exp.Expr) -> Iterator[exp.Expr]:
     at = node.parent
     while at is not None:
         yield at
@@ -175,7 +175,7 @@ def _arguments(node: exp.Lambda) -> frozenset[str]:
     return frozenset(argument.name for argument in node.expressions)
 
 
-def _keep_words(tree: exp.Expression) -> None:
+def _keep_words(tree: exp.Expr) -> None:
     """Words that look like names of columns, and would be ones if they were quoted."""
     for column in list(tree.find_all(exp.Column)):
         name = column.this

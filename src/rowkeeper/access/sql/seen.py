@@ -9,6 +9,8 @@ from rowkeeper.access.decision import Sight, TableView
 from rowkeeper.access.sql.allowed import NAME
 
 ROWS_ALL = 18_446_744_073_709_551_615  # a LIMIT that lets all rows pass, and no condition
+# Their masks are texts: the type itself would tell values, or none of it can be null.
+AS_TEXT = ("Nullable(Enum", "Enum", "Tuple(", "Variant(", "Dynamic", "JSON", "Object(", "AggregateFunction")
 LOW_CARDINALITY = re.compile(r"LowCardinality\(")
 
 
@@ -84,7 +86,9 @@ def mask_of(kind: str) -> str:
         return f"CAST([], {text(kind)})"
     if kind.startswith("Map("):
         return f"CAST(map(), {text(kind)})"
-    if kind.startswith(("Nullable(Enum", "Enum", "Tuple(", "Variant(", "Dynamic", "JSON", "Object(", "AggregateFunction")):
+    if kind.startswith(
+        ("Nullable(Enum", "Enum", "Tuple(", "Variant(", "Dynamic", "JSON", "Object(", "AggregateFunction")
+    ):
         return "CAST(NULL, 'Nullable(String)')"
     return f"CAST(NULL, {text(kind if kind.startswith('Nullable(') else f'Nullable({kind})')})"
 
