@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from rowkeeper.access import Column
+from rowkeeper.access import Column, TableView
 from rowkeeper.access import sql as governing
 from rowkeeper.access.sql import ColumnType, Rewritten, SeenTable, text
 from rowkeeper.caller import current_caller
@@ -143,15 +144,8 @@ class Governed:
         """The SQL as the engine's own parser writes it."""
         if not self._sql.strip().rstrip(";"):
             raise QueryRefused("there is no SQL to run", hint='rowkeeper query "SELECT * FROM TABLE LIMIT 5"')
-        try:
-            found = self._reader.ask(f"SELECT formatQuerySingleLine({text(self._sql)})", SETTINGS)
-        except (EngineDied, EngineMemory):
-            raise
-        except DatabaseError as error:
-            raise QueryRefused(
-                "it is no single statement of SQL that ClickHouse can read", hint="correct the SQL"
-            ) from error
-        return str(found.rows[0][0]).strip()
+        unread = QueryRefused("it is no single statement of SQL that ClickHouse can read", hint="correct the SQL")
+        return canonical(self._reader, self._sql, unread)
 
     def _syntax(self, query: Rewritten) -> str:
         try:
@@ -169,11 +163,9 @@ class Governed:
         name = f"{database}.{table}"
         facts = columns_of_table(self._space.ledger, name)
         view = self._space.access.view(name, facts) if facts else None
-        columns = self._columns(database, table, facts) if view is not None else ()
-        if view is not None and columns:
-            seen = SeenTable(database, table, columns, view)
-            if seen.names:
-                return seen
+        seen = None if view is None else seen_table(self._reader, view, facts)
+        if seen is not None and seen.names:
+            return seen
         raise TableRefused(
             f"there is no table {name} that you may see" + self._for(),
             hint="a role or a grant lets see a table, some of them for a purpose alone: --purpose PURPOSE",
@@ -183,17 +175,6 @@ class Governed:
     def _for() -> str:
         purpose = current_caller().purpose
         return f" for the purpose {purpose}" if purpose else ""
-
-    def _columns(self, database: str, table: str, facts: tuple[Column, ...]) -> tuple[ColumnType, ...]:
-        """The table's columns as the engine has them, without those that no run filled, and without derived ones."""
-        filled = {column.name for column in facts}
-        found = self._reader.ask(
-            "SELECT name, type, is_in_sorting_key OR is_in_partition_key FROM system.columns WHERE default_kind = '' "
-            f"AND database = {text(database)} AND table = {text(table)} AND (database, table) IN "
-            "(SELECT database, name FROM system.tables WHERE engine LIKE '%MergeTree') ORDER BY position",
-            SETTINGS,
-        )
-        return tuple(ColumnType(str(row[0]), str(row[1]), bool(row[2])) for row in found.rows if row[0] in filled)
 
     def _check_ctes(self, names: frozenset[str]) -> None:
         """A subquery that the query gives a name to must not have that of a table, of whatever kind."""
@@ -206,3 +187,36 @@ class Governed:
                 f"WITH gives a subquery the name {name}, which is not to be told from a table's",
                 hint="give the subquery a name of its own",
             )
+
+
+def canonical(reader: Reader, sql: str, unread: QueryRefused) -> str:
+    """One statement as the engine's own parser writes it. Raises `unread` where it cannot."""
+    try:
+        found = reader.ask(f"SELECT formatQuerySingleLine({text(sql)})", SETTINGS)
+    except (EngineDied, EngineMemory):
+        raise
+    except DatabaseError as error:
+        raise unread from error
+    return str(found.rows[0][0]).strip()
+
+
+def seen_table(reader: Reader, view: TableView, facts: Sequence[Column]) -> SeenTable | None:
+    """A table as it is seen; None if the engine has none of this name that rows can be kept in.
+
+    Columns that no run filled are left out, and so are those that are derived from others.
+    """
+    database, _, table = view.table.partition(".")
+    filled = {column.name for column in facts}
+    found = reader.ask(
+        "SELECT name, type, is_in_sorting_key OR is_in_partition_key FROM system.columns WHERE default_kind = '' "
+        f"AND database = {text(database)} AND table = {text(table)} AND (database, table) IN "
+        "(SELECT database, name FROM system.tables WHERE engine LIKE '%MergeTree') ORDER BY position",
+        SETTINGS,
+    )
+    columns = tuple(ColumnType(str(row[0]), str(row[1]), bool(row[2])) for row in found.rows if row[0] in filled)
+    if not columns:
+        return None
+    if view.row_filter is not None:
+        condition = canonical(reader, f"SELECT {view.row_filter}", governing.filter_unusable())
+        view = dataclasses.replace(view, row_filter=condition)
+    return SeenTable(database, table, columns, view)

@@ -13,7 +13,7 @@ The proof goes in five steps, of which each refuses what it does not know:
 5. `proving`: the engine's analyser says which tables and columns it would read; they are the permitted ones.
 """
 
-from rowkeeper.access.sql.parsing import parse
+from rowkeeper.access.sql.parsing import filter_unusable, parse
 from rowkeeper.access.sql.proving import prove_reads, prove_text
 from rowkeeper.access.sql.rewriting import Rewritten, cte_names, names_of, rewrite, tables_of
 from rowkeeper.access.sql.seen import ColumnType, SeenTable, text
@@ -23,6 +23,7 @@ __all__ = [
     "Rewritten",
     "SeenTable",
     "cte_names",
+    "filter_unusable",
     "names_of",
     "parse",
     "prove_reads",

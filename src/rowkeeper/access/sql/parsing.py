@@ -47,25 +47,33 @@ def parse(canonical: str) -> exp.Query:
     return tree
 
 
-def condition_of(text: str) -> exp.Expr:
+def condition_of(canonical: str) -> exp.Expr:
     """The tree of a row filter.
+
+    Args:
+        canonical: `SELECT` and the condition, as ClickHouse's `formatQuerySingleLine` gives it.
 
     Raises QueryRefused for what is no condition on the table's own columns.
     """
     try:
-        tree = sqlglot.parse_one(text, read=Typed)
+        tree = sqlglot.parse_one(canonical, read=Typed)
     except (sqlglot.errors.SqlglotError, RecursionError) as error:
-        raise _filter_unusable() from error
-    if tree.find(exp.Query, exp.Table) is not None:
-        raise _filter_unusable()
-    check(tree)
-    return tree
+        raise filter_unusable() from error
+    parts = {part for part, value in tree.args.items() if value}
+    if not isinstance(tree, exp.Select) or parts != {"expressions"} or len(tree.expressions) != 1:
+        raise filter_unusable()
+    condition: exp.Expr = tree.expressions[0]
+    if condition.find(exp.Query, exp.Table, exp.Star, exp.Alias) is not None:
+        raise filter_unusable()
+    check(condition)
+    return condition
 
 
-def _filter_unusable() -> QueryRefused:
+def filter_unusable() -> QueryRefused:
+    """The error for a row filter that is none."""
     return QueryRefused(
         "the row filter of a policy is no condition on the table's own columns, so nothing is read",
-        hint="whoever administers the policies must mend it: rowkeeper access list",
+        hint="who administers the installation must mend it: docs/queries.md",
     )
 
 
