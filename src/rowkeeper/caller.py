@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from rowkeeper import machine
+from rowkeeper.keyed import Keyed
 
 
 class CallerKind(enum.StrEnum):
@@ -25,7 +26,7 @@ class CallerKind(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Keyed):
     """Who asks.
 
     Attributes:
@@ -34,6 +35,8 @@ class Caller:
         address: where the request came from, as text; None for a command.
         session: the id of the session or token (not its secret); None for a command.
         purpose: what for, in one word of the caller's, such as `billing`.
+        limited: by a token that has some of the account's roles alone: what was granted to the account itself does not
+            count.
     """
 
     kind: CallerKind
@@ -43,6 +46,7 @@ class Caller:
     address: str | None = None
     session: str | None = None
     purpose: str | None = None
+    limited: bool = False
 
     def __str__(self) -> str:
         """As the audit trail knows the caller: `os:root`, `user:ann`."""

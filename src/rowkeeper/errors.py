@@ -71,6 +71,11 @@
     │   ├── AccessDenied            RK-6070  somebody may not do this
     │   ├── UnknownUser             RK-6071  there is no account of this name
     │   ├── UserExists              RK-6072  there is an account of this name already
+    │   ├── AccessPolicyInvalid     RK-6073  a policy that was written by hand cannot be used
+    │   ├── UnknownRole             RK-6074  there is no role of this name
+    │   ├── RoleExists              RK-6075  there is a role of this name already
+    │   ├── UnknownGrant            RK-6076  there is no grant of this number
+    │   ├── GrantInvalid            RK-6077  what is to be granted makes no sense
     │   ├── QueryRefused            RK-6095  SQL has something in it that cannot be shown to be safe
     │   ├── TableRefused            RK-6096  SQL names a table that its reader may not see
     │   ├── ColumnRefused           RK-6097  SQL names a column that its reader may not see
@@ -708,6 +713,47 @@ class UserExists(SecurityError):  # noqa: N818 - reads as what happened
     advice = "rowkeeper users enable NAME lets a disabled one in again. Otherwise choose another name."
 
 
+class AccessPolicyInvalid(SecurityError):  # noqa: N818 - reads as what it is
+    """A policy that was written by hand cannot be read, understood, or does not fit the schema."""
+
+    code = "RK-6073"
+    category = Category.CONFIGURATION
+    advice = (
+        "Until it is mended nobody but the owner of the state folder may do anything: a rule that forbids could be "
+        "among those that cannot be read. rowkeeper access check names the file and the line of each fault."
+    )
+
+
+class UnknownRole(SecurityError):  # noqa: N818 - reads as what happened
+    """There is no role of this name."""
+
+    code = "RK-6074"
+    category = Category.CONFIGURATION
+    advice = "rowkeeper roles list shows the roles there are; rowkeeper roles add makes one."
+
+
+class RoleExists(SecurityError):  # noqa: N818 - reads as what happened
+    """There is a role of this name already; those that come with Rowkeeper keep their names."""
+
+    code = "RK-6075"
+    category = Category.CONFIGURATION
+    advice = "rowkeeper roles show NAME shows what it may. rowkeeper grants add gives it more; or choose another name."
+
+
+class UnknownGrant(SecurityError):  # noqa: N818 - reads as what happened
+    """There is no grant of this number."""
+
+    code = "RK-6076"
+    category = Category.CONFIGURATION
+    advice = "rowkeeper grants list shows the grants there are, with their numbers."
+
+
+class GrantInvalid(SecurityError):  # noqa: N818 - reads as what it is
+    """What is to be granted makes no sense: an unknown action, a thing that it is not done to, a time that is over."""
+
+    code = "RK-6077"
+    category = Category.CONFIGURATION
+    advice = "The sentence says which word is wrong. docs/access.md has the actions, and on what each is done."
 class QueryRefused(SecurityError):  # noqa: N818 - reads as what happened
     """SQL has something in it that cannot be shown to be safe, or is no SQL. The refusal is in the audit trail."""
 

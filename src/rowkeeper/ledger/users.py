@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 
 from rowkeeper.caller import CallerKind
 from rowkeeper.errors import UnknownUser, UserExists
+from rowkeeper.ledger.accessversion import AccessVersion
 from rowkeeper.ledger.audit import Event, Trail
 from rowkeeper.ledger.database import reading, writing
 from rowkeeper.ledger.leases import Clock
@@ -39,10 +40,11 @@ class User:
 class LedgerUsers:
     """The accounts of an installation."""
 
-    def __init__(self, engine: Engine, clock: Clock, audit: Trail) -> None:
+    def __init__(self, engine: Engine, clock: Clock, audit: Trail, version: AccessVersion) -> None:
         self._engine = engine
         self._clock = clock
         self._audit = audit
+        self._version = version
 
     def all(self) -> list[User]:
         """By name."""
@@ -73,6 +75,7 @@ class LedgerUsers:
                 connection.execute(insert(user_roles).values(user=name, role=role))
             detail = {"kind": kind.value, "roles": sorted(roles)}
             self._audit.write(connection, Event("user.add", self._on(connection, name), detail=detail))
+            self._version.bump(connection)
         return self.get(name)
 
     def give(self, name: str, role: str) -> None:
@@ -83,6 +86,7 @@ class LedgerUsers:
             if connection.execute(select(user_roles).where(*own)).one_or_none() is None:
                 connection.execute(insert(user_roles).values(user=name, role=role))
             self._audit.write(connection, Event("user.give", self._on(connection, name), detail={"role": role}))
+            self._version.bump(connection)
 
     def take(self, name: str, role: str) -> None:
         """Takes a role away. Raises UnknownUser."""
@@ -90,6 +94,7 @@ class LedgerUsers:
         with writing(self._engine, "user_role") as connection:
             connection.execute(delete(user_roles).where(user_roles.c.user == name, user_roles.c.role == role))
             self._audit.write(connection, Event("user.take", self._on(connection, name), detail={"role": role}))
+            self._version.bump(connection)
 
     def set_enabled(self, name: str, enabled: bool) -> None:
         """Lets an account in again, or lets it do nothing from now on. Raises UnknownUser."""
@@ -99,6 +104,7 @@ class LedgerUsers:
             connection.execute(update(users).where(users.c.name == name).values(disabled_at=at))
             action = "user.enable" if enabled else "user.disable"
             self._audit.write(connection, Event(action, self._on(connection, name)))
+            self._version.bump(connection)
 
     def _on(self, connection: Connection, name: str) -> dict[str, str]:
         """An account in an audit entry: by an id, as a name is a person's."""
