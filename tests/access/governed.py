@@ -7,14 +7,14 @@ import dataclasses
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import rowkeeper
 from rowkeeper.access.administering import Administration
 from rowkeeper.caller import Caller, CallerKind
-from rowkeeper.errors import AccessDenied, RevealRefused
+from rowkeeper.errors import AccessDenied, RevealRefused, TableRefused
 from rowkeeper.ledger.grants import ANY, Gives, NewGrant, To
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.settings import Settings
@@ -22,7 +22,7 @@ from tests.arena import Arena
 
 NOBODY = Caller(CallerKind.USER, "nobody", address="192.0.2.9", session="s9")
 SOURCE = Path(rowkeeper.__file__).parent
-REFUSALS = (AccessDenied, RevealRefused)
+REFUSALS = (AccessDenied, RevealRefused, TableRefused)
 PIPELINES = """
 from typing import Annotated
 from pydantic import BaseModel, Field
@@ -73,6 +73,20 @@ def furnish(arena: Arena) -> None:
 def opened(arena: Arena) -> Any:
     """The workspace of an arena, in this process."""
     return Workspace.open(Settings(home=arena.home, egress="off"))
+
+
+@contextmanager
+def unwritable(home: Path) -> Iterator[None]:
+    """In the block the trail's head is forged: nobody can add an entry to it."""
+    with closing(sqlite3.connect(home / "ledger.sqlite")) as database:
+        ((honest,),) = database.execute("SELECT checkpoint FROM audit_head").fetchall()
+        database.execute("UPDATE audit_head SET checkpoint = 'forged'")
+        database.commit()
+        try:
+            yield
+        finally:
+            database.execute("UPDATE audit_head SET checkpoint = ?", (honest,))
+            database.commit()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,7 +24,7 @@ from rowkeeper.runs.replaying import export_rejected
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.security.tls import require_tls
 from rowkeeper.settings import Settings
-from tests.access.governed import NOBODY, furnish, opened
+from tests.access.governed import NOBODY, opened, unwritable
 from tests.arena import Arena
 
 LOOKS = {
@@ -39,12 +39,6 @@ LOOKS = {
     "certificate.renew": ("certs", "renew", "web"),
     "certificate.revoke": ("certs", "revoke", "web"),
 }
-
-
-@pytest.fixture(scope="module")
-def furnished(arena: Arena) -> Arena:
-    furnish(arena)
-    return arena
 
 
 def actions(space: Workspace) -> list[str]:
@@ -89,17 +83,11 @@ SHOWN: dict[str, Callable[[Workspace, Path], object]] = {
 
 
 @pytest.mark.parametrize("name", SHOWN)
-def test_what_cannot_be_noted_is_not_shown(name: str, furnished: Arena, monkeypatch: pytest.MonkeyPatch):
+def test_what_cannot_be_noted_is_not_shown(name: str, furnished: Arena):
     """Not even to the owner: the ledger's error comes instead."""
-    with opened(furnished) as space:
-        monkeypatch.setattr(space.ledger.audit, "_head", broken)
-        with pytest.raises(AuditBroken):
-            SHOWN[name](space, furnished.folder / "p.py")
+    with unwritable(furnished.home), opened(furnished) as space, pytest.raises(AuditBroken):
+        SHOWN[name](space, furnished.folder / "p.py")
     assert not (furnished.folder / "never").exists()
-
-
-def broken(*_: object) -> None:
-    raise AuditBroken("the head is not what was signed", hint="restore it")
 
 
 # ------------------------------------------------------------------------------------------- settings
@@ -149,13 +137,14 @@ def test_a_place_without_tls_is_noted_once(tmp_path: Path):
     declared("c.example")  # no workspace listens any more
 
 
-def test_what_cannot_be_noted_is_not_reached_without_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_what_cannot_be_noted_is_not_reached_without_tls(tmp_path: Path):
     """The ledger's error comes instead of the connection."""
 
     with Workspace.open(Settings(home=tmp_path / "home", key_file=tmp_path / "key", egress="off")) as space:
-        monkeypatch.setattr(space.ledger.audit, "_head", broken)
-        with pytest.raises(AuditBroken):
-            declared("a.example")
+        declared("a.example")
+        assert actions(space)[-1] == "network.plaintext"
+        with unwritable(tmp_path / "home"), pytest.raises(AuditBroken):
+            declared("b.example")
 
 
 # ---------------------------------------------------------------------------------------- staged rows

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,20 +18,8 @@ from rowkeeper.errors import AccessDenied, RevealRefused, UnknownRun
 from rowkeeper.operations import incident, keys
 from rowkeeper.runs import asking, holding, parked, replaying, revealing, rollback
 from rowkeeper.runs.workspace import Workspace
-from tests.access.governed import NOBODY, REFUSALS, furnish, opened
+from tests.access.governed import NOBODY, REFUSALS
 from tests.arena import Arena
-
-
-@pytest.fixture(scope="module")
-def furnished(arena: Arena) -> Arena:
-    furnish(arena)
-    return arena
-
-
-@pytest.fixture
-def space(furnished: Arena) -> Any:
-    with opened(furnished) as made:
-        yield made
 
 
 class Granted:

@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rowkeeper.access import Column, OwnerOnly, Sight, TableView, of_table
-from rowkeeper.caller import current_caller
+from rowkeeper.access import Column, Sight, TableView, of_table
 from rowkeeper.destinations import read_client
 from rowkeeper.ledger import RunRecord
 from rowkeeper.runs.access import note_query
 from rowkeeper.runs.holding import StagedRun, look_at
 from rowkeeper.runs.protecting import SOURCE_KEY, clear_columns
+from rowkeeper.runs.querying import is_owner
 from rowkeeper.runs.report import gate_document
 from rowkeeper.runs.shielding import HIDDEN
 from rowkeeper.runs.workspace import Workspace
@@ -92,7 +92,7 @@ def _chosen(name: str, sight: Sight) -> str:
 def _asked(found: StagedRun, workspace: Workspace, client: ReadClient, sql: str) -> QueryResult:
     """The answer to typed SQL, of the owner alone: it may read any table, and is not rewritten to what one may see."""
     table, query = of_table(_table(found.run.target)), sql.replace("{staged}", found.relation)
-    if not OwnerOnly(workspace.folder.path).decide(current_caller(), "data.query", table).allowed:
+    if not is_owner(workspace):
         workspace.access.refuse("data.query", table, run=found.run.run)
     note_query(workspace, query, run=found.run.run)
     return client.query(query)
