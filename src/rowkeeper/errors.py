@@ -754,6 +754,8 @@ class GrantInvalid(SecurityError):  # noqa: N818 - reads as what it is
     code = "RK-6077"
     category = Category.CONFIGURATION
     advice = "The sentence says which word is wrong. docs/access.md has the actions, and on what each is done."
+
+
 class QueryRefused(SecurityError):  # noqa: N818 - reads as what happened
     """SQL has something in it that cannot be shown to be safe, or is no SQL. The refusal is in the audit trail."""
 
