@@ -25,6 +25,11 @@ def columns_of_table(ledger: Ledger, table: str) -> tuple[Column, ...]:
     return tuple(_column(name, runs) for name in names)
 
 
+def table_names(ledger: Ledger) -> list[str]:
+    """The tables (`database.table`) that runs went to, by name."""
+    return sorted({target.rpartition("/")[2] for target in ledger.targets()})
+
+
 def held_runs(ledger: Ledger, target: str) -> list[RunRecord]:
     """The runs whose rows a table holds, by the books."""
     return [ledger.run(number) for number, rows in ledger.balance(target).items() if rows.rows]

@@ -84,6 +84,24 @@ def check(as_json: bool) -> int:
     return FAILED if faults else DONE
 
 
+@access.command("export")
+@click.option("--clickhouse", is_flag=True, required=True, help="As statements for a ClickHouse server.")
+@click.option("--purpose", help="What is permitted for this purpose; a server does not ask what for.")
+@json_option
+def export(*, clickhouse: bool, purpose: str | None, as_json: bool) -> None:
+    """Print what roles may see of tables, for a server: roles, grants, row policies and masked views."""
+    from rowkeeper.operations.serverexport import server_statements  # noqa: PLC0415 - its library takes its time
+
+    assert clickhouse  # the one form there is
+    with workspace() as space:
+        found = server_statements(space, None if purpose is None else checked_purpose(purpose))
+    if as_json:
+        print_json({"statements": list(found)})
+    else:
+        for each in found:
+            click.echo(f"{each};")
+
+
 def _explain(told: Explanation) -> None:
     may = "[green]may[/]" if told.allowed else "[red]may not[/]"
     purpose = "" if told.caller.purpose is None else f" for the purpose {told.caller.purpose}"
