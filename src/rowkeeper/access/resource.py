@@ -72,3 +72,23 @@ def of_run(run: int, pipeline: str) -> Resource:
 def of_table(name: str) -> Resource:
     """A table: `database.table`."""
     return Resource(ResourceKind.TABLE, name)
+
+
+def of_column(table: str, name: str, labels: frozenset[str] = frozenset()) -> Resource:
+    """A column of a table: `database.table`."""
+    return Resource(ResourceKind.COLUMN, f"{table}.{name}", within=of_table(table), labels=labels)
+
+
+def of_keyset(purpose: str) -> Resource:
+    """All keys of a purpose, such as `quarantine`."""
+    return Resource(ResourceKind.KEY, purpose)
+
+
+def of_key(number: str, purpose: str) -> Resource:
+    """A key by its id, 8 hex digits, which belongs to its keyset."""
+    return Resource(ResourceKind.KEY, number, within=of_keyset(purpose))
+
+
+def of_user(name: str) -> Resource:
+    """An account of a person or a service."""
+    return Resource(ResourceKind.USER, name)
