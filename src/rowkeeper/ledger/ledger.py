@@ -17,6 +17,7 @@ from rowkeeper.ledger.audit import Trail
 from rowkeeper.ledger.audit.notes import Signer, Verifier
 from rowkeeper.ledger.breakers import LedgerBreakers
 from rowkeeper.ledger.database import connect, faults, migrate, reading, revision, writing
+from rowkeeper.ledger.jobs import LedgerJobs
 from rowkeeper.ledger.leases import Clock
 from rowkeeper.ledger.reading import Reader
 from rowkeeper.ledger.records import HeldLease, Lease
@@ -60,6 +61,7 @@ class Ledger(Reader, SpoolScribe):
         schedules: what the workers have answered, and answer now.
         audit: the trail of changes and accesses.
         users: accounts of people and services.
+        jobs: what servers were asked for.
     """
 
     def __init__(self, engine: Engine, clock: Clock, auditing: Auditing, way_out: WayOut | None = None) -> None:
@@ -77,6 +79,7 @@ class Ledger(Reader, SpoolScribe):
         self.breakers = LedgerBreakers(engine, clock, way_out)
         self.schedules = LedgerSchedules(engine, clock)
         self.users = LedgerUsers(engine, clock, self.audit)
+        self.jobs = LedgerJobs(engine, clock, self.audit)
 
     @classmethod
     @contextmanager

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    UniqueConstraint,
     false,
 )
 
@@ -334,4 +335,26 @@ user_roles = Table(
     metadata,
     Column("user", ForeignKey("users.name"), primary_key=True),
     Column("role", String(100), primary_key=True),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("id", String(32), nullable=False, unique=True),
+    Column("work", String(64), nullable=False),
+    Column("pipeline", String(100), nullable=False),
+    Column("run", Integer, nullable=True),  # that it is done to
+    Column("options", JSON, nullable=False),
+    Column("caller", String(200), nullable=False),
+    Column("key", String(200), nullable=True),  # by which the caller asks for it once
+    Column("state", String(16), nullable=False),
+    Column("requested_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime, nullable=True),
+    Column("ended_at", UtcDateTime, nullable=True),
+    Column("outcome", JSON, nullable=True),
+    Column("host", String(255), nullable=False),  # and the process: the server that sees to it
+    Column("pid", Integer, nullable=False),
+    Column("process_started", Float, nullable=False),
+    UniqueConstraint("caller", "key"),
 )

@@ -37,4 +37,4 @@ def serve(files: tuple[Path, ...], as_json: bool) -> None:
             out.file.flush()
 
     with workspace() as space:
-        Serving(space, Closed(), started).serve()
+        Serving(space, Closed(), files, started).serve()
