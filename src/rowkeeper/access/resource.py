@@ -72,3 +72,16 @@ def of_run(run: int, pipeline: str) -> Resource:
 def of_table(name: str) -> Resource:
     """A table: `database.table`."""
     return Resource(ResourceKind.TABLE, name)
+
+
+def of_user(name: str) -> Resource:
+    """An account."""
+    return Resource(ResourceKind.USER, name)
+
+
+def pipeline_of(resource: Resource) -> str | None:
+    """The pipeline that something is, or is part of; None if it is neither."""
+    each: Resource | None = resource
+    while each is not None and each.kind is not ResourceKind.PIPELINE:
+        each = each.within
+    return None if each is None else each.id

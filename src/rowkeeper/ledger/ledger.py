@@ -23,6 +23,7 @@ from rowkeeper.ledger.records import HeldLease, Lease
 from rowkeeper.ledger.schedules import LedgerSchedules, lease_name
 from rowkeeper.ledger.schema import ledger as ledger_table
 from rowkeeper.ledger.securing import Transport
+from rowkeeper.ledger.signing_in import SigningIn
 from rowkeeper.ledger.spooling import SpoolScribe
 from rowkeeper.ledger.users import LedgerUsers
 from rowkeeper.protocols import WayOut
@@ -60,6 +61,7 @@ class Ledger(Reader, SpoolScribe):
         schedules: what the workers have answered, and answer now.
         audit: the trail of changes and accesses.
         users: accounts of people and services.
+        signing_in: their passwords, sessions and API tokens.
     """
 
     def __init__(self, engine: Engine, clock: Clock, auditing: Auditing, way_out: WayOut | None = None) -> None:
@@ -77,6 +79,7 @@ class Ledger(Reader, SpoolScribe):
         self.breakers = LedgerBreakers(engine, clock, way_out)
         self.schedules = LedgerSchedules(engine, clock)
         self.users = LedgerUsers(engine, clock, self.audit)
+        self.signing_in = SigningIn(engine, clock, self.audit)
 
     @classmethod
     @contextmanager
