@@ -94,7 +94,8 @@ def test_when_parameters_rise_hashes_follow_at_the_next_login(here: Installation
     before = here.ledger.signing_in.passwords.account("ann")
     here.login()
     after = here.ledger.signing_in.passwords.account("ann")
-    assert before is not None and after is not None
+    assert before is not None
+    assert after is not None
     assert (extract_parameters(before.hash).time_cost, extract_parameters(after.hash).time_cost) == (1, 2)
     here.login()
     assert here.ledger.signing_in.passwords.account("ann") == after

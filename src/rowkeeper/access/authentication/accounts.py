@@ -66,6 +66,7 @@ class Accounts:
             raise CredentialUnfit(f"{name} is a service, and has no password", hint="rowkeeper tokens make")
         refuse_weak(new, name)
         ended = self._books.passwords.change(name, self._passwords.hash(new))
+        self._sign_in.end_waiting(name)
         self._recognition.forget()
         return ended
 
@@ -73,7 +74,7 @@ class Accounts:
 
     def sessions(self, name: str) -> list[SessionRecord]:
         """An account's sessions, the newest first. Raises AccessDenied, UnknownUser."""
-        self._may_see(name)
+        self.may_see(name)
         self._users.get(name)
         return self._books.sessions.of(name)
 
@@ -99,7 +100,7 @@ class Accounts:
         if name is None:
             found = self._books.tokens.all()
             return [each for each in found if self._sees(each.user)]
-        self._may_see(name)
+        self.may_see(name)
         self._users.get(name)
         return self._books.tokens.all(name)
 
@@ -143,12 +144,13 @@ class Accounts:
 
     # ------------------------------------------------------------------------------- permission
 
-    def require(self, name: str, current: str | None, *, grave: bool = True) -> None:
+    def require(self, name: str, current: str | None, *, grave: bool = True, code: str | None = None) -> None:
         """Passes if the caller may set something up for an account.
 
         Args:
             current: the password, if it was given.
             grave: people have to give it for themselves.
+            code: of the second factor; None where it is not asked for.
 
         Raises AccessDenied, AuthenticationFailed.
         """
@@ -162,9 +164,10 @@ class Accounts:
                 )
             self._access.require("user.change", of_user(name))
         elif grave:
-            self._sign_in.prove(name, current or "", caller.address or "")
+            self._sign_in.prove(name, current or "", caller.address or "", code)
 
-    def _may_see(self, name: str) -> None:
+    def may_see(self, name: str) -> None:
+        """Passes if the caller may know of an account. Raises AccessDenied."""
         if not self._is_own(name):
             self._access.require("user.list", of_user(name))
 

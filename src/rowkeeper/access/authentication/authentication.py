@@ -13,6 +13,7 @@ from rowkeeper.access.access import Access
 from rowkeeper.access.authentication.accounts import Accounts
 from rowkeeper.access.authentication.certificates import Certificates
 from rowkeeper.access.authentication.credentials import Credentials, NewSession, csrf_of
+from rowkeeper.access.authentication.factors import Factors
 from rowkeeper.access.authentication.lockout import Lockout
 from rowkeeper.access.authentication.passwords import Passwords
 from rowkeeper.access.authentication.recognising import Recognition
@@ -100,7 +101,7 @@ class Authentication:
 
     @functools.cached_property
     def accounts(self) -> Accounts:
-        """Passwords, second factors, API tokens and sessions of accounts."""
+        """Passwords, API tokens and sessions of accounts."""
         return Accounts(
             self._ledger.signing_in,
             self._ledger.users,
@@ -109,6 +110,11 @@ class Authentication:
             sign_in=self._sign_in,
             recognition=self._recognition,
         )
+
+    @functools.cached_property
+    def factors(self) -> Factors:
+        """Second factors of accounts."""
+        return Factors(self._ledger.signing_in, self._ledger.users, self.accounts, FactorSeal(self._keysets))
 
     @functools.cached_property
     def _passwords(self) -> Passwords:

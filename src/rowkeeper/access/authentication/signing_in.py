@@ -104,15 +104,24 @@ class SignIn:
         record = self._books.admissions.admit(proven, id, hashed(secret), self._lasts)
         return None if record is None else NewSession(id, record.user, secret, csrf_of(secret), record.expires_at)
 
-    def prove(self, name: str, password: str, address: str) -> None:
+    def prove(self, name: str, password: str, address: str, code: str | None = None) -> None:
         """Asks somebody who has a session for the password once more, before what is grave.
+
+        Args:
+            code: of the second factor, or a recovery code; None where it is not asked for.
 
         Raises AuthenticationFailed; failures count as at signing in.
         """
-        shown = self._shown(name, password, None, address)
-        if shown.why not in (None, "code missing"):
+        shown = self._shown(name, password, code, address)
+        if shown.why not in (None, "code missing") or (shown.why and code is not None):
             raise self._refused(shown, str(shown.why), address)
+        if code is not None and not self._books.factors.use(name, shown.step, shown.recovery_code):
+            raise self._refused(shown, "code used", address)
         self._books.throttles.forgive_once([shown.counted.account.key, shown.counted.address.key])
+
+    def end_waiting(self, name: str) -> None:
+        """Forgets the failures of an account that has been given another password."""
+        self._books.throttles.forget([self._lockout.counted(name, "", known=False).account.key])
 
     def _shown(self, name: str, password: str, code: str | None, address: str) -> _Shown:
         counted = self._lockout.counted(name, address, known=self._is_known(name, address))

@@ -64,6 +64,13 @@ class LedgerFactors:
             self._note(connection, "totp.confirm", user)
         return True
 
+    def use(self, user: str, step: int | None, recovery_code: str | None) -> bool:
+        """Takes a code as used, if one was wanted. Returns False if it was used before."""
+        with writing(self._engine, "factor_use") as connection:
+            if recovery_code is not None:
+                return use_recovery_code(connection, user, recovery_code, self._clock())
+            return step is None or use_step(connection, user, step)
+
     def remove(self, user: str) -> bool:
         """Takes the second factor away, its recovery codes with it. Returns whether there was one."""
         with writing(self._engine, "factor_remove") as connection:
@@ -76,7 +83,7 @@ class LedgerFactors:
         """How many are sealed with which key."""
         counts = select(second_factors.c.key_id, func.count()).group_by(second_factors.c.key_id)
         with reading(self._engine) as connection:
-            return Counter({int(key): int(count) for key, count in connection.execute(counts).tuples()})
+            return Counter({int(row[0]): int(row[1]) for row in connection.execute(counts)})
 
     def _note(self, connection: Connection, action: str, user: str) -> None:
         self._audit.write(connection, Event(action, {"user": user_id(connection, self._audit, user)}))
