@@ -81,6 +81,11 @@
     │   ├── CsrfRefused             RK-6087  a request with a session's cookie came from elsewhere
     │   ├── ProviderUnusable        RK-6088  the identity provider cannot be used
     │   ├── CredentialUnfit         RK-6089  a second factor or certificate cannot be set up as it was asked for
+    │   ├── RequestRefused          RK-6090  the server does not take a request as it is
+    │   │   ├── RateExceeded        RK-6091  more requests than somebody may send
+    │   │   └── ServerBusy          RK-6092  the server has as much to do as it may
+    │   ├── UnknownJob              RK-6093  there is no job of this id that the caller may see
+    │   ├── ListeningRefused        RK-6094  the server may not listen as it was told to
     │   ├── EgressRefused           RK-6050  a connection to a place that nobody declared
     │   │   ├── AddressForbidden    RK-6051  a declared host has an address that may not be reached
     │   │   ├── RedirectRefused     RK-6052  a server pointed to another host
@@ -791,6 +796,58 @@ class CredentialUnfit(SecurityError):  # noqa: N818 - reads as what happened
     code = "RK-6089"
     category = Category.CONFIGURATION
     advice = "The sentence says what is wanted. Nothing was changed."
+
+
+class RequestRefused(SecurityError):  # noqa: N818 - reads as what happened
+    """The server does not take a request as it is: its host, origin, size, headers or body; nothing was done."""
+
+    code = "RK-6090"
+    category = Category.CONFIGURATION
+    advice = (
+        "The sentence names what is wrong with the request. docs/server.md has what the server takes, its OpenAPI "
+        "description each route. Nothing was done."
+    )
+
+
+class RateExceeded(RequestRefused):
+    """An address or a caller sent more requests than it may; nothing was done."""
+
+    code = "RK-6091"
+    retryable = True
+    advice = (
+        "Wait for the seconds that Retry-After says. ROWKEEPER_SERVER_ADDRESS_RATE and ROWKEEPER_SERVER_CALLER_RATE "
+        "are how many requests a second are taken."
+    )
+
+
+class ServerBusy(RequestRefused):
+    """The server has as many requests, jobs or connections as it may have, or is about to stop; nothing was done."""
+
+    code = "RK-6092"
+    retryable = True
+    advice = (
+        "Try again in some seconds. ROWKEEPER_SERVER_REQUESTS_MAX and ROWKEEPER_SERVER_JOBS_MAX are how much it does "
+        "at a time."
+    )
+
+
+class UnknownJob(SecurityError):  # noqa: N818 - reads as what happened
+    """There is no job of this id, or the caller may not see it."""
+
+    code = "RK-6093"
+    category = Category.CONFIGURATION
+    advice = "GET /api/v1/jobs lists the jobs that you may see."
+
+
+class ListeningRefused(SecurityError):  # noqa: N818 - reads as what happened
+    """The server may not listen as it was told to: without TLS beyond this machine, or at an address that is taken."""
+
+    code = "RK-6094"
+    category = Category.CONFIGURATION
+    advice = (
+        "ROWKEEPER_SERVER_ADDRESS says where it listens. Without TLS (ROWKEEPER_SERVER_PLAINTEXT) it listens on this "
+        "machine alone, for a proxy beside it."
+    )
 
 
 class WeakKey(KeyUnusable):

@@ -3,7 +3,19 @@
 from rowkeeper.access.access import Access
 from rowkeeper.access.decision import Decision, Permissions, Sight, TableView
 from rowkeeper.access.owner import OwnerOnly
-from rowkeeper.access.resource import Column, Resource, ResourceKind, of_installation, of_pipeline, of_run, of_table
+from rowkeeper.access.resource import (
+    Column,
+    Resource,
+    ResourceKind,
+    of_column,
+    of_installation,
+    of_key,
+    of_keyset,
+    of_pipeline,
+    of_run,
+    of_table,
+    of_user,
+)
 
 __all__ = [
     "Access",
@@ -15,8 +27,12 @@ __all__ = [
     "ResourceKind",
     "Sight",
     "TableView",
+    "of_column",
     "of_installation",
+    "of_key",
+    "of_keyset",
     "of_pipeline",
     "of_run",
     "of_table",
+    "of_user",
 ]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from rowkeeper.access.decision import Permissions, TableView
-from rowkeeper.access.resource import Column, Resource, pipeline_of
-from rowkeeper.caller import current_caller
+from rowkeeper.access.resource import Column, Resource, ResourceKind, pipeline_of
+from rowkeeper.caller import CallerKind, current_caller
 from rowkeeper.errors import AccessDenied
 from rowkeeper.ledger.audit import Event, Outcome, Trail
 
 Item = TypeVar("Item")
+NAMED_LENGTH = 200
 
 
 class Access:
@@ -34,14 +35,23 @@ class Access:
 
         Raises AccessDenied.
         """
-        if self.may(action, resource):
-            return
-        about = {resource.kind.value: resource.id, **on}
+        if not self.may(action, resource):
+            self.refuse(action, resource, **on)
+
+    def refuse(self, action: str, resource: Resource, **on: Any) -> NoReturn:
+        """Refuses, for whoever has found out otherwise that the caller may not; as `require` does."""
+        about = {resource.kind.value: self._named(resource), **on}
         self._audit.record(Event(action, about, outcome=Outcome.REFUSED))
         raise AccessDenied(
             f"{current_caller()} may not {action} {resource}",
             hint=f"rowkeeper access why {current_caller().name} {action} {resource.kind}:{resource.id}",
         )
+
+    def _named(self, resource: Resource) -> str:
+        """A thing in an entry: a person by an id; cut, as whoever is refused may have typed anything."""
+        if resource.kind is ResourceKind.USER:
+            return self._audit.person(f"{CallerKind.USER}:{resource.id}")
+        return resource.id[:NAMED_LENGTH]
 
     def may(self, action: str, resource: Resource) -> bool:
         """Whether the caller may; with a token not beyond its scope, whatever its account may."""

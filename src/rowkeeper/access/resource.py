@@ -74,14 +74,29 @@ def of_table(name: str) -> Resource:
     return Resource(ResourceKind.TABLE, name)
 
 
-def of_user(name: str) -> Resource:
-    """An account."""
-    return Resource(ResourceKind.USER, name)
-
-
 def pipeline_of(resource: Resource) -> str | None:
     """The pipeline that something is, or is part of; None if it is neither."""
     each: Resource | None = resource
     while each is not None and each.kind is not ResourceKind.PIPELINE:
         each = each.within
     return None if each is None else each.id
+
+
+def of_column(table: str, name: str, labels: frozenset[str] = frozenset()) -> Resource:
+    """A column of a table: `database.table`."""
+    return Resource(ResourceKind.COLUMN, f"{table}.{name}", within=of_table(table), labels=labels)
+
+
+def of_keyset(purpose: str) -> Resource:
+    """All keys of a purpose, such as `quarantine`."""
+    return Resource(ResourceKind.KEY, purpose)
+
+
+def of_key(number: str, purpose: str) -> Resource:
+    """A key by its id, 8 hex digits, which belongs to its keyset."""
+    return Resource(ResourceKind.KEY, number, within=of_keyset(purpose))
+
+
+def of_user(name: str) -> Resource:
+    """An account of a person or a service."""
+    return Resource(ResourceKind.USER, name)

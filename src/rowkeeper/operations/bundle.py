@@ -17,10 +17,13 @@ from typing import Any, Literal, get_origin
 
 import psutil
 
+from rowkeeper.access import of_installation
 from rowkeeper.errors import FrameworkError, StateError, error_of
+from rowkeeper.ledger.audit import Event
 from rowkeeper.logs.reading import lines_of
 from rowkeeper.logs.secrets import bare_url, scrubbed
 from rowkeeper.operations.doctor import examine
+from rowkeeper.runs.asking import run_for
 from rowkeeper.runs.journal import log_path
 from rowkeeper.runs.report import gate_document, override_document, partition_document
 from rowkeeper.runs.workspace import Workspace
@@ -53,18 +56,23 @@ class Bundle:
 
 
 def make_bundle(number: int, workspace: Workspace, path: Path) -> Bundle:
-    """Writes the bundle of a run (0600).
+    """Writes the bundle of a run (0600). That is on the record first.
 
     Raises:
+        AccessDenied: the caller may not see the run, or the settings, or what is wrong here.
         UnknownRun: there is no such run.
         StateError: the file is there already, or cannot be written.
     """
+    run = run_for(workspace, "run.show", number)
+    workspace.access.require("settings.show", of_installation())
+    findings = examine(workspace)
+    workspace.ledger.audit.record(Event("run.bundle", {"run": number, "pipeline": run.pipeline}))
     documents = {
         "run.json": _run(workspace, number),
         "plan.json": _plan(workspace, number),
         "settings.json": _settings(workspace.settings),
         "environment.json": _environment(workspace),
-        "doctor.json": [each.as_dict() for each in examine(workspace)],
+        "doctor.json": [each.as_dict() for each in findings],
     }
     files = {name: json.dumps(each, indent=2, ensure_ascii=False, default=str) for name, each in documents.items()}
     lines = lines_of(log_path(workspace.folder.path), number)

@@ -9,10 +9,12 @@ from typing import Any
 
 from pydantic import ValidationError as PydanticValidationError
 
+from rowkeeper.access import of_installation
 from rowkeeper.configuration.file import PROFILES, SettingsFile
 from rowkeeper.errors import SecretLiteral, SettingsError
 from rowkeeper.logs.secrets import scrubbed
 from rowkeeper.nearest import nearest
+from rowkeeper.runs.workspace import Workspace
 from rowkeeper.settings import PREFIX, Settings
 
 TYPING_SLIP = 0.8  # so near that nothing else can be meant
@@ -78,6 +80,12 @@ def configured(settings: Settings) -> Iterator[Configured]:
     values: dict[str, Any] = settings.model_dump(mode="json")
     for name, origin in _origins(settings.profile).items():
         yield Configured(name, values[name], origin)
+
+
+def show_settings(workspace: Workspace) -> list[Configured]:
+    """The same for who is not at this machine, and so cannot read its files. Raises AccessDenied."""
+    workspace.access.require("settings.show", of_installation())
+    return list(configured(workspace.settings))
 
 
 def _origins(profile: str | None) -> dict[str, Origin]:

@@ -8,7 +8,8 @@ tablecheck.py     the engine, and each table
 
 from __future__ import annotations
 
-from rowkeeper.errors import FrameworkError
+from rowkeeper.access import of_installation
+from rowkeeper.errors import AccessDenied, FrameworkError
 from rowkeeper.operations.bookcheck import examine_books
 from rowkeeper.operations.certcheck import examine_certificates
 from rowkeeper.operations.finding import Finding
@@ -19,17 +20,26 @@ from rowkeeper.settings import Settings
 
 
 def diagnose(settings: Settings) -> list[Finding]:
-    """Runs every check that can be run: a state folder that cannot be opened is a finding, not the end."""
+    """Runs every check that can be run: a state folder that cannot be opened is a finding, not the end.
+
+    Raises AccessDenied.
+    """
     try:
         with Workspace.open(settings) as workspace:
             return examine(workspace)
+    except AccessDenied:
+        raise
     except FrameworkError as error:
         unopened = Finding("state folder", False, error.what, error.hint)
         return [*examine_surroundings(settings), unopened]
 
 
 def examine(workspace: Workspace) -> list[Finding]:
-    """The same for an open workspace. A check that finds a fault does not keep the others from running."""
+    """The same for an open workspace. A check that finds a fault does not keep the others from running.
+
+    Raises AccessDenied.
+    """
+    workspace.access.require("health.show", of_installation())
     return [
         *examine_surroundings(workspace.settings),
         *examine_books(workspace),

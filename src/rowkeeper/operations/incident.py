@@ -14,8 +14,10 @@ from typing import Any
 
 from rowkeeper.errors import FrameworkError
 from rowkeeper.ledger import BatchRecord, GateResult, Override, RunPartition, RunRecord, RunStatus
+from rowkeeper.ledger.audit import Event
 from rowkeeper.logs.reading import lines_of
 from rowkeeper.operations import sentences
+from rowkeeper.runs.asking import resource_of, run_for
 from rowkeeper.runs.gating import open_sample
 from rowkeeper.runs.journal import log_path
 from rowkeeper.runs.rejects import open_rejects, places_of
@@ -136,9 +138,15 @@ class Incident:
 
 
 def incident_of(number: int, workspace: Workspace) -> Incident:
-    """Looks at a run. Raises UnknownRun if there is none of this number."""
+    """Looks at a run. Where sealed rows are opened for the places of some, that is on the record first.
+
+    Raises AccessDenied or UnknownRun.
+    """
     ledger = workspace.ledger
-    run = ledger.run(number)
+    run = run_for(workspace, "run.show", number)
+    gates = tuple(ledger.gate_results(number))
+    if ledger.quarantine(number) or any(each.sample_file for each in gates):
+        ledger.audit.record(Event("run.show", {"run": number, "pipeline": run.pipeline}))
     partitions = tuple(ledger.partitions(number))
     log = [line for line in lines_of(log_path(workspace.folder.path), number) if line.get("level") != "debug"]
     facts = sentences.Facts(
@@ -147,11 +155,12 @@ def incident_of(number: int, workspace: Workspace) -> Incident:
         account=_account(run, ledger.batches(number)),
         partitions=len(partitions),
         failed=failed_partitions(partitions),
-        gates=tuple(ledger.gate_results(number)),
+        gates=gates,
         override=ledger.override(number),
         lines=log,
     )
     told = tuple(sentences.matter(facts))
+    former = ledger.runs(limit=FORMER_RUNS, pipeline=run.pipeline, before=number)
     return Incident(
         run=run,
         level=_level(run, told),
@@ -162,7 +171,7 @@ def incident_of(number: int, workspace: Workspace) -> Incident:
         reasons=_reasons(workspace, number),
         gates=tuple((each, _gate_places(workspace, each)) for each in facts.gates),
         override=facts.override,
-        former=tuple(ledger.runs(limit=FORMER_RUNS, pipeline=run.pipeline, before=number)),
+        former=tuple(workspace.access.only("run.show", former, resource_of)),
         lines=tuple(log[-LINES_SHOWN:]),
         done=tuple(sentences.done(facts)),
         steps=tuple(sentences.steps(facts, needed=bool(told))),

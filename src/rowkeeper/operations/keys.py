@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from rowkeeper.access import Resource, ResourceKind, of_key, of_keyset
 from rowkeeper.destinations.embedded.diskkeys import files_by_key
 from rowkeeper.destinations.embedded.places import EnginePlaces
 from rowkeeper.destinations.embedded.starting import engine_down
@@ -16,7 +17,7 @@ from rowkeeper.errors import ConfigurationError, KeyInUse
 from rowkeeper.ledger.audit import Event
 from rowkeeper.logs import logger
 from rowkeeper.runs.workspace import Workspace
-from rowkeeper.security.keydocument import KeyRecord
+from rowkeeper.security.keydocument import KeyRecord, WrappedKeyset
 from rowkeeper.security.keyproviders import TRANSIT, KeyProvider
 from rowkeeper.security.keysets import ENGINE, LOGIN, QUARANTINE, SAMPLES, SPOOL
 
@@ -56,23 +57,47 @@ class Rewrapped:
     made: bool
 
 
-def list_keys(workspace: Workspace) -> list[KeyFound]:
+@dataclasses.dataclass(frozen=True, slots=True)
+class KeysFound:
+    """What keys there are, as far as the caller may see them.
+
+    Attributes:
+        wrapped_with: a reference to the key that wraps them; None for who sees none of them.
+    """
+
+    keys: tuple[KeyFound, ...]
+    wrapped_with: str | None
+
+    def as_dict(self) -> dict[str, object]:
+        """The JSON document."""
+        return {"wrapped_with": self.wrapped_with, "keys": [each.as_dict() for each in self.keys]}
+
+
+def list_keys(workspace: Workspace) -> KeysFound:
     """All keys of all keysets, in the order of their making. Raises SecurityError if they cannot be opened."""
-    found = []
-    for purpose, stored in sorted(workspace.folder.keysets.records().items()):
+    keysets = workspace.folder.keysets
+    stored = sorted(keysets.records().items())
+    shown = workspace.access.only("key.list", stored, lambda each: of_keyset(each[0]))
+    found = tuple(_listed(workspace, shown))
+    return KeysFound(found, keysets.reference if shown or not stored else None)
+
+
+def _listed(workspace: Workspace, shown: Sequence[tuple[str, WrappedKeyset]]) -> Iterator[KeyFound]:
+    for purpose, stored in shown:
         counted = _counted(workspace, purpose)
         for number, record in sorted(stored.keys.items(), key=lambda pair: pair[1].made):
             files = None if counted is None else counted[number]
-            found.append(_found(purpose, number, record, number == stored.primary, files))
-    return found
+            yield _found(purpose, number, record, number == stored.primary, files)
 
 
 def rotate(workspace: Workspace, purposes: Sequence[str]) -> list[KeyFound]:
     """Gives each of these keysets a new primary, or all there are if none is named.
 
-    Raises ConfigurationError if one is not there; then none was rotated.
+    Raises AccessDenied, or ConfigurationError if one is not there; then none was rotated.
     """
     keysets, known = workspace.folder.keysets, workspace.folder.keysets.records()
+    for purpose in purposes or sorted(known):
+        workspace.access.require("key.change", of_keyset(purpose), change="rotate")
     for purpose in purposes:
         if purpose not in known:
             keysets.rotate(purpose)  # which says that there is none
@@ -89,9 +114,14 @@ def rotate(workspace: Workspace, purposes: Sequence[str]) -> list[KeyFound]:
 def rewrap(workspace: Workspace, to: str | None) -> Rewrapped:
     """Wraps all keysets with another key, or with the newest version of one that is in a vault. No data are touched.
 
-    Raises ConfigurationError if it is not said which, SecurityError if it cannot be had; then nothing was changed.
+    Raises:
+        AccessDenied: the caller may not change each of them.
+        ConfigurationError: it is not said which.
+        SecurityError: it cannot be had. Then nothing was changed.
     """
     keysets, before = workspace.folder.keysets, workspace.folder.keysets.reference
+    for purpose in sorted(keysets.records()):
+        workspace.access.require("key.change", of_keyset(purpose), change="rewrap")
     if to is None and not before.startswith(TRANSIT):
         raise ConfigurationError(
             f"the keysets are wrapped with {before}, which has one version",
@@ -112,12 +142,18 @@ def revoke(workspace: Workspace, word: str, *, force: bool, reason: str | None) 
         force: also if something is sealed with it, or may be.
 
     Raises:
+        AccessDenied: the caller may not change it, or it is not there and they may not change every one.
         ConfigurationError: there is no such key.
         KeyInUse: it is a primary; or something is sealed with it and it is not forced.
         KeyRevoked: it was revoked before.
     """
     keysets = workspace.folder.keysets
-    purpose, number = _of_word(workspace, word)
+    known = _of_word(workspace, word)
+    resource = Resource(ResourceKind.KEY, word.lower()) if known is None else of_key(word.lower(), known[0])
+    workspace.access.require("key.change", resource, change="revoke")
+    if known is None:
+        raise ConfigurationError(f"there is no key {word}", hint="rowkeeper keys list shows the ids of all keys")
+    purpose, number = known
     with _held_still(workspace, purpose):
         stored = keysets.records()[purpose]
         if number != stored.primary and number in stored.enabled and not force:
@@ -141,12 +177,12 @@ def _refuse_used(purpose: str, number: int, counted: Counter[int] | None) -> Non
     raise KeyInUse(what, hint="with --force --reason TEXT it is revoked all the same, and that is lost")
 
 
-def _of_word(workspace: Workspace, word: str) -> tuple[str, int]:
+def _of_word(workspace: Workspace, word: str) -> tuple[str, int] | None:
     for purpose, stored in workspace.folder.keysets.records().items():
         for number in stored.keys:
             if word.lower() == f"{number:08x}":
                 return purpose, number
-    raise ConfigurationError(f"there is no key {word}", hint="rowkeeper keys list shows the ids of all keys")
+    return None
 
 
 def _found(purpose: str, number: int, record: KeyRecord, primary: bool, files: int | None) -> KeyFound:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
-from rowkeeper.access import of_installation
+from rowkeeper.access import Resource
 from rowkeeper.caller import current_caller
 from rowkeeper.errors import DeclarationError, RevealRefused
-from rowkeeper.ledger import BatchRecord
 from rowkeeper.ledger.audit import Event, Outcome
 from rowkeeper.logs import logger
 from rowkeeper.runs.workspace import Workspace
@@ -27,39 +27,35 @@ def note_query(space: Workspace, sql: str, **on: Any) -> None:
     space.ledger.audit.record(Event("data.query", {**on, "sql_sha256": digest}))
 
 
-def quarantine_to_show(space: Workspace, run: int) -> list[BatchRecord]:
-    """The quarantine files of a run, noted as being shown. Raises UnknownRun."""
-    record = space.ledger.run(run)
-    space.ledger.audit.record(Event("quarantine.show", {"run": run, "pipeline": record.pipeline}))
-    return space.ledger.quarantine(run)
-
-
 class Look:
     """Somebody wants to see classified values in the clear. The one place where it is asked whether they may.
 
-    On one machine the owner of the state folder may, or root. A refusal is on the record too.
+    A refusal is on the record too.
 
     Args:
         action: as the audit trail has it: `data.reveal`, `quarantine.reveal`.
-        on: at what.
+        resource: of what: a column, a run.
         reason: why, in words; it is kept beside the trail.
         command: what to type, for whoever gave no reason.
+        on: at what, as the entry says it.
 
     Raises:
         DeclarationError: no reason is given.
         RevealRefused: whoever asks may not.
     """
 
-    def __init__(self, space: Workspace, action: str, reason: str, command: str, **on: Any) -> None:
+    def __init__(
+        self, space: Workspace, action: str, resource: Resource, *, reason: str, command: str, on: Mapping[str, Any]
+    ) -> None:
         if not reason.strip():
             raise DeclarationError("revealing needs a reason, which is noted", hint=f'{command} --reason "REASON"')
         self._space = space
         self._event = Event(action, on, reason=reason.strip())
-        if not space.access.may(action, of_installation()):
+        if not space.access.may(action, resource):
             space.ledger.audit.record(dataclasses.replace(self._event, outcome=Outcome.REFUSED))
             raise RevealRefused(
-                f"{current_caller()} may not see classified values of this state folder",
-                hint="ask its owner",
+                f"{current_caller()} may not see classified values of {resource}",
+                hint="ask who administers this installation",
             )
 
     def note(self, rows: int) -> None:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 
+from rowkeeper.access import of_pipeline
 from rowkeeper.batch import ROW_ID
 from rowkeeper.errors import DatabaseError, FrameworkError, LeaseHeld, RetryError, RunInterrupted
 from rowkeeper.ledger import RunKind, RunRecord, RunStatus
@@ -66,9 +67,18 @@ def drain_spool(
     Args:
         pipeline: only the destinations for which runs of this pipeline wait.
         automatic: nobody asked for it: leave alone what a live run holds, and what gates held before.
+
+    What waits in front of it at the same destination is published with it: the order is the runs' own.
+
+    Raises AccessDenied if the caller may drain none of it.
     """
+    if pipeline is not None:
+        workspace.access.require("spool.drain", of_pipeline(pipeline))
+    every = [run for run in workspace.ledger.spooled() if pipeline in (None, run.pipeline)]
+    waiting = workspace.access.only("spool.drain", every, lambda run: of_pipeline(run.pipeline))
+    if every and not waiting:
+        workspace.access.require("spool.drain", of_pipeline(every[0].pipeline))
     sweep(workspace)
-    waiting = [run for run in workspace.ledger.spooled() if pipeline in (None, run.pipeline)]
     targets = {run.target: run for run in waiting if run.status is not RunStatus.INTERRUPTED}
     return [_drain_target(workspace, run, automatic, observe) for run in targets.values()]
 

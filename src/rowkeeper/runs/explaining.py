@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+from typing import Any
 
 import pyarrow as pa
 
+from rowkeeper.access import of_pipeline
 from rowkeeper.contracts import FieldPlan
 from rowkeeper.errors import SourceError
 from rowkeeper.ledger import Ledger, RunStatus
 from rowkeeper.pipeline import Pipeline
+from rowkeeper.runs.workspace import Workspace
 
 LOOKED_AT_ROWS = 1_000
 RUNS_LOOKED_AT = 100
+
+
+def explained(pipeline: Pipeline, workspace: Workspace) -> dict[str, Any]:
+    """How a pipeline's contract is checked, and what source and destination guarantee, as JSON. Raises AccessDenied."""
+    workspace.access.require("pipeline.show", of_pipeline(pipeline.name))
+    last = share_by_pydantic(workspace.ledger, pipeline.name)
+    return {
+        "pipeline": pipeline.name,
+        "source": {"mode": pipeline.source.mode.value, "guarantee": pipeline.source.guarantee.value},
+        "destination": {
+            "target": pipeline.destination.target,
+            "write": pipeline.destination.write_mode,
+            "guarantee": pipeline.destination.guarantee.value,
+        },
+        "drift": pipeline.drift,
+        "fields": [dataclasses.asdict(each) for each in plan_of(pipeline)],
+        "rules": [each.definition() for each in pipeline.rules],
+        "last_run": None if last is None else {"run": last[0], "share_by_pydantic": last[1]},
+    }
 
 
 def plan_of(pipeline: Pipeline) -> list[FieldPlan]:

@@ -8,6 +8,8 @@ from rowkeeper import machine
 from rowkeeper.batch import Account
 from rowkeeper.errors import DeclarationError, RunUnfit, StagingDamaged
 from rowkeeper.ledger import GateResult, RunRecord, RunStatus
+from rowkeeper.ledger.audit import Event
+from rowkeeper.runs.asking import run_for
 from rowkeeper.runs.gating import open_sample
 from rowkeeper.runs.hold import Hold, hold
 from rowkeeper.runs.publishing import finish_load
@@ -38,11 +40,11 @@ class StagedRun:
 
 
 def look_at(number: int, workspace: Workspace) -> StagedRun:
-    """Opens the staging area of a run for inspection; changes nothing.
+    """Opens the staging area of a run for inspection; changes nothing. It is on the record before it is shown.
 
-    Raises RunUnfit if there is none.
+    Raises AccessDenied or UnknownRun; RunUnfit if there is none.
     """
-    run = workspace.ledger.run(number)
+    run = run_for(workspace, "staging.show", number)
     relation = None
     if run.status in STAGED:
         session = destination_of(run).connect(workspace.site, None)
@@ -55,6 +57,7 @@ def look_at(number: int, workspace: Workspace) -> StagedRun:
             f"run {number} is {run.status.value}: nothing of it is staged",
             hint=f"rowkeeper show {number} tells what became of it",
         )
+    workspace.ledger.audit.record(Event("staging.show", {"run": number, "pipeline": run.pipeline}))
     gates = tuple(workspace.ledger.gate_results(number))
     samples = tuple((each.gate, open_sample(workspace, each)) for each in gates if each.sample_file)
     return StagedRun(run, _account(workspace, number), gates, relation, samples)
@@ -80,12 +83,14 @@ def publish_held(
         critical: it is meant against gates of severity critical as well.
 
     Raises:
+        AccessDenied, UnknownRun: the caller may not, or nobody could.
         DeclarationError: no reason is given.
         RunUnfit: the run is not held, or a critical gate holds it and `critical` is not said.
     """
+    run = run_for(workspace, "run.publish", number)
     if not reason.strip():
         raise DeclarationError("an override needs a reason", hint=f'rowkeeper publish {number} --override "REASON"')
-    with hold(workspace, destination_of(workspace.ledger.run(number)), observe=observe) as held:
+    with hold(workspace, destination_of(run), observe=observe) as held:
         reconcile(held)
         check_commit(held.ledger, held.session, held.target)
         run = held.ledger.run(number)
@@ -127,9 +132,9 @@ def _check_held(held: Hold, run: RunRecord, *, critical: bool) -> None:
 def discard_held(number: int, workspace: Workspace, observe: Observer = unobserved) -> Finding:
     """Drops what a run has staged; its input is as if never read.
 
-    Raises RunUnfit if nothing of it is staged.
+    Raises AccessDenied or UnknownRun; RunUnfit if nothing of it is staged.
     """
-    with hold(workspace, destination_of(workspace.ledger.run(number)), observe=observe) as held:
+    with hold(workspace, destination_of(run_for(workspace, "staging.discard", number)), observe=observe) as held:
         reconcile(held)
         run = held.ledger.run(number)
         if run.status not in STAGED:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rowkeeper.access import of_pipeline
 from rowkeeper.errors import (
     DatabaseError,
     DeadlineExceeded,
@@ -60,8 +61,15 @@ def run_pipeline(pipeline: Pipeline, workspace: Workspace, observe: Observer = u
     Returns the report of a run that was published, or that found nothing new ("unchanged").
 
     Raises:
+        AccessDenied: the caller may not run it.
         FrameworkError: nothing was published by this call, unless the error says that this is unknown.
     """
+    workspace.access.require("pipeline.run", of_pipeline(pipeline.name))
+    return load_pipeline(pipeline, workspace, observe)
+
+
+def load_pipeline(pipeline: Pipeline, workspace: Workspace, observe: Observer) -> RunReport:
+    """The same for functions that have asked themselves whether the caller may."""
     material = _material(pipeline, pipeline.source.at(workspace.site), workspace)
     definition = definition_of(pipeline, material.protections)
     return _Load(pipeline, workspace, observe, material, definition, RunKind.LOAD).run()
@@ -70,7 +78,7 @@ def run_pipeline(pipeline: Pipeline, workspace: Workspace, observe: Observer = u
 def replay_run(
     pipeline: Pipeline, workspace: Workspace, source: QuarantineSource | MendedSource, observe: Observer
 ) -> RunReport:
-    """Runs a run's rejected rows through the pipeline as it is now."""
+    """Runs a run's rejected rows through the pipeline as it is now; `replaying.replay` asks whether the caller may."""
     material = _material(pipeline, source.at(workspace.site), workspace)
     definition = f"{definition_of(pipeline, material.protections)}:{source.run}"
     return _Load(pipeline, workspace, observe, material, definition, RunKind.REPLAY).run()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 from rowkeeper.errors import LeaseError, RunUnfit
 from rowkeeper.ledger import RunKind, RunRecord, RunStatus
+from rowkeeper.runs.asking import resource_of, run_for
 from rowkeeper.runs.declared import pipeline_of
 from rowkeeper.runs.hold import hold
-from rowkeeper.runs.loading import run_pipeline
+from rowkeeper.runs.loading import load_pipeline
 from rowkeeper.runs.reconciling import Finding, destination_of, discard_run, reconcile
 from rowkeeper.runs.report import Observer, RunReport, unobserved
 from rowkeeper.runs.workspace import Workspace
@@ -23,18 +25,24 @@ class Parked:
 
 
 def parked(workspace: Workspace) -> list[Parked]:
-    """Every run that is not ended and not under way, the oldest first. What can be settled is settled on the way."""
-    found: list[Parked] = []
-    ledger = workspace.ledger
+    """Every run that is not ended and not under way, the oldest first, of those that the caller may see.
+
+    What can be settled is settled on the way.
+    """
+    found: list[RunRecord] = []
+    ledger, seen = workspace.ledger, partial(workspace.access.only, "run.show", resource_of=resource_of)
     for target in ledger.targets(unfinished=True):
+        left = ledger.unfinished(target)
+        if not seen(left):
+            continue
         try:
-            with hold(workspace, destination_of(ledger.unfinished(target)[0])) as held:
+            with hold(workspace, destination_of(left[0])) as held:
                 reconcile(held)
         except LeaseError:
             continue  # it is under way
-        found += [Parked(run, _why(run)) for run in ledger.unfinished(target)]
-    found += [Parked(run, _why(run)) for run in ledger.spooled() if run.status is RunStatus.SPOOLED]
-    return sorted(found, key=lambda each: each.run.run)
+        found += ledger.unfinished(target)
+    found += [run for run in ledger.spooled() if run.status is RunStatus.SPOOLED]
+    return sorted((Parked(run, _why(run)) for run in seen(found)), key=lambda each: each.run.run)
 
 
 def _why(run: RunRecord) -> str:
@@ -50,7 +58,7 @@ def _why(run: RunRecord) -> str:
 def resume(number: int, workspace: Workspace, observe: Observer = unobserved) -> RunReport:
     """Runs the pipeline of a parked run again, which goes on where that one stopped.
 
-    Raises RunUnfit if the run is ended, or is no load.
+    Raises AccessDenied or UnknownRun; RunUnfit if the run is ended, or is no load.
     """
     run = _unfinished(workspace, number)
     if run.kind is not RunKind.LOAD:
@@ -58,13 +66,14 @@ def resume(number: int, workspace: Workspace, observe: Observer = unobserved) ->
         if "mended" in run.source:
             again += f" --from {run.source['mended']}"
         raise RunUnfit(f"run {number} is a {run.kind.value}, and no load", hint=f"{again} goes on with it")
-    return run_pipeline(pipeline_of(run), workspace, observe)
+    return load_pipeline(pipeline_of(run), workspace, observe)
 
 
 def abandon(number: int, workspace: Workspace, reason: str, observe: Observer = unobserved) -> Finding:
     """Drops what a parked run has staged or spooled; its input is as if never read. The reason is kept with the run.
 
     Raises:
+        AccessDenied, UnknownRun: the caller may not, or nobody could.
         RunUnfit: the run is ended.
         LeaseError: it is under way.
     """
@@ -74,7 +83,7 @@ def abandon(number: int, workspace: Workspace, reason: str, observe: Observer = 
 
 
 def _unfinished(workspace: Workspace, number: int) -> RunRecord:
-    run = workspace.ledger.run(number)
+    run = run_for(workspace, "run.resume", number)
     if run.status is not RunStatus.SPOOLED and all(
         each.run != number for each in workspace.ledger.unfinished(run.target)
     ):

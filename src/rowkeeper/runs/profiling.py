@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from rowkeeper.access import of_pipeline
 from rowkeeper.errors import RunUnfit
 from rowkeeper.ledger import GateResult, RunRecord
+from rowkeeper.ledger.audit import Event
 from rowkeeper.pipeline import Pipeline
 from rowkeeper.quality import Profile
+from rowkeeper.runs.asking import look_for
 from rowkeeper.runs.gating import open_profile
 from rowkeeper.runs.report import gate_document
 from rowkeeper.runs.workspace import Workspace
@@ -47,11 +50,20 @@ class ProfileReport:
 def profile_report(pipeline: Pipeline, workspace: Workspace, number: int | None = None) -> ProfileReport:
     """The profile of a pipeline's last published load, or of another of its runs.
 
-    Raises RunUnfit if there is none.
+    It is on the record before it is shown: a profile holds values.
+
+    Raises AccessDenied; RunUnfit if there is none.
     """
+    workspace.access.require("profile.show", of_pipeline(pipeline.name))
+    report = _report(pipeline, workspace, number)
+    workspace.ledger.audit.record(Event("profile.show", {"run": report.run.run, "pipeline": pipeline.name}))
+    return report
+
+
+def _report(pipeline: Pipeline, workspace: Workspace, number: int | None) -> ProfileReport:
     ledger = workspace.ledger
     loads = ledger.former_loads(pipeline.name, pipeline.destination.target, limit=LOADS_LOOKED_AT)
-    runs = loads if number is None else [ledger.run(number)]
+    runs = loads if number is None else _named(workspace, number)
     for run in runs:
         profile = open_profile(workspace, run.run)
         if profile is None or run.pipeline != pipeline.name:
@@ -65,3 +77,11 @@ def profile_report(pipeline: Pipeline, workspace: Workspace, number: int | None 
         f"pipeline {pipeline.name}: {what}",
         hint="rowkeeper run FILE makes one; rowkeeper runs lists what ran",
     )
+
+
+def _named(workspace: Workspace, number: int) -> list[RunRecord]:
+    """The run of this number. That there is none is told to who may see any run; others are told of no other run."""
+    run, resource = look_for(workspace, number)
+    if run is None and workspace.access.may("run.show", resource):
+        workspace.ledger.run(number)  # which says that there is none
+    return [] if run is None else [run]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from importlib.metadata import entry_points
 from typing import cast
 
@@ -12,6 +12,7 @@ from rowkeeper.ledger import Ledger, RunKind, RunRecord, RunStatus
 from rowkeeper.logs import logger
 from rowkeeper.protocols import Destination, DestinationSession
 from rowkeeper.resilience.failpoints import failpoint
+from rowkeeper.runs.asking import permitted
 from rowkeeper.runs.hold import Hold, hold
 from rowkeeper.runs.publishing import finish_load
 from rowkeeper.runs.report import Observer, unobserved
@@ -152,14 +153,19 @@ def recover(
             its source may be gone.
         automatic: nobody asked for it: leave alone what a live run holds, and what a person stopped.
 
-    Raises FrameworkError, the first of them if several destinations refuse: none keeps the others from being settled.
+    Raises:
+        AccessDenied: there are some, and the caller may do this to none of them.
+        FrameworkError: the first of them if several destinations refuse: none keeps the others from being settled.
     """
+    ledger = workspace.ledger
+    left = [run for target in ledger.targets(unfinished=True) for run in ledger.unfinished(target)]
+    mine = {run.run: run.target for run in permitted(workspace, "run.resume", left)}
     sweep(workspace)
     findings: list[Finding] = []
     refusals: list[FrameworkError] = []
-    for target in workspace.ledger.targets(unfinished=True):
+    for target in dict.fromkeys(mine.values()):
         try:
-            findings += _recover_one(workspace, target, discard, automatic, observe)
+            findings += _recover_one(workspace, target, mine, discard, automatic, observe)
         except FrameworkError as error:
             if not (automatic and isinstance(error, LeaseError)):
                 refusals.append(error)
@@ -168,14 +174,17 @@ def recover(
     return findings
 
 
-def _recover_one(workspace: Workspace, target: str, discard: bool, automatic: bool, observe: Observer) -> list[Finding]:
+def _recover_one(  # noqa: PLR0917 - the arguments of `recover`, for one destination
+    workspace: Workspace, target: str, mine: Container[int], discard: bool, automatic: bool, observe: Observer
+) -> list[Finding]:
+    """Settles what is dead, as everybody does who holds a destination; goes on with, or undoes, the caller's alone."""
     unfinished = workspace.ledger.unfinished(target)
     if not unfinished:  # somebody else was faster
         return []
     with hold(workspace, destination_of(unfinished[0]), observe=observe) as held:
         findings = [each for each in reconcile(held) if each.outcome != "kept"]
-        left = [run for run in held.ledger.unfinished(target) if not (automatic and was_stopped(run))]
-        return findings + [_finish_or_keep(held, run, discard) for run in left]
+        left = [run for run in held.ledger.unfinished(target) if run.run in mine]
+        return findings + [_finish_or_keep(held, run, discard) for run in left if not (automatic and was_stopped(run))]
 
 
 def was_stopped(run: RunRecord) -> bool:

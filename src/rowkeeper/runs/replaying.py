@@ -6,13 +6,14 @@ from pathlib import Path
 
 from rowkeeper.errors import PipelineError, RunUnfit, SourceError
 from rowkeeper.ledger import BatchRecord, RunRecord, RunStatus
+from rowkeeper.runs.asking import run_for
 from rowkeeper.runs.declared import pipeline_of
 from rowkeeper.runs.exporting import Exported, export
 from rowkeeper.runs.loading import replay_run
 from rowkeeper.runs.mended import MendedSource
 from rowkeeper.runs.replayed import QuarantineSource, check_seals, quarantine_mode
 from rowkeeper.runs.report import Observer, RunReport, unobserved
-from rowkeeper.runs.revealing import export_revealed
+from rowkeeper.runs.revealing import export_revealed, look_at_rejected
 from rowkeeper.runs.workspace import Workspace
 
 
@@ -34,7 +35,7 @@ def replay(
         mended: a file of mended rows, which are replayed in the place of those that were read; all other rows stay
             in quarantine.
     """
-    run, records = _rejected(number, workspace)
+    run, records = _rejected(run_for(workspace, "quarantine.replay", number), workspace)
     pipeline = pipeline_of(run, file)
     check_seals(records, workspace.quarantine)
     mode = quarantine_mode(records, workspace.quarantine)
@@ -64,19 +65,20 @@ def export_rejected(number: int, workspace: Workspace, to: Path, *, reveal: bool
     Args:
         reveal: classified values as well, for this reason; otherwise they are tokens.
     """
-    run, records = _rejected(number, workspace)
+    look = look_at_rejected(number, workspace, to, reason) if reveal else None
+    run, records = _rejected(run_for(workspace, "quarantine.export", number), workspace)
     check_seals(records, workspace.quarantine)
-    if reveal:
-        return export_revealed(run, records, to, workspace, reason)
+    if look is not None:
+        return export_revealed(run, records, to, workspace, look)
     return export(run, records, to, workspace)
 
 
-def _rejected(number: int, workspace: Workspace) -> tuple[RunRecord, tuple[BatchRecord, ...]]:
+def _rejected(run: RunRecord, workspace: Workspace) -> tuple[RunRecord, tuple[BatchRecord, ...]]:
     """A run with what it rejected, but for files that a later run loaded anew.
 
     Raises RunUnfit if it is not published or nothing of it is left, PipelineError if it rejected nothing.
     """
-    run = workspace.ledger.run(number)
+    number = run.run
     if run.status is not RunStatus.PUBLISHED:
         raise RunUnfit(
             f"run {number} is {run.status.value}: only rejected rows of a published run can be replayed",

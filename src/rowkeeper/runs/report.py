@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from rowkeeper.batch import Account
-from rowkeeper.ledger import GateResult, Ledger, Override, RunPartition, RunRecord
+from rowkeeper.ledger import GateResult, Ledger, Override, QuarantineSummary, RunPartition, RunRecord
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -157,6 +157,19 @@ def run_document(record: RunRecord) -> dict[str, Any]:
         "error": dict(record.error) if record.error else None,
         "note": record.note,
         "degraded": list(record.degraded),
+    }
+
+
+def rejected_document(summary: QuarantineSummary) -> dict[str, Any]:
+    """What one run rejected, as JSON."""
+    return {
+        "run": summary.run,
+        "pipeline": summary.pipeline,
+        "rows": summary.rows,
+        "reasons": dict(summary.reasons),
+        "replayed": summary.replayed,
+        "rows_replayed": summary.rows_replayed,
+        "exports": summary.exports,
     }
 
 

@@ -13,10 +13,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from rowkeeper.access import of_column, of_table
+from rowkeeper.access.access import NAMED_LENGTH
 from rowkeeper.errors import ConfigurationError, DeclarationError, RevealIrreversible
 from rowkeeper.ledger import BatchRecord, RunRecord
 from rowkeeper.nearest import did_you_mean
 from rowkeeper.runs.access import Look
+from rowkeeper.runs.asking import look_for
 from rowkeeper.runs.exporting import Exported, export
 from rowkeeper.runs.protecting import SOURCE_KEY
 from rowkeeper.runs.reconciling import destination_of
@@ -64,9 +67,17 @@ def reveal_column(
         ConfigurationError: there is no such table or column, or a condition cannot be looked up.
     """
     run = _last_run(workspace, table)
-    on = {"run": run.run, "table": table, "column": column}
-    look = Look(workspace, "data.reveal", reason, f"rowkeeper reveal {table} --column {column}", **on)
-    protections: Mapping[str, Mapping[str, Any]] = run.source.get(SOURCE_KEY, {})
+    protections: Mapping[str, Mapping[str, Any]] = {} if run is None else run.source.get(SOURCE_KEY, {})
+    look = Look(
+        workspace,
+        "data.reveal",
+        of_column(_qualified(table), column, frozenset(protections.get(column, {}).get("labels", ()))),
+        reason=reason,
+        command=f"rowkeeper reveal {table} --column {column}",
+        on={"run": run and run.run, "table": table[:NAMED_LENGTH], "column": column[:NAMED_LENGTH]},
+    )
+    if run is None:
+        raise _unknown(workspace, table)
     method, use = _at_work(column, protections.get(column), table, workspace)
     conditions = {name: _searched(name, value, protections.get(name), workspace) for name, value in where.items()}
     beside = [name for name in dict.fromkeys((*(run.destination.get("key") or ()), *where)) if name != column]
@@ -85,20 +96,26 @@ def reveal_column(
     return Revealed(table, column, rows)
 
 
-def _last_run(workspace: Workspace, table: str) -> RunRecord:
-    """The newest run whose rows the table holds."""
-    database, _, name = table.rpartition(".")
-    ending = f"/{database or 'default'}.{name}"
-    targets = workspace.ledger.targets()
-    target = next((each for each in targets if each.endswith(ending)), None)
+def _qualified(table: str) -> str:
+    """`database.table`."""
+    return table if "." in table else f"default.{table}"
+
+
+def _last_run(workspace: Workspace, table: str) -> RunRecord | None:
+    """The newest run whose rows the table holds; None if there is none."""
+    ending = f"/{_qualified(table)}"
+    target = next((each for each in workspace.ledger.targets() if each.endswith(ending)), None)
     held = [] if target is None else [run for run, rows in workspace.ledger.balance(target).items() if rows.rows]
-    if not held:
-        known = [each.rpartition("/")[2] for each in targets]
-        raise ConfigurationError(
-            f"no run has brought rows to a table {table}",
-            hint=did_you_mean(table, known, "rowkeeper runs shows what there is"),
-        )
-    return workspace.ledger.run(max(held))
+    return workspace.ledger.run(max(held)) if held else None
+
+
+def _unknown(workspace: Workspace, table: str) -> ConfigurationError:
+    known = [each.rpartition("/")[2] for each in workspace.ledger.targets()]
+    shown = workspace.access.only("data.query", known, of_table)
+    return ConfigurationError(
+        f"no run has brought rows to a table {table}",
+        hint=did_you_mean(table, shown, "rowkeeper runs shows what there is"),
+    )
 
 
 def _at_work(column: str, document: Mapping[str, Any] | None, table: str, workspace: Workspace) -> tuple[Method, Use]:
@@ -147,9 +164,9 @@ def _searched(name: str, value: str, document: Mapping[str, Any] | None, workspa
 
 
 def reveal_rejected(number: int, workspace: Workspace, *, limit: int, reason: str) -> list[dict[str, Any]]:
-    """Rejected rows of a run with their classified values in the clear."""
-    on = {"run": number, "pipeline": workspace.ledger.run(number).pipeline}
-    look = Look(workspace, "quarantine.reveal", reason, f"rowkeeper quarantine show {number} --reveal", **on)
+    """Rejected rows of a run with their classified values in the clear. Raises RevealRefused or UnknownRun."""
+    look = _look_at_run(number, workspace, reason, f"rowkeeper quarantine show {number} --reveal")
+    workspace.ledger.run(number)
     rows = list(_limited(workspace, workspace.ledger.quarantine(number), limit))
     look.note(len(rows))
     return rows
@@ -163,11 +180,20 @@ def _limited(workspace: Workspace, records: Sequence[BatchRecord], limit: int) -
         yield from describe_rejects(table, workspace.keysets)
 
 
+def look_at_rejected(number: int, workspace: Workspace, to: Path, reason: str) -> Look:
+    """Asks whether the caller may have rejected rows written to a file in the clear. Raises RevealRefused."""
+    return _look_at_run(number, workspace, reason, f"rowkeeper quarantine export {number} --to {to} --reveal")
+
+
+def _look_at_run(number: int, workspace: Workspace, reason: str, command: str) -> Look:
+    run, resource = look_for(workspace, number)
+    on = {"run": number} if run is None else {"run": number, "pipeline": run.pipeline}
+    return Look(workspace, "quarantine.reveal", resource, reason=reason, command=command, on=on)
+
+
 def export_revealed(
-    run: RunRecord, records: tuple[BatchRecord, ...], to: Path, workspace: Workspace, reason: str
+    run: RunRecord, records: tuple[BatchRecord, ...], to: Path, workspace: Workspace, look: Look
 ) -> Exported:
     """Writes rejected rows to a file with their classified values in the clear."""
-    command = f"rowkeeper quarantine export {run.run} --to {to} --reveal"
-    look = Look(workspace, "quarantine.reveal", reason, command, run=run.run, pipeline=run.pipeline)
     look.note(sum(each.quarantined for each in records))
     return export(run, records, to, workspace, reveal=True)

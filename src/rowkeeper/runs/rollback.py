@@ -6,6 +6,7 @@ from rowkeeper.errors import PipelineError, RunUnfit
 from rowkeeper.ledger import RunKind, RunRecord, RunStatus
 from rowkeeper.protocols import Posting
 from rowkeeper.resilience.failpoints import failpoint
+from rowkeeper.runs.asking import run_for
 from rowkeeper.runs.hold import Hold, hold
 from rowkeeper.runs.interrupt import uninterrupted
 from rowkeeper.runs.publishing import publish_and_record
@@ -21,9 +22,10 @@ def rollback_run(number: int, workspace: Workspace, observe: Observer = unobserv
     back by deleting its rows, which is possible if it only added rows.
 
     Raises:
+        AccessDenied, UnknownRun: the caller may not, or nobody could.
         PipelineError: the run was not published, or can no longer be taken back.
     """
-    destination = destination_of(workspace.ledger.run(number))
+    destination = destination_of(run_for(workspace, "run.rollback", number))
     with hold(workspace, destination, observe=observe) as held:
         reconcile(held)
         check_commit(held.ledger, held.session, held.target)

@@ -12,7 +12,8 @@ from __future__ import annotations
 import contextlib
 import io
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -103,10 +104,10 @@ def _ended_run(workspace: Workspace, folder: Path) -> RunRecord | None:
     return run if run.status in ENDED else None
 
 
-def spool_bytes(workspace: Workspace) -> int:
-    """How much disk the spool takes."""
-    size = 0
-    for file in spool_folder(workspace).glob("*/*"):
+def spool_bytes(workspace: Workspace, runs: Iterable[int] | None = None) -> int:
+    """How much disk the spool takes; or these runs alone in it."""
+    size, folders = 0, ["*"] if runs is None else map(str, runs)
+    for file in chain.from_iterable(spool_folder(workspace).glob(f"{each}/*") for each in folders):
         with contextlib.suppress(FileNotFoundError):  # drained meanwhile
             size += file.stat().st_size
     return size

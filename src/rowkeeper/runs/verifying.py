@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from rowkeeper.access import of_pipeline
 from rowkeeper.batch import Fingerprint
 from rowkeeper.errors import LeaseHeld
+from rowkeeper.ledger.audit import Event
 from rowkeeper.pipeline import Pipeline
 from rowkeeper.protocols import RunRows
 from rowkeeper.runs.reconciling import check_commit, reconcile_if_free
@@ -66,9 +68,18 @@ def verify_pipeline(pipeline: Pipeline, workspace: Workspace) -> VerifyReport:
     Works beside a run: if one publishes meanwhile, the table is looked at again.
 
     Raises:
+        AccessDenied: the caller may not.
         IntegrityError: the table and the ledger do not even agree on the last run.
         LeaseError: runs were published faster than the table could be read.
     """
+    workspace.access.require("pipeline.verify", of_pipeline(pipeline.name))
+    report = _verified(pipeline, workspace)
+    on = {"pipeline": pipeline.name, "target": report.target}
+    workspace.ledger.audit.record(Event("pipeline.verify", on, detail={"sound": report.sound}))
+    return report
+
+
+def _verified(pipeline: Pipeline, workspace: Workspace) -> VerifyReport:
     ledger, destination = workspace.ledger, pipeline.destination
     reconcile_if_free(workspace, destination)
     session = destination.connect(workspace.site, None)

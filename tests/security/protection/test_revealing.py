@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import rowkeeper as rk
+from rowkeeper.access import of_column
 from rowkeeper.errors import RevealRefused
 from rowkeeper.runs.access import Look
 from rowkeeper.settings import Settings
@@ -185,9 +186,9 @@ def test_a_changed_value_is_refused(arena: Arena):
 def test_only_the_owner_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The one seam at which it is decided who sees clear values; that somebody else asked is on the record."""
     with rk.Workspace.open(Settings(home=tmp_path / "home", key_file=tmp_path / "key")) as space:
-        Look(space, "data.reveal", "why", "reveal", table="t")
+        Look(space, "data.reveal", of_column("default.t", "c"), reason="why", command="reveal", on={"table": "t"})
         monkeypatch.setattr(os, "geteuid", lambda: 4711)
         with pytest.raises(RevealRefused):
-            Look(space, "data.reveal", "why", "reveal", table="t")
+            Look(space, "data.reveal", of_column("default.t", "c"), reason="why", command="reveal", on={"table": "t"})
         (entry,) = space.ledger.audit.newest(1, None)
         assert (entry.event.action, entry.event.outcome, entry.event.reason) == ("data.reveal", "refused", "why")

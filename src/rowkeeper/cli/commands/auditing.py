@@ -13,13 +13,21 @@ from rowkeeper.cli import render
 from rowkeeper.cli.door import DONE, FAILED, json_option, out, print_json, workspace
 from rowkeeper.errors import AuditBroken, ConfigurationError, StateError
 from rowkeeper.ledger.audit import Entry
-from rowkeeper.ledger.audit.exporting import export as export_trail
-from rowkeeper.ledger.audit.exporting import prove as prove_entry
 from rowkeeper.ledger.audit.merkle import ProofInvalid
 from rowkeeper.ledger.audit.notes import Verifier
 from rowkeeper.ledger.audit.proofs import check_proof as check
 from rowkeeper.ledger.audit.verifying import AuditVerdict
-from rowkeeper.ledger.audit.verifying import verify as verify_trail
+from rowkeeper.operations.auditing import (
+    accept_trail,
+    entry_document,
+    export_trail,
+    prove_entry,
+    public_key,
+    text_of,
+    verdict_document,
+    verify_trail,
+)
+from rowkeeper.operations.auditing import list_entries as audit_entries
 
 NEW_FILE = click.Path(path_type=Path)
 COLOURS = {"done": "green", "failed": "red", "refused": "yellow"}
@@ -37,9 +45,9 @@ def audit() -> None:
 def list_entries(limit: int, action: str | None, as_json: bool) -> None:
     """The newest entries of the trail."""
     with workspace() as space:
-        entries = list(space.ledger.audit.newest(limit, action))
+        entries = audit_entries(space, limit=limit, action=action)
     if as_json:
-        print_json({"entries": [_document(entry) for entry in entries]})
+        print_json({"entries": [entry_document(entry) for entry in entries]})
         return
     if not entries:
         out.print("no entry")
@@ -69,20 +77,9 @@ def list_entries(limit: int, action: str | None, as_json: bool) -> None:
 def verify(since: tuple[Path, ...], as_json: bool) -> int:
     """Hash the whole trail anew, and compare it with what was signed, and the ledger's runs with it."""
     with workspace() as space:
-        trail = space.ledger.audit
-        kept = {str(path): _text(path) for path in since}
-        kept |= {str(path): _text(path) for path in trail.outside if path.exists()}
-        verdict = verify_trail(trail, kept)
+        verdict = verify_trail(space, {str(path): text_of(path) for path in since})
     if as_json:
-        print_json(
-            {
-                "sound": verdict.sound,
-                "entries": verdict.size,
-                "against": dict(verdict.against),
-                "findings": list(verdict.findings),
-                "checkpoint": verdict.checkpoint,
-            }
-        )
+        print_json(verdict_document(verdict))
     else:
         _show(verdict)
     return DONE if verdict.sound else FAILED
@@ -94,7 +91,7 @@ def verify(since: tuple[Path, ...], as_json: bool) -> int:
 def prove(entry: int, to: Path | None) -> None:
     """The proof that an entry is in the trail; check-proof checks it, on any machine."""
     with workspace() as space:
-        text = prove_entry(space.ledger.audit, entry)
+        text = prove_entry(space, entry)
     if to is None:
         click.echo(text, nl=False)
         return
@@ -116,7 +113,7 @@ def check_proof(file: Path, keys: tuple[str, ...], as_json: bool) -> None:
     except ProofInvalid as fault:
         raise ConfigurationError(f"--key: {fault}", hint="rowkeeper audit key prints it") from fault
     try:
-        proved = check(_text(file), trusted)
+        proved = check(text_of(file), trusted)
         entry: Any = json.loads(proved.entry)
     except (ProofInvalid, ValueError) as fault:
         said = fault if isinstance(fault, ProofInvalid) else "its entry is no JSON"
@@ -137,7 +134,7 @@ def check_proof(file: Path, keys: tuple[str, ...], as_json: bool) -> None:
 def export(folder: Path, as_json: bool) -> None:
     """Write the trail into a folder as tiles (c2sp.org/tlog-tiles), over an older export."""
     with workspace() as space:
-        size = export_trail(space.ledger.audit, folder)
+        size = export_trail(space, folder)
     if as_json:
         print_json({"folder": str(folder), "entries": size})
     else:
@@ -149,7 +146,7 @@ def export(folder: Path, as_json: bool) -> None:
 def key(as_json: bool) -> None:
     """The public key of this installation's checkpoints: give it to whoever is to check proofs."""
     with workspace() as space:
-        text = str(space.ledger.audit.verifiers[0])
+        text = public_key(space)
     print_json({"key": text}) if as_json else click.echo(text)
 
 
@@ -158,34 +155,9 @@ def key(as_json: bool) -> None:
 @json_option
 def accept(reason: str, as_json: bool) -> None:
     """Go on with a ledger that was put back from an older copy; the trail says so for good."""
-    if not reason.strip():
-        raise ConfigurationError("the reason is empty", hint='--reason "restored after the disk failed"')
     with workspace() as space:
-        space.ledger.audit.accept(reason.strip())
-        size, _ = space.ledger.audit.head()
+        size = accept_trail(space, reason)
     print_json({"entries": size}) if as_json else out.print(f"accepted; the trail has {size:,} entries")
-
-
-def _document(entry: Entry) -> dict[str, Any]:
-    event = entry.event
-    return {
-        "number": entry.number,
-        "at": entry.at.isoformat(),
-        "who": entry.who,
-        "name": entry.name,
-        "from": {
-            "host": entry.host,
-            "process": entry.process,
-            "address": entry.address,
-            "session": entry.session,
-        },
-        "action": event.action,
-        "on": dict(event.on),
-        "outcome": event.outcome.value,
-        "detail": dict(event.detail),
-        "purpose": event.purpose,
-        "reason": event.reason,
-    }
 
 
 def _told(entry: Entry) -> dict[str, Any]:
@@ -210,12 +182,3 @@ def _show(verdict: AuditVerdict) -> None:
         out.print(f"compared with the checkpoint of {size:,} entries in {escape(where)}")
     if verdict.sound:
         out.print(f"[green]sound:[/] {verdict.size:,} entries, as they were signed")
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}", hint="name another file") from error
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path} is no text", hint="name another file") from error

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any
-
 import click
 
 from rowkeeper.cli import render
 from rowkeeper.cli.choosing import pipelines_of
 from rowkeeper.cli.door import json_option, print_json, workspace
 from rowkeeper.errors import all_errors, error_of
-from rowkeeper.pipeline import Pipeline
-from rowkeeper.runs.explaining import plan_of, share_by_pydantic
-from rowkeeper.runs.workspace import Workspace
+from rowkeeper.runs.explaining import explained
 
 
 @click.command()
@@ -23,29 +18,12 @@ def explain(file: str, as_json: bool) -> None:
     """How each field of the contract is checked, and why; what source and destination guarantee."""
     pipelines = pipelines_of(file)
     with workspace() as space:
-        documents = [_explained(pipeline, space) for pipeline in pipelines]
+        documents = [explained(pipeline, space) for pipeline in pipelines]
     if as_json:
         print_json(documents[0] if len(documents) == 1 else {"pipelines": documents})
         return
     for document in documents:
         render.show_plan(document)
-
-
-def _explained(pipeline: Pipeline, space: Workspace) -> dict[str, Any]:
-    last = share_by_pydantic(space.ledger, pipeline.name)
-    return {
-        "pipeline": pipeline.name,
-        "source": {"mode": pipeline.source.mode.value, "guarantee": pipeline.source.guarantee.value},
-        "destination": {
-            "target": pipeline.destination.target,
-            "write": pipeline.destination.write_mode,
-            "guarantee": pipeline.destination.guarantee.value,
-        },
-        "drift": pipeline.drift,
-        "fields": [dataclasses.asdict(each) for each in plan_of(pipeline)],
-        "rules": [each.definition() for each in pipeline.rules],
-        "last_run": None if last is None else {"run": last[0], "share_by_pydantic": last[1]},
-    }
 
 
 @click.command()

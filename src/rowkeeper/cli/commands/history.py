@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -11,9 +10,9 @@ from rich.markup import escape
 from rowkeeper.cli import render
 from rowkeeper.cli.door import err, json_option, out, print_json, workspace, write_page
 from rowkeeper.cli.showing import show_incident
-from rowkeeper.nearest import did_you_mean
 from rowkeeper.operations.incident import incident_of
 from rowkeeper.operations.incident_page import incident_page
+from rowkeeper.runs.asking import list_runs
 from rowkeeper.runs.parked import parked
 from rowkeeper.runs.report import run_document
 
@@ -29,18 +28,13 @@ def runs(limit: int, pipeline: str | None, only_parked: bool, as_json: bool) -> 
         _parked(pipeline, as_json)
         return
     with workspace() as space:
-        records = space.ledger.runs(limit=limit, pipeline=pipeline)
-        if pipeline is not None and not records:
-            names = space.ledger.pipelines()
-            err.print(f"no run of {escape(pipeline)} yet; {escape(did_you_mean(pipeline, names, _known(names)))}")
+        page = list_runs(space, limit=limit, pipeline=pipeline)
+    if page.hint:
+        err.print(f"no run of {escape(str(pipeline))} yet; {escape(page.hint)}")
     if as_json:
-        print_json({"runs": [run_document(each) for each in records]})
+        print_json(page.as_dict())
     else:
-        render.show_runs(records)
-
-
-def _known(names: Sequence[str]) -> str:
-    return f"there are runs of {', '.join(names)}" if names else "there is no run of any pipeline"
+        render.show_runs(page.runs)
 
 
 def _parked(pipeline: str | None, as_json: bool) -> None:

@@ -8,12 +8,10 @@ from rich.markup import escape
 from rowkeeper.cli import render
 from rowkeeper.cli.door import err, json_option, out, print_json, workspace
 from rowkeeper.cli.progress import shown
-from rowkeeper.destinations import read_client
-from rowkeeper.runs.access import note_query
-from rowkeeper.runs.holding import StagedRun, discard_held, look_at, publish_held
+from rowkeeper.operations.staged import show_staged
+from rowkeeper.runs.holding import StagedRun, discard_held, publish_held
 from rowkeeper.runs.parked import abandon as abandon_run
 from rowkeeper.runs.parked import resume as resume_run
-from rowkeeper.runs.report import gate_document
 
 
 @click.command()
@@ -29,33 +27,13 @@ def staging(number: int, sql: str | None, limit: int, discard: bool, as_json: bo
             finding = discard_held(number, space)
             print_json({"run": number, "outcome": finding.outcome}) if as_json else out.print(escape(finding.note))
             return
-        found = look_at(number, space)
-        query = (sql or f"SELECT * FROM {{staged}} LIMIT {limit}").replace("{staged}", found.relation)
-        with read_client(space.site) as client:
-            note_query(space, query, run=number)
-            result = client.query(query)
+        look = show_staged(number, space, limit=limit, sql=sql)
     if as_json:
-        columns = [{"name": name, "type": kind} for name, kind in result.columns]
-        print_json({**_document(found), "columns": columns, "rows": [list(row) for row in result.rows]})
+        print_json(look.as_dict())
         return
     if sql is None:
-        _show(found)
-    render.show_rows([name for name, _ in result.columns], result.rows)
-
-
-def _document(found: StagedRun) -> dict[str, object]:
-    account = found.account
-    return {
-        "run": found.run.run,
-        "pipeline": found.run.pipeline,
-        "status": found.run.status.value,
-        "staged": account.committed,
-        "read": account.read,
-        "quarantined": account.quarantined,
-        "filtered": account.filtered,
-        "gates": [gate_document(each) for each in found.gates],
-        "samples": [{"gate": gate, "rows": rows} for gate, rows in found.samples],
-    }
+        _show(look.staged)
+    render.show_rows([name for name, _ in look.columns], look.rows)
 
 
 def _show(found: StagedRun) -> None:

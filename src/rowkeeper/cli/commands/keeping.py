@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -23,12 +24,12 @@ def keys() -> None:
 def show_keys(as_json: bool) -> None:
     """Every key: what it is for, whether it writes or only reads, and how many files are sealed with it."""
     with workspace() as space:
-        found, reference = list_keys(space), space.folder.keysets.reference
+        found = list_keys(space)
     if as_json:
-        print_json({"wrapped_with": reference, "keys": [each.as_dict() for each in found]})
+        print_json(found.as_dict())
         return
-    _show(found)
-    out.print(f"\nwrapped with {escape(reference)}")
+    _show(found.keys)
+    out.print(f"\nwrapped with {escape(found.wrapped_with or 'a key that you may not see')}")
 
 
 @keys.command("rotate")
@@ -85,7 +86,7 @@ def revoke_key(key_id: str, force: bool, reason: str | None, as_json: bool) -> N
     out.print(f"key [bold]{revoked.id:08x}[/] of {escape(revoked.purpose)} is revoked")
 
 
-def _show(found: list[KeyFound]) -> None:
+def _show(found: Sequence[KeyFound]) -> None:
     table = render.grid("purpose", "key", "status", "made", "files", "reason")
     for each in found:
         cells: tuple[Any, ...] = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.markup import escape
@@ -12,9 +11,9 @@ from rich.markup import escape
 from rowkeeper.cli import render
 from rowkeeper.cli.door import err, json_option, out, print_json, workspace
 from rowkeeper.cli.progress import shown
-from rowkeeper.runs.access import quarantine_to_show
-from rowkeeper.runs.rejects import describe_rejects, open_rejects
+from rowkeeper.runs.asking import list_rejected, show_rejected
 from rowkeeper.runs.replaying import export_rejected, replay
+from rowkeeper.runs.report import rejected_document
 from rowkeeper.runs.revealing import reveal_rejected
 
 
@@ -28,24 +27,9 @@ def quarantine() -> None:
 def quarantine_list(as_json: bool) -> None:
     """Which runs rejected rows, how many, and why."""
     with workspace() as space:
-        summaries = space.ledger.quarantine_summary()
+        summaries = list_rejected(space)
     if as_json:
-        print_json(
-            {
-                "quarantine": [
-                    {
-                        "run": each.run,
-                        "pipeline": each.pipeline,
-                        "rows": each.rows,
-                        "reasons": dict(each.reasons),
-                        "replayed": each.replayed,
-                        "rows_replayed": each.rows_replayed,
-                        "exports": each.exports,
-                    }
-                    for each in summaries
-                ]
-            }
-        )
+        print_json({"quarantine": [rejected_document(each) for each in summaries]})
         return
     if not summaries:
         out.print("no row is in quarantine")
@@ -72,15 +56,11 @@ def quarantine_list(as_json: bool) -> None:
 @json_option
 def quarantine_show(number: int, limit: int, reveal: bool, reason: str, as_json: bool) -> None:
     """The rejected rows of a run, with their place, their errors and their values; classified ones are masked."""
-    rows: list[dict[str, Any]] = []
     with workspace() as space:
         if reveal:
             rows = reveal_rejected(number, space, limit=limit, reason=reason)
-        for record in () if reveal else quarantine_to_show(space, number):
-            for row in describe_rejects(open_rejects(space.quarantine, str(record.quarantine_file)), space.keysets):
-                if len(rows) == limit:
-                    break
-                rows.append(row)
+        else:
+            rows = show_rejected(number, space, limit=limit)
     if as_json:
         print_json({"run": number, "rows": rows})
         return

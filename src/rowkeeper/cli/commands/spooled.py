@@ -11,9 +11,8 @@ from rowkeeper.cli import render
 from rowkeeper.cli.door import DONE, err, exit_status, json_option, out, print_json, tell_error, tell_trace, workspace
 from rowkeeper.cli.progress import shown
 from rowkeeper.logs.failure import document
+from rowkeeper.runs.asking import list_spool
 from rowkeeper.runs.draining import Drained, drain_spool
-from rowkeeper.runs.report import run_document
-from rowkeeper.runs.spoolfiles import spool_bytes
 
 
 @click.group()
@@ -23,21 +22,21 @@ def spool() -> None:
 
 @spool.command("list")
 @json_option
-def list_spool(as_json: bool) -> None:
+def show_spool(as_json: bool) -> None:
     """What waits, in the order in which it is drained."""
     with workspace() as space:
-        runs, size = space.ledger.spooled(), spool_bytes(space)
+        found = list_spool(space)
     if as_json:
-        print_json({"bytes": size, "runs": [run_document(run) for run in runs]})
+        print_json(found.as_dict())
         return
-    if not runs:
+    if not found.runs:
         out.print("nothing waits in the spool")
         return
-    render.show_runs(runs)
-    for run in runs:
+    render.show_runs(found.runs)
+    for run in found.runs:
         if run.error:
             out.print(f"run [bold]{run.run}[/] of {escape(run.pipeline)}: {escape(str(run.error['what']))}")
-    out.print(f"\n{size / 1e6:,.1f} MB; rowkeeper spool drain publishes it, rowkeeper abandon RUN gives one up")
+    out.print(f"\n{found.bytes / 1e6:,.1f} MB; rowkeeper spool drain publishes it, rowkeeper abandon RUN gives one up")
 
 
 @spool.command("drain")

@@ -15,12 +15,11 @@ import click
 from rich.markup import escape
 
 from rowkeeper.cli.door import json_option, load_settings, out, print_json, workspace
-from rowkeeper.ledger import RunStatus, ScheduleRecord, lease_name
-from rowkeeper.operations.worker.duty import next_at
+from rowkeeper.operations.scheduled import list_schedules
 from rowkeeper.operations.worker.worker import Worker
 from rowkeeper.pipeline import load_file
+from rowkeeper.runs.asking import list_unfinished
 from rowkeeper.runs.report import run_document
-from rowkeeper.runs.workspace import Workspace
 from rowkeeper.schedule import Schedule
 
 SHOWN = 3
@@ -83,10 +82,8 @@ def _instants(text: str | None) -> Iterator[datetime]:
 def status(as_json: bool) -> None:
     """What is scheduled, due next, under way, and what became of it the last time."""
     with workspace() as space:
-        documents = [_document(space, each) for each in space.ledger.schedules.all()]
-        unfinished = [
-            run for target in space.ledger.targets(unfinished=True) for run in space.ledger.unfinished(target)
-        ] + [run for run in space.ledger.spooled() if run.status is RunStatus.SPOOLED]
+        documents = [each.as_dict() for each in list_schedules(space)]
+        unfinished = list_unfinished(space)
     if as_json:
         print_json({"schedules": documents, "unfinished": [run_document(run) for run in unfinished]})
         return
@@ -104,20 +101,3 @@ def status(as_json: bool) -> None:
             out.print("  no worker serves it")
     for run in unfinished:
         out.print(f"run [bold]{run.run}[/] of {escape(run.pipeline)} is {run.status.value}")
-
-
-def _document(space: Workspace, record: ScheduleRecord) -> dict[str, Any]:
-    alive = record.under_way is not None and record.under_way.process() is not None
-    return {
-        "pipeline": record.pipeline,
-        "file": record.file,
-        "schedule": record.schedule,
-        "next": next_at(record).isoformat(),
-        "served": space.ledger.lease_alive(lease_name(record.pipeline)),
-        "pid": record.under_way.pid if record.under_way is not None and alive else None,
-        "started_at": record.started_at.isoformat() if record.started_at else None,
-        "ended_at": record.ended_at.isoformat() if record.ended_at else None,
-        "outcome": record.outcome,
-        "error": record.told,
-        "failures": record.failures,
-    }

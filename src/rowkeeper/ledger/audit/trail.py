@@ -146,6 +146,11 @@ class Trail:
         connection.execute(SET_HEAD, dict(zip(("new_size", "new_frontier", "new_checkpoint"), made, strict=True)))
         connection.info["after_commit"].append(lambda: self._committed(made, ids))
 
+    def person(self, name: str) -> str:
+        """The id under which the trail knows a person, for an entry of whoever has no transaction open."""
+        with writing(self.engine, "audit_person") as connection:
+            return self.id_of(connection, name)
+
     def id_of(self, connection: Connection, name: str) -> str:
         """The id under which the trail knows a person or an address; made, in this transaction, at the first time."""
         known: str | None = self._people.get(name)

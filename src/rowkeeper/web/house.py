@@ -1,0 +1,63 @@
+"""What the routes need besides their request: put together once, when the server starts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Annotated
+
+from fastapi import Depends
+
+from rowkeeper.runs.workspace import Workspace
+from rowkeeper.web.identity import Authenticates
+from rowkeeper.web.pool import Pool
+from rowkeeper.web.rates import Rates
+
+
+@dataclasses.dataclass(slots=True)
+class House:
+    """Attributes are what they are called.
+
+    Attributes:
+        pool: the threads in which requests are carried out.
+        callers: how many requests each may send.
+        seconds_max: for one request.
+    """
+
+    space: Workspace
+    authentication: Authenticates
+    pool: Pool
+    callers: Rates
+    seconds_max: float
+
+
+_current: ContextVar[House] = ContextVar("rowkeeper_house")
+
+
+def current_house() -> House:
+    """That of the request that is being carried out."""
+    return _current.get()
+
+
+@contextmanager
+def within(house: House) -> Iterator[None]:
+    """Requests of the block are of this house."""
+    token = _current.set(house)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+async def _house() -> House:
+    return _current.get()
+
+
+async def _space() -> Workspace:
+    return _current.get().space
+
+
+Here = Annotated[House, Depends(_house)]
+Space = Annotated[Workspace, Depends(_space)]
