@@ -24,6 +24,7 @@ from rowkeeper.ledger.records import HeldLease, Lease
 from rowkeeper.ledger.schedules import LedgerSchedules, lease_name
 from rowkeeper.ledger.schema import ledger as ledger_table
 from rowkeeper.ledger.securing import Transport
+from rowkeeper.ledger.signing_in import SigningIn
 from rowkeeper.ledger.spooling import SpoolScribe
 from rowkeeper.ledger.users import LedgerUsers
 from rowkeeper.protocols import WayOut
@@ -62,6 +63,7 @@ class Ledger(Reader, SpoolScribe):
         audit: the trail of changes and accesses.
         users: accounts of people and services.
         jobs: what servers were asked for.
+        signing_in: their passwords, sessions and API tokens.
     """
 
     def __init__(self, engine: Engine, clock: Clock, auditing: Auditing, way_out: WayOut | None = None) -> None:
@@ -80,6 +82,7 @@ class Ledger(Reader, SpoolScribe):
         self.schedules = LedgerSchedules(engine, clock)
         self.users = LedgerUsers(engine, clock, self.audit)
         self.jobs = LedgerJobs(engine, clock, self.audit)
+        self.signing_in = SigningIn(engine, clock, self.audit)
 
     @classmethod
     @contextmanager

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from rowkeeper import machine
 from rowkeeper.access import Access, OwnerOnly
+from rowkeeper.access.authentication import Authentication
 from rowkeeper.errors import SettingsError
 from rowkeeper.ledger import Auditing, Ledger, Transport
 from rowkeeper.ledger.audit.merkle import ProofInvalid
@@ -42,6 +43,7 @@ class Workspace:
         samples: seals and opens what quality gates and profiles show of staged rows.
         spool: seals and opens accepted rows that wait for their destination.
         access: asks whether who asks may.
+        authentication: knows who asks, of requests to a server.
         calls: breakers and retry budgets for whoever calls other machines, shared with other processes; in `site` too.
     """
 
@@ -54,6 +56,7 @@ class Workspace:
     samples: Seal
     spool: Seal
     access: Access
+    authentication: Authentication
     calls: Calls
 
     @classmethod
@@ -100,7 +103,8 @@ class Workspace:
             samples = Seal(folder.keysets, SAMPLES, folder.path / "samples")
             spool = Seal(folder.keysets, SPOOL, folder.path / "spool")
             access = Access(OwnerOnly(folder.path), ledger.audit)
-            yield cls(settings, folder, ledger, sizes, site, seal, samples, spool, access, calls)
+            signing_in = Authentication(ledger, folder.keysets, access)
+            yield cls(settings, folder, ledger, sizes, site, seal, samples, spool, access, signing_in, calls)
 
     @property
     def keysets(self) -> Keysets:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from http import HTTPStatus
 from typing import Protocol
 
 from starlette.requests import Request
 
+from rowkeeper.access.authentication import Credentials
 from rowkeeper.caller import Caller
 from rowkeeper.errors import RequestRefused
 from rowkeeper.web.wire import TLS_EXTENSION
@@ -17,23 +17,6 @@ SESSION_COOKIE = "__Host-rowkeeper"  # a browser takes it by TLS alone, for this
 CSRF_HEADER = "x-csrf-token"
 PURPOSE_HEADER = "rowkeeper-purpose"
 PURPOSE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Credentials:
-    """What a request brings.
-
-    Attributes:
-        bearer: of `Authorization: Bearer`.
-        session: of the cookie.
-        client_certificate: DER, of the TLS connection.
-        address: where the request came from, as text.
-    """
-
-    bearer: str | None = dataclasses.field(default=None, repr=False)
-    session: str | None = dataclasses.field(default=None, repr=False)
-    client_certificate: bytes | None = dataclasses.field(default=None, repr=False)
-    address: str = ""
 
 
 class Authenticates(Protocol):
