@@ -11,9 +11,9 @@ from typing import Annotated
 
 from fastapi import Depends
 
+from rowkeeper.access.authentication import Authentication
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.web.catalogue import Catalogue
-from rowkeeper.web.identity import Authenticates
 from rowkeeper.web.jobs.jobs import Jobs
 from rowkeeper.web.pool import Pool
 from rowkeeper.web.rates import Rates
@@ -32,7 +32,7 @@ class House:
     """
 
     space: Workspace
-    authentication: Authenticates
+    authentication: Authentication
     pool: Pool
     callers: Rates
     seconds_max: float

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import uvicorn
 
+from rowkeeper.access.authentication import Authentication
 from rowkeeper.errors import ListeningRefused
 from rowkeeper.ledger.audit import Event
 from rowkeeper.logs import logger
@@ -26,7 +27,6 @@ from rowkeeper.web.certificate import context_of, names_of, renew_if_due
 from rowkeeper.web.front import Front
 from rowkeeper.web.governed import Witness
 from rowkeeper.web.house import House
-from rowkeeper.web.identity import Authenticates
 from rowkeeper.web.jobs.jobs import Jobs
 from rowkeeper.web.pool import Pool
 from rowkeeper.web.rates import Rates
@@ -52,7 +52,6 @@ class Serving:
     def __init__(
         self,
         space: Workspace,
-        authentication: Authenticates,
         files: Sequence[Path],
         started: Callable[[str], None],
         bounds: Bounds | None = None,
@@ -67,7 +66,7 @@ class Serving:
         pool = Pool(min(settings.server_requests_max, THREADS_MAX))
         self.house = House(
             space=space,
-            authentication=authentication,
+            authentication=Authentication(space.ledger, space.keysets, space.access),
             pool=pool,
             callers=Rates(settings.server_caller_rate),
             seconds_max=settings.server_seconds_max,

@@ -22,8 +22,7 @@ def serve(files: tuple[Path, ...], as_json: bool) -> None:
     With --json, one JSON document when it listens.
     """
     try:
-        from rowkeeper.web.identity import Closed  # noqa: PLC0415 - of the extra `server`
-        from rowkeeper.web.serving import Serving  # noqa: PLC0415
+        from rowkeeper.web.serving import Serving  # noqa: PLC0415 - of the extra `server`
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"the server needs {error.name}, which is not installed", hint="pip install 'rowkeeper[server]'"
@@ -37,4 +36,4 @@ def serve(files: tuple[Path, ...], as_json: bool) -> None:
             out.file.flush()
 
     with workspace() as space:
-        Serving(space, Closed(), files, started).serve()
+        Serving(space, files, started).serve()
