@@ -471,3 +471,44 @@ client_certificates = Table(
     Column("user", ForeignKey("users.name"), nullable=False),
     Column("bound_at", UtcDateTime, nullable=False),
 )
+
+access_version = Table(
+    "access_version",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # 1: there is one
+    Column("number", BigInteger, nullable=False),  # grows with each change of accounts, roles and grants
+)
+
+roles = Table(
+    "roles",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("told", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("to_kind", String(16), nullable=False),  # user or role
+    Column("to_name", String(100), nullable=False),
+    Column("gives_kind", String(16), nullable=False),  # action or role
+    Column("gives", String(100), nullable=False),
+    Column("on_kind", String(16), nullable=False),  # pipeline, table, column, label, or * with * as its id
+    Column("on_id", String(512), nullable=False),
+    Column("purpose", String(100), nullable=True),  # null: for whatever purpose, or none
+    Column("expires_at", UtcDateTime, nullable=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_grants_to_name", "to_name"),
+    sqlite_autoincrement=True,  # the number of a grant that was taken back is not given again
+)
+
+row_filters = Table(
+    "row_filters",
+    metadata,
+    Column("role", String(100), primary_key=True),  # * is for everybody
+    Column("table", String(512), primary_key=True),
+    Column("condition", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import uvicorn
 
-from rowkeeper.access.authentication import Authentication
 from rowkeeper.errors import ListeningRefused
 from rowkeeper.ledger.audit import Event
 from rowkeeper.logs import logger
@@ -66,7 +65,7 @@ class Serving:
         pool = Pool(min(settings.server_requests_max, THREADS_MAX))
         self.house = House(
             space=space,
-            authentication=Authentication(space.ledger, space.keysets, space.access),
+            authentication=space.signing_in,
             pool=pool,
             callers=Rates(settings.server_caller_rate),
             seconds_max=settings.server_seconds_max,
