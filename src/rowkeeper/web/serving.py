@@ -65,7 +65,7 @@ class Serving:
         pool = Pool(min(settings.server_requests_max, THREADS_MAX))
         self.house = House(
             space=space,
-            authentication=space.signing_in,
+            authentication=space.authentication,
             pool=pool,
             callers=Rates(settings.server_caller_rate),
             seconds_max=settings.server_seconds_max,
