@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from rowkeeper import machine
 from rowkeeper.access import Access, OwnerOnly
-from rowkeeper.access.authentication import Authentication
+from rowkeeper.access.authentication import Authentication, Rules
 from rowkeeper.errors import SettingsError
 from rowkeeper.ledger import Auditing, Ledger, Transport
 from rowkeeper.ledger.audit.merkle import ProofInvalid
@@ -103,7 +103,7 @@ class Workspace:
             samples = Seal(folder.keysets, SAMPLES, folder.path / "samples")
             spool = Seal(folder.keysets, SPOOL, folder.path / "spool")
             access = Access(OwnerOnly(folder.path), ledger.audit)
-            signing_in = Authentication(ledger, folder.keysets, access)
+            signing_in = Authentication(ledger, folder.keysets, access, Rules.of(settings))
             yield cls(settings, folder, ledger, sizes, site, seal, samples, spool, access, signing_in, calls)
 
     @property
