@@ -273,6 +273,13 @@ class Settings(BaseSettings):
         AfterValidator(_an_interface),
         Field(description="The interface by which alone the vault is reached, as ledger_via."),
     ] = None
+    session_idle_seconds: Annotated[
+        float, Field(ge=300, le=7 * 86400, description="A session of the server ends that is not used for so long.")
+    ] = 1800.0
+    session_seconds_max: Annotated[
+        float,
+        Field(ge=300, le=30 * 86400, description="A session of the server ends after so long, however it is used."),
+    ] = 12 * 3600.0
     server_address: Annotated[
         str,
         Field(

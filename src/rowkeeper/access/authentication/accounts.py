@@ -15,11 +15,12 @@ from rowkeeper.access.access import Access
 from rowkeeper.access.actions import ACTIONS
 from rowkeeper.access.authentication.credentials import NewToken, hashed, new_id
 from rowkeeper.access.authentication.passwords import Passwords, refuse_weak
+from rowkeeper.access.authentication.permitting import require_person
 from rowkeeper.access.authentication.recognising import Recognition
 from rowkeeper.access.authentication.signing_in import SignIn
 from rowkeeper.access.resource import of_user
 from rowkeeper.caller import CallerKind, current_caller
-from rowkeeper.errors import AccessDenied, CredentialUnfit, TokenUnfit
+from rowkeeper.errors import CredentialUnfit, TokenUnfit
 from rowkeeper.ledger.signing_in import SessionRecord, SigningIn, TokenRecord
 from rowkeeper.ledger.users import LedgerUsers, User
 from rowkeeper.nearest import did_you_mean
@@ -157,12 +158,7 @@ class Accounts:
         caller = current_caller()
         own = caller.kind is CallerKind.USER and caller.name == name and caller.is_session
         if not own:
-            if caller.kind is not CallerKind.OS_USER and not caller.is_session:
-                raise AccessDenied(
-                    f"{caller} may not set up how somebody is recognised by a token or a certificate",
-                    hint="sign in with a password",
-                )
-            self._access.require("user.change", of_user(name))
+            require_person(self._access, name)
         elif grave:
             self._sign_in.prove(name, current or "", caller.address or "", code)
 

@@ -8,12 +8,15 @@ import hmac
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
+from typing import Self
 
 from rowkeeper.access.access import Access
 from rowkeeper.access.authentication.accounts import Accounts
-from rowkeeper.access.authentication.certificates import Certificates
+from rowkeeper.access.authentication.certificates import Bindings, Certificates
 from rowkeeper.access.authentication.credentials import Credentials, NewSession, csrf_of
 from rowkeeper.access.authentication.factors import Factors
+from rowkeeper.access.authentication.first_user import FirstUser
 from rowkeeper.access.authentication.lockout import Lockout
 from rowkeeper.access.authentication.passwords import Passwords
 from rowkeeper.access.authentication.recognising import Recognition
@@ -23,6 +26,7 @@ from rowkeeper.caller import Caller, current_caller
 from rowkeeper.errors import CsrfRefused
 from rowkeeper.ledger import Ledger
 from rowkeeper.security.keysets import LOGIN, Keysets
+from rowkeeper.settings import Settings
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -32,10 +36,24 @@ class Rules:
     Attributes:
         idle: a session ends that is not used for so long.
         lasts: a session ends after so long, however it is used.
+        client_ca, client_crl: which client certificates count, as files in PEM; without the first none do.
     """
 
     idle: timedelta = timedelta(minutes=30)
     lasts: timedelta = timedelta(hours=12)
+    client_ca: Path | None = None
+    client_crl: Path | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """As the settings say."""
+        ca, crl = settings.server_client_ca, settings.server_client_crl
+        return cls(
+            timedelta(seconds=settings.session_idle_seconds),
+            timedelta(seconds=settings.session_seconds_max),
+            None if ca is None else ca.expanduser(),
+            None if crl is None else crl.expanduser(),
+        )
 
 
 class Authentication:
@@ -62,7 +80,8 @@ class Authentication:
         self._rules = rules
         self._given = passwords
         books = ledger.signing_in
-        self._recognition = Recognition(books, ledger.users, Certificates(), rules.idle, steady)
+        certificates = Certificates(books, rules.client_ca, rules.client_crl)
+        self._recognition = Recognition(books, ledger.users, certificates, rules.idle, steady)
 
     def caller(self, credentials: Credentials, purpose: str | None = None) -> Caller:
         """Who a request is by, with the roles of now: what was taken away counts no more within a second.
@@ -115,6 +134,16 @@ class Authentication:
     def factors(self) -> Factors:
         """Second factors of accounts."""
         return Factors(self._ledger.signing_in, self._ledger.users, self.accounts, FactorSeal(self._keysets))
+
+    @functools.cached_property
+    def certificates(self) -> Bindings:
+        """Which client certificates are which services."""
+        return Bindings(self._ledger.signing_in, self._ledger.users, self._access)
+
+    @functools.cached_property
+    def first_user(self) -> FirstUser:
+        """The first user of a server."""
+        return FirstUser(self._ledger.signing_in, self._passwords)
 
     @functools.cached_property
     def _passwords(self) -> Passwords:

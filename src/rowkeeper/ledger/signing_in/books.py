@@ -7,7 +7,9 @@ from sqlalchemy import Engine
 from rowkeeper.ledger.audit import Trail
 from rowkeeper.ledger.leases import Clock
 from rowkeeper.ledger.signing_in.admitting import LedgerAdmissions
+from rowkeeper.ledger.signing_in.certificates import LedgerCertificates
 from rowkeeper.ledger.signing_in.factors import LedgerFactors
+from rowkeeper.ledger.signing_in.first_user import LedgerFirstUser
 from rowkeeper.ledger.signing_in.passwords import LedgerPasswords
 from rowkeeper.ledger.signing_in.sessions import LedgerSessions
 from rowkeeper.ledger.signing_in.throttles import LedgerThrottles
@@ -24,7 +26,9 @@ class SigningIn:
     def __init__(self, engine: Engine, clock: Clock, audit: Trail) -> None:
         self.clock = clock
         self.admissions = LedgerAdmissions(engine, clock, audit)
+        self.certificates = LedgerCertificates(engine, clock, audit)
         self.factors = LedgerFactors(engine, clock, audit)
+        self.first_user = LedgerFirstUser(engine, clock, audit)
         self.passwords = LedgerPasswords(engine, clock, audit)
         self.sessions = LedgerSessions(engine, clock, audit)
         self.throttles = LedgerThrottles(engine, clock)
