@@ -136,7 +136,8 @@ class Wire(HttpToolsProtocol):
             if self._head_bytes > self._bounds.head_bytes_max:
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the head of the request is too long")
                 return
-        if self._timer is None:  # also for bytes that are no request yet, such as line ends
+        idle = self.cycle is None or self.cycle.response_complete
+        if self._timer is None and (self._head_begun or idle):  # also for bytes that are no request yet: line ends
             self._unset_keepalive_if_required()
             self._time(self._bounds.head_seconds_max)
 
