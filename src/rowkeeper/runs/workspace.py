@@ -13,6 +13,7 @@ import pyarrow as pa
 from rowkeeper import machine
 from rowkeeper.access import Access, OwnerOnly
 from rowkeeper.access.authentication import Authentication, Rules
+from rowkeeper.access.authentication.configured import provider_of
 from rowkeeper.errors import SettingsError
 from rowkeeper.ledger import Auditing, Ledger, Transport
 from rowkeeper.ledger.audit.merkle import ProofInvalid
@@ -103,7 +104,8 @@ class Workspace:
             samples = Seal(folder.keysets, SAMPLES, folder.path / "samples")
             spool = Seal(folder.keysets, SPOOL, folder.path / "spool")
             access = Access(OwnerOnly(folder.path), ledger.audit)
-            signing_in = Authentication(ledger, folder.keysets, access, Rules.of(settings))
+            provider = functools.partial(provider_of, settings, gateway, ledger.signing_in.clock)
+            signing_in = Authentication(ledger, folder.keysets, access, Rules.of(settings), provider=provider)
             yield cls(settings, folder, ledger, sizes, site, seal, samples, spool, access, signing_in, calls)
 
     @property
