@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from rowkeeper import machine
+from rowkeeper.keyed import Keyed
 
 SESSION = "s_"  # how ids of sessions begin
 
@@ -50,7 +51,7 @@ class Scope:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Keyed):
     """Who asks.
 
     Attributes:
@@ -60,6 +61,8 @@ class Caller:
         session: the id of the session or token (not its secret); None for a command.
         purpose: what for, in one word of the caller's, such as `billing`.
         scope: what a token is limited to besides; None of whoever has none.
+        limited: by a token that has some of the account's roles alone: what was granted to the account itself does not
+            count.
     """
 
     kind: CallerKind
@@ -69,6 +72,7 @@ class Caller:
     address: str | None = None
     session: str | None = None
     purpose: str | None = None
+    limited: bool = False
     scope: Scope | None = None
 
     @property

@@ -86,6 +86,11 @@
     │   │   └── ServerBusy          RK-6092  the server has as much to do as it may
     │   ├── UnknownJob              RK-6093  there is no job of this id that the caller may see
     │   ├── ListeningRefused        RK-6094  the server may not listen as it was told to
+    │   ├── AccessPolicyInvalid     RK-6073  a policy that was written by hand cannot be used
+    │   ├── UnknownRole             RK-6074  there is no role of this name
+    │   ├── RoleExists              RK-6075  there is a role of this name already
+    │   ├── UnknownGrant            RK-6076  there is no grant of this number
+    │   ├── GrantInvalid            RK-6077  what is to be granted makes no sense
     │   ├── EgressRefused           RK-6050  a connection to a place that nobody declared
     │   │   ├── AddressForbidden    RK-6051  a declared host has an address that may not be reached
     │   │   ├── RedirectRefused     RK-6052  a server pointed to another host
@@ -848,6 +853,49 @@ class ListeningRefused(SecurityError):  # noqa: N818 - reads as what happened
         "ROWKEEPER_SERVER_ADDRESS says where it listens. Without TLS (ROWKEEPER_SERVER_PLAINTEXT) it listens on this "
         "machine alone, for a proxy beside it."
     )
+
+
+class AccessPolicyInvalid(SecurityError):  # noqa: N818 - reads as what it is
+    """A policy that was written by hand cannot be read, understood, or does not fit the schema."""
+
+    code = "RK-6073"
+    category = Category.CONFIGURATION
+    advice = (
+        "Until it is mended nobody but the owner of the state folder may do anything: a rule that forbids could be "
+        "among those that cannot be read. rowkeeper access check names the file and the line of each fault."
+    )
+
+
+class UnknownRole(SecurityError):  # noqa: N818 - reads as what happened
+    """There is no role of this name."""
+
+    code = "RK-6074"
+    category = Category.CONFIGURATION
+    advice = "rowkeeper roles list shows the roles there are; rowkeeper roles add makes one."
+
+
+class RoleExists(SecurityError):  # noqa: N818 - reads as what happened
+    """There is a role of this name already; those that come with Rowkeeper keep their names."""
+
+    code = "RK-6075"
+    category = Category.CONFIGURATION
+    advice = "rowkeeper roles show NAME shows what it may. rowkeeper grants add gives it more; or choose another name."
+
+
+class UnknownGrant(SecurityError):  # noqa: N818 - reads as what happened
+    """There is no grant of this number."""
+
+    code = "RK-6076"
+    category = Category.CONFIGURATION
+    advice = "rowkeeper grants list shows the grants there are, with their numbers."
+
+
+class GrantInvalid(SecurityError):  # noqa: N818 - reads as what it is
+    """What is to be granted makes no sense: an unknown action, a thing that it is not done to, a time that is over."""
+
+    code = "RK-6077"
+    category = Category.CONFIGURATION
+    advice = "The sentence says which word is wrong. docs/access.md has the actions, and on what each is done."
 
 
 class WeakKey(KeyUnusable):

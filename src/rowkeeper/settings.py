@@ -415,6 +415,13 @@ class Settings(BaseSettings):
                 refuse_url(value, name, hint=HOW_TO_SPLIT if name == "ledger_url" else "")
         return self
 
+    access_policies: Annotated[
+        Path | None,
+        Field(
+            description="Policies written by hand: a .cedar file, or a folder of them. Without: the built-in roles, "
+            "and what the ledger has of roles and grants."
+        ),
+    ] = None
     audit_checkpoint: Annotated[
         Path | None,
         Field(

@@ -3,6 +3,7 @@
 from rowkeeper.access.access import Access
 from rowkeeper.access.decision import Decision, Permissions, Sight, TableView
 from rowkeeper.access.owner import OwnerOnly
+from rowkeeper.access.permissions import CedarPermissions
 from rowkeeper.access.resource import (
     Column,
     Resource,
@@ -12,6 +13,7 @@ from rowkeeper.access.resource import (
     of_key,
     of_keyset,
     of_pipeline,
+    of_role,
     of_run,
     of_table,
     of_user,
@@ -19,6 +21,7 @@ from rowkeeper.access.resource import (
 
 __all__ = [
     "Access",
+    "CedarPermissions",
     "Column",
     "Decision",
     "OwnerOnly",
@@ -32,6 +35,7 @@ __all__ = [
     "of_key",
     "of_keyset",
     "of_pipeline",
+    "of_role",
     "of_run",
     "of_table",
     "of_user",

@@ -27,7 +27,8 @@ class Action:
 
 
 _HERE, _PIPELINE, _RUN = ResourceKind.INSTALLATION, ResourceKind.PIPELINE, ResourceKind.RUN
-_TABLE, _COLUMN, _KEY, _USER = ResourceKind.TABLE, ResourceKind.COLUMN, ResourceKind.KEY, ResourceKind.USER
+_TABLE, _COLUMN, _KEY = ResourceKind.TABLE, ResourceKind.COLUMN, ResourceKind.KEY
+_USER, _ROLE = ResourceKind.USER, ResourceKind.ROLE
 
 ACTIONS: Mapping[str, Action] = {
     action.name: action
@@ -56,8 +57,10 @@ ACTIONS: Mapping[str, Action] = {
         Action("data.reveal", _COLUMN, "turn protected values back"),
         Action("key.list", _KEY, "see which keys there are, not the keys"),
         Action("key.change", _KEY, "rotate, rewrap or revoke keys"),
-        Action("user.list", _USER, "see accounts, roles and grants"),
+        Action("user.list", _USER, "see accounts, and what roles and grants each has"),
         Action("user.change", _USER, "change accounts, roles, grants, passwords and tokens of others"),
+        Action("role.list", _ROLE, "see roles, and what each may do"),
+        Action("role.change", _ROLE, "make, change and remove roles that one does not have"),
         Action("audit.list", _HERE, "read the audit trail, verify and prove it"),
         Action("audit.export", _HERE, "take the audit trail elsewhere"),
         Action("audit.accept", _HERE, "take an audit trail as it is, although a checkpoint outside differs"),

@@ -1,9 +1,11 @@
-"""What permissions are about: a pipeline, a run of it, a table, a column, a key, a user, the installation."""
+"""What permissions are about: a pipeline, a run, a table, a column, a key, a user, a role, the installation."""
 
 from __future__ import annotations
 
 import dataclasses
 import enum
+
+from rowkeeper.keyed import Keyed
 
 
 class ResourceKind(enum.StrEnum):
@@ -16,10 +18,11 @@ class ResourceKind(enum.StrEnum):
     COLUMN = "column"
     KEY = "key"
     USER = "user"
+    ROLE = "role"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(Keyed):
     """One thing.
 
     Attributes:
@@ -27,6 +30,7 @@ class Resource:
         within: what it is part of: a run of its pipeline, a column of its table. Who may do something to the whole may
             do it to the part.
         labels: classifications, such as `pii.email`; of columns alone.
+        protected: whether the table holds something else than clear values; of columns alone.
     """
 
     kind: ResourceKind
@@ -34,6 +38,7 @@ class Resource:
     _: dataclasses.KW_ONLY
     within: Resource | None = None
     labels: frozenset[str] = frozenset()
+    protected: bool = False
 
     def __str__(self) -> str:
         """As people name it: `run 12`."""
@@ -82,9 +87,9 @@ def pipeline_of(resource: Resource) -> str | None:
     return None if each is None else each.id
 
 
-def of_column(table: str, name: str, labels: frozenset[str] = frozenset()) -> Resource:
+def of_column(table: str, name: str, labels: frozenset[str] = frozenset(), protected: bool = False) -> Resource:
     """A column of a table: `database.table`."""
-    return Resource(ResourceKind.COLUMN, f"{table}.{name}", within=of_table(table), labels=labels)
+    return Resource(ResourceKind.COLUMN, f"{table}.{name}", within=of_table(table), labels=labels, protected=protected)
 
 
 def of_keyset(purpose: str) -> Resource:
@@ -100,3 +105,8 @@ def of_key(number: str, purpose: str) -> Resource:
 def of_user(name: str) -> Resource:
     """An account of a person or a service."""
     return Resource(ResourceKind.USER, name)
+
+
+def of_role(name: str) -> Resource:
+    """A role."""
+    return Resource(ResourceKind.ROLE, name)

@@ -13,10 +13,13 @@ from typing import Self
 from sqlalchemy import Engine, insert, select
 
 from rowkeeper.ledger import leases
+from rowkeeper.ledger.accessversion import AccessVersion
 from rowkeeper.ledger.audit import Trail
 from rowkeeper.ledger.audit.notes import Signer, Verifier
 from rowkeeper.ledger.breakers import LedgerBreakers
 from rowkeeper.ledger.database import connect, faults, migrate, reading, revision, writing
+from rowkeeper.ledger.grants import LedgerGrants
+from rowkeeper.ledger.jobs import LedgerJobs
 from rowkeeper.ledger.leases import Clock
 from rowkeeper.ledger.reading import Reader
 from rowkeeper.ledger.records import HeldLease, Lease
@@ -61,7 +64,9 @@ class Ledger(Reader, SpoolScribe):
         schedules: what the workers have answered, and answer now.
         audit: the trail of changes and accesses.
         users: accounts of people and services.
+        jobs: what servers were asked for.
         signing_in: their passwords, sessions and API tokens.
+        grants: roles, grants and row filters.
     """
 
     def __init__(self, engine: Engine, clock: Clock, auditing: Auditing, way_out: WayOut | None = None) -> None:
@@ -78,8 +83,11 @@ class Ledger(Reader, SpoolScribe):
         SpoolScribe.__init__(self, engine, clock, self.audit)
         self.breakers = LedgerBreakers(engine, clock, way_out)
         self.schedules = LedgerSchedules(engine, clock)
-        self.users = LedgerUsers(engine, clock, self.audit)
+        version = AccessVersion(engine)
+        self.users = LedgerUsers(engine, clock, self.audit, version)
+        self.jobs = LedgerJobs(engine, clock, self.audit)
         self.signing_in = SigningIn(engine, clock, self.audit)
+        self.grants = LedgerGrants(engine, clock, self.audit, version)
 
     @classmethod
     @contextmanager

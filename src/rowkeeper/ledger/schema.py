@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    UniqueConstraint,
     false,
 )
 
@@ -336,6 +337,28 @@ user_roles = Table(
     Column("role", String(100), primary_key=True),
 )
 
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("id", String(32), nullable=False, unique=True),
+    Column("work", String(64), nullable=False),
+    Column("pipeline", String(100), nullable=False),
+    Column("run", Integer, nullable=True),  # that it is done to
+    Column("options", JSON, nullable=False),
+    Column("caller", String(200), nullable=False),
+    Column("key", String(200), nullable=True),  # by which the caller asks for it once
+    Column("state", String(16), nullable=False),
+    Column("requested_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime, nullable=True),
+    Column("ended_at", UtcDateTime, nullable=True),
+    Column("outcome", JSON(none_as_null=True), nullable=True),
+    Column("host", String(255), nullable=False),  # and the process: the server that sees to it
+    Column("pid", Integer, nullable=False),
+    Column("process_started", Float, nullable=False),
+    UniqueConstraint("caller", "key"),
+)
+
 passwords = Table(
     "passwords",
     metadata,
@@ -447,4 +470,45 @@ client_certificates = Table(
     Column("name", String(512), primary_key=True),  # spiffe:URI, cn:NAME, sha256:FINGERPRINT
     Column("user", ForeignKey("users.name"), nullable=False),
     Column("bound_at", UtcDateTime, nullable=False),
+)
+
+access_version = Table(
+    "access_version",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # 1: there is one
+    Column("number", BigInteger, nullable=False),  # grows with each change of accounts, roles and grants
+)
+
+roles = Table(
+    "roles",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("told", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("to_kind", String(16), nullable=False),  # user or role
+    Column("to_name", String(100), nullable=False),
+    Column("gives_kind", String(16), nullable=False),  # action or role
+    Column("gives", String(100), nullable=False),
+    Column("on_kind", String(16), nullable=False),  # pipeline, table, column, label, or * with * as its id
+    Column("on_id", String(512), nullable=False),
+    Column("purpose", String(100), nullable=True),  # null: for whatever purpose, or none
+    Column("expires_at", UtcDateTime, nullable=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_grants_to_name", "to_name"),
+    sqlite_autoincrement=True,  # the number of a grant that was taken back is not given again
+)
+
+row_filters = Table(
+    "row_filters",
+    metadata,
+    Column("role", String(100), primary_key=True),  # * is for everybody
+    Column("table", String(512), primary_key=True),
+    Column("condition", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
 )

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 
 from rowkeeper.caller import CallerKind
 from rowkeeper.errors import UnknownUser, UserExists
+from rowkeeper.ledger.accessversion import AccessVersion
 from rowkeeper.ledger.audit import Event, Trail
 from rowkeeper.ledger.database import reading, writing
 from rowkeeper.ledger.leases import Clock
@@ -40,10 +41,11 @@ class User:
 class LedgerUsers:
     """The accounts of an installation."""
 
-    def __init__(self, engine: Engine, clock: Clock, audit: Trail) -> None:
+    def __init__(self, engine: Engine, clock: Clock, audit: Trail, version: AccessVersion) -> None:
         self._engine = engine
         self._clock = clock
         self._audit = audit
+        self._version = version
 
     def all(self) -> list[User]:
         """By name."""
@@ -74,6 +76,7 @@ class LedgerUsers:
                 connection.execute(insert(user_roles).values(user=name, role=role))
             detail = {"kind": kind.value, "roles": sorted(roles)}
             self._audit.write(connection, Event("user.add", self._on(connection, name), detail=detail))
+            self._version.bump(connection)
         return self.get(name)
 
     def give(self, name: str, role: str) -> None:
@@ -84,6 +87,7 @@ class LedgerUsers:
             if connection.execute(select(user_roles).where(*own)).one_or_none() is None:
                 connection.execute(insert(user_roles).values(user=name, role=role))
             self._audit.write(connection, Event("user.give", self._on(connection, name), detail={"role": role}))
+            self._version.bump(connection)
 
     def take(self, name: str, role: str) -> None:
         """Takes a role away; the account's sessions end with it. Raises UnknownUser."""
@@ -92,6 +96,7 @@ class LedgerUsers:
             connection.execute(delete(user_roles).where(user_roles.c.user == name, user_roles.c.role == role))
             self._audit.write(connection, Event("user.take", self._on(connection, name), detail={"role": role}))
             end_sessions(connection, self._audit, self._clock(), name, "role")
+            self._version.bump(connection)
 
     def set_enabled(self, name: str, enabled: bool) -> None:
         """Lets an account in again, or lets it do nothing from now on, and ends its sessions. Raises UnknownUser."""
@@ -103,6 +108,7 @@ class LedgerUsers:
             self._audit.write(connection, Event(action, self._on(connection, name)))
             if not enabled:
                 end_sessions(connection, self._audit, self._clock(), name, "disabled")
+            self._version.bump(connection)
 
     def _on(self, connection: Connection, name: str) -> dict[str, str]:
         """An account in an audit entry: by an id, as a name is a person's."""

@@ -11,13 +11,14 @@ from typing import Self
 import pyarrow as pa
 
 from rowkeeper import machine
-from rowkeeper.access import Access, OwnerOnly
+from rowkeeper.access import Access, CedarPermissions
 from rowkeeper.access.authentication import Authentication, Rules
 from rowkeeper.access.authentication.configured import provider_of
 from rowkeeper.errors import SettingsError
 from rowkeeper.ledger import Auditing, Ledger, Transport
 from rowkeeper.ledger.audit.merkle import ProofInvalid
 from rowkeeper.ledger.audit.notes import Verifier
+from rowkeeper.ledger.ledger import utc_now
 from rowkeeper.protocols import DiskKeys, Site
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.runs.journal import journal_kept, log_breaker, log_try
@@ -103,7 +104,8 @@ class Workspace:
             seal = Seal(folder.keysets, QUARANTINE, folder.path / "quarantine")
             samples = Seal(folder.keysets, SAMPLES, folder.path / "samples")
             spool = Seal(folder.keysets, SPOOL, folder.path / "spool")
-            access = Access(OwnerOnly(folder.path), ledger.audit)
+            permissions = CedarPermissions(folder.path, ledger.grants, settings.access_policies, utc_now)
+            access = Access(permissions, ledger.audit)
             provider = functools.partial(provider_of, settings, gateway, ledger.signing_in.clock)
             signing_in = Authentication(ledger, folder.keysets, access, Rules.of(settings), provider=provider)
             yield cls(settings, folder, ledger, sizes, site, seal, samples, spool, access, signing_in, calls)

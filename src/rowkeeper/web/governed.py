@@ -17,10 +17,10 @@ import dataclasses
 import functools
 import hashlib
 import inspect
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, get_type_hints
+from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
@@ -132,16 +132,19 @@ def _witnessed(rule: Rule, name: str) -> Iterator[None]:
 # -------------------------------------------------------------------------------------------------- answers
 
 
+Document = TypeVar("Document")
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Generic[Document]):
     """What a route returns that has more to say than its document.
 
     Attributes:
-        document: as the return annotation of the route says.
-        links: where to go on: `next`, to the next page.
+        document: what is described as the route's answer.
+        status: of the answer, where it is another than 200.
     """
 
-    document: Any
+    document: Document
     status: int = 200
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
@@ -150,7 +153,7 @@ class Answer:
 class Streamed:
     """An answer in pieces, which are made as they are sent."""
 
-    pieces: Iterator[bytes]
+    pieces: Iterator[bytes] | AsyncIterator[bytes]
     media_type: str
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
@@ -159,8 +162,10 @@ def _answered(result: Any, adapter: TypeAdapter[Any], request: Request, house: H
     if isinstance(result, Response):
         return result
     if isinstance(result, Streamed):
-        context = contextvars.copy_context()  # on whose behalf, and until when, also while it is sent
-        pieces = house.pool.each(result.pieces, context)
+        pieces = result.pieces
+        if isinstance(pieces, Iterator):
+            context = contextvars.copy_context()  # on whose behalf, and until when, also while it is sent
+            pieces = house.pool.each(pieces, context)
         return StreamingResponse(pieces, media_type=result.media_type, headers=dict(result.headers))
     told = result if isinstance(result, Answer) else Answer(result)
     if told.status == 204:
@@ -230,10 +235,18 @@ async def _caller(request: Request, house: House, rule: Rule) -> Caller:
     return caller
 
 
+def _documented(function: Callable[..., Any]) -> Any:
+    """The type of the document that a route answers with."""
+    found = get_type_hints(function, include_extras=True)["return"]
+    if found is Streamed or (isinstance(found, type) and issubclass(found, Response)):
+        return None
+    return get_args(found)[0] if get_origin(found) is Answer else found
+
+
 def _carried_out(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
     """The function as FastAPI calls it: in a thread, witnessed, its result made an answer there."""
-    adapter: TypeAdapter[Any] = TypeAdapter(get_type_hints(function, include_extras=True)["return"])
     name = function.__name__
+    adapter = TypeAdapter(_documented(function))
 
     def work(house: House, request: Request, given: Mapping[str, Any]) -> Response:
         with deadline(house.seconds_max), _witnessed(rule, name):
@@ -246,8 +259,9 @@ def _carried_out(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]
 
     @functools.wraps(function)
     async def looped(**given: Any) -> Response:
-        with _witnessed(rule, name):
-            return _answered(await function(**given), adapter, current_request(), current_house())
+        house = current_house()
+        with deadline(house.seconds_max), _witnessed(rule, name):
+            return _answered(await function(**given), adapter, current_request(), house)
 
     made: Any = looped if inspect.iscoroutinefunction(function) else threaded
     made.rule = rule
@@ -295,6 +309,7 @@ class Routes:
             if rule.anybody:
                 extra["security"] = []
             responses = {"default": PROBLEM, **options.pop("responses", {})}
+            options.setdefault("response_model", _documented(function))
             self.router.add_api_route(
                 path,
                 _carried_out(function, rule),

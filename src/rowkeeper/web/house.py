@@ -6,12 +6,15 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import Depends
 
+from rowkeeper.access.authentication import Authentication
 from rowkeeper.runs.workspace import Workspace
-from rowkeeper.web.identity import Authenticates
+from rowkeeper.web.catalogue import Catalogue
+from rowkeeper.web.jobs.jobs import Jobs
 from rowkeeper.web.pool import Pool
 from rowkeeper.web.rates import Rates
 
@@ -24,13 +27,18 @@ class House:
         pool: the threads in which requests are carried out.
         callers: how many requests each may send.
         seconds_max: for one request.
+        jobs: long work; of the event loop.
+        catalogue: the pipelines that the files of this server declare.
     """
 
     space: Workspace
-    authentication: Authenticates
+    authentication: Authentication
     pool: Pool
     callers: Rates
     seconds_max: float
+    jobs: Jobs
+    catalogue: Catalogue
+    started_at: datetime
 
 
 _current: ContextVar[House] = ContextVar("rowkeeper_house")

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from http import HTTPStatus
-from typing import Protocol
 
 from starlette.requests import Request
 
 from rowkeeper.access.authentication import Credentials
-from rowkeeper.caller import Caller
 from rowkeeper.errors import RequestRefused
 from rowkeeper.web.wire import TLS_EXTENSION
 
@@ -17,27 +14,6 @@ SESSION_COOKIE = "__Host-rowkeeper"  # a browser takes it by TLS alone, for this
 CSRF_HEADER = "x-csrf-token"
 PURPOSE_HEADER = "rowkeeper-purpose"
 PURPOSE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-
-
-class Authenticates(Protocol):
-    """What recognises callers."""
-
-    def caller(self, credentials: Credentials, purpose: str | None = None) -> Caller:
-        """Who a request is by. Raises SecurityError if nothing is shown, or what is shown is not accepted."""
-
-    def require_csrf(self, session: str, token: str | None) -> None:
-        """Passes if a request with a session's cookie has the token that goes with it. Raises SecurityError."""
-
-
-class Closed:
-    """Lets nobody in. Implements Authenticates, where there is nothing yet by which anybody could be recognised."""
-
-    def caller(self, credentials: Credentials, purpose: str | None = None) -> Caller:
-        """Raises RequestRefused."""
-        raise RequestRefused("nobody can sign in yet", hint="", context={"http_status": HTTPStatus.UNAUTHORIZED})
-
-    def require_csrf(self, session: str, token: str | None) -> None:
-        """Never asked."""
 
 
 def credentials_of(request: Request) -> Credentials:

@@ -9,7 +9,9 @@ import ipaddress
 import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 
 import uvicorn
 
@@ -19,18 +21,21 @@ from rowkeeper.logs import logger
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.security.tls import is_local
 from rowkeeper.web.app import made_app
+from rowkeeper.web.catalogue import Catalogue
 from rowkeeper.web.certificate import context_of, names_of, renew_if_due
 from rowkeeper.web.front import Front
 from rowkeeper.web.governed import Witness
 from rowkeeper.web.house import House
-from rowkeeper.web.identity import Authenticates
+from rowkeeper.web.jobs.jobs import Jobs
 from rowkeeper.web.pool import Pool
 from rowkeeper.web.rates import Rates
 from rowkeeper.web.wire import Bounds, Connections, Wire
 
-STOP_SECONDS_MAX = 8.0
+STOP_SECONDS_MAX = 8.0  # for requests that are under way
+JOB_SECONDS_MAX = 9.0  # for jobs, which give up by themselves after that
 RENEW_SECONDS = 3600.0
 BACKLOG = 1024
+THREADS_MAX = 16
 
 log = logger("server")
 
@@ -39,13 +44,14 @@ class Serving:
     """What `rowkeeper serve` does.
 
     Args:
+        files: pipeline files, whose pipelines can be run.
         started: is told the address that is listened at, as a URL.
     """
 
     def __init__(
         self,
         space: Workspace,
-        authentication: Authenticates,
+        files: Sequence[Path],
         started: Callable[[str], None],
         bounds: Bounds | None = None,
     ) -> None:
@@ -56,12 +62,16 @@ class Serving:
         host, _, port = settings.server_address.rpartition(":")
         self._host, self._port = host.strip("[]"), int(port)
         self._secure = not settings.server_plaintext
+        pool = Pool(min(settings.server_requests_max, THREADS_MAX))
         self.house = House(
             space=space,
-            authentication=authentication,
-            pool=Pool(min(settings.server_requests_max, 16)),
+            authentication=space.authentication,
+            pool=pool,
             callers=Rates(settings.server_caller_rate),
             seconds_max=settings.server_seconds_max,
+            jobs=Jobs(space, pool, most=settings.server_jobs_max, seconds_max=settings.worker_run_seconds_max),
+            catalogue=Catalogue(files),
+            started_at=datetime.now(UTC),
         )
         space.access.permissions = Witness(space.access.permissions)
         self.front = Front(
@@ -117,11 +127,25 @@ class Serving:
         """What a connection may take."""
         return self._bounds
 
-    async def renewing(self) -> None:
-        """Renews the certificate now and then, for as long as it is served."""
+    async def begin(self) -> None:
+        """Reads the pipeline files, and begins what goes on beside the requests."""
+        await self.house.pool.run(self._space.ledger.jobs.tidy)
+        await self.house.catalogue.look()
+        self._beside = [asyncio.create_task(each) for each in (self.house.catalogue.keeping(), self._renewing())]
+
+    async def end(self) -> None:
+        """Ends it, and the jobs."""
+        self.front.stopping = True
+        self.house.jobs.stop()
+        for each in self._beside:
+            each.cancel()
+        await self.house.jobs.stopped(JOB_SECONDS_MAX)
+
+    async def _renewing(self) -> None:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
-            await self.house.pool.run(renew_if_due, self._space)
+            if self._secure:
+                await self.house.pool.run(renew_if_due, self._space)
 
 
 class Server(uvicorn.Server):
@@ -163,14 +187,14 @@ class Server(uvicorn.Server):
         )
         self.servers = [server]
         self.started = True
-        self._renewing = asyncio.create_task(self._serving.renewing())
+        await self._serving.begin()
         self._serving.told(self._listener)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Takes no more, and lets what is under way end."""
-        self._renewing.cancel()
-        self._serving.front.stopping = True
+        """Takes no more, and lets what is under way end; both at a time, as there are ten seconds for all of it."""
+        ending = asyncio.create_task(self._serving.end())
         await super().shutdown(sockets)
+        await ending
 
 
 def listening(host: str, port: int) -> socket.socket:

@@ -111,7 +111,7 @@ class Wire(HttpToolsProtocol):
             return
         self._address = address
         if (tls := transport.get_extra_info("ssl_object")) is not None:
-            shown = {"certificate": tls.getpeercert(binary_form=True), "version": tls.version()}
+            shown: dict[object, object] = {"certificate": tls.getpeercert(binary_form=True), "version": tls.version()}
             self._extensions = {TLS_EXTENSION: shown}
         self._time(self._bounds.head_seconds_max)
 

@@ -2,14 +2,17 @@
 
 import click
 
+from rowkeeper.cli.commands.accounts import users
 from rowkeeper.cli.commands.auditing import audit
 from rowkeeper.cli.commands.certificates import certs
 from rowkeeper.cli.commands.configuring import config
 from rowkeeper.cli.commands.explaining import errors, explain
+from rowkeeper.cli.commands.granting import grants, roles
 from rowkeeper.cli.commands.history import runs, show
 from rowkeeper.cli.commands.holding import abandon, publish, resume, staging
 from rowkeeper.cli.commands.installing import doctor, init
 from rowkeeper.cli.commands.keeping import keys
+from rowkeeper.cli.commands.permitting import access
 from rowkeeper.cli.commands.profiling import profile
 from rowkeeper.cli.commands.reaching import endpoints
 from rowkeeper.cli.commands.rejected import quarantine
@@ -36,6 +39,7 @@ main.params.append(
 click.version_option(package_name="rowkeeper")(main)
 for command in (
     abandon,
+    access,
     audit,
     bundle,
     certs,
@@ -45,6 +49,7 @@ for command in (
     errors,
     explain,
     firewall,
+    grants,
     init,
     keys,
     profile,
@@ -54,6 +59,7 @@ for command in (
     recover,
     resume,
     reveal,
+    roles,
     rollback,
     run,
     runs,
@@ -64,6 +70,7 @@ for command in (
     spool,
     staging,
     status,
+    users,
     verify,
     vpn,
     worker,

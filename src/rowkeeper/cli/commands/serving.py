@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 from rich.markup import escape
 
-from rowkeeper.cli.door import json_option, out, print_json, workspace
+from rowkeeper.cli.door import json_option, out, workspace
 from rowkeeper.errors import ConfigurationError
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -19,11 +20,10 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 def serve(files: tuple[Path, ...], as_json: bool) -> None:
     """Serve the API, and the pipelines of these files, until told to stop.
 
-    With --json, one JSON document when it listens.
+    With --json, a line with one JSON document when it listens.
     """
     try:
-        from rowkeeper.web.identity import Closed  # noqa: PLC0415 - of the extra `server`
-        from rowkeeper.web.serving import Serving  # noqa: PLC0415
+        from rowkeeper.web.serving import Serving  # noqa: PLC0415 - of the extra `server`
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"the server needs {error.name}, which is not installed", hint="pip install 'rowkeeper[server]'"
@@ -31,10 +31,10 @@ def serve(files: tuple[Path, ...], as_json: bool) -> None:
 
     def started(url: str) -> None:
         if as_json:
-            print_json({"event": "listening", "url": url})
+            click.echo(json.dumps({"event": "listening", "url": url}))
         else:
             out.print(f"listening at [bold]{escape(url)}[/]")
             out.file.flush()
 
     with workspace() as space:
-        Serving(space, Closed(), started).serve()
+        Serving(space, files, started).serve()

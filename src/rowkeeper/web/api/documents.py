@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
@@ -34,3 +35,61 @@ class RunDocument(TypedDict):
     error: dict[str, Any] | None
     note: str | None
     degraded: list[Any]
+
+
+class GateDocument(TypedDict):
+    """What one quality gate said."""
+
+    gate: str
+    dimension: str
+    severity: str
+    status: str
+    rows: int
+    offending: int | None
+    measured: float | None
+    threshold: Any
+    told: str
+    sample: str | None
+    judged_at: str
+
+
+class JobDocument(TypedDict):
+    """A job: long work, asked for by somebody.
+
+    `outcome` is the report of what was done, or the error that it ended in; null while it goes on.
+    """
+
+    id: str
+    number: int
+    work: str
+    pipeline: str
+    run: int | None
+    caller: str
+    state: Literal["waiting", "running", "done", "failed", "cancelled", "lost"]
+    requested_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    outcome: dict[str, Any] | None
+
+
+class UserDocument(TypedDict):
+    """An account of a person or a service."""
+
+    name: str
+    kind: str
+    roles: list[str]
+    enabled: bool
+    created_at: str
+    disabled_at: str | None
+
+
+class KeyDocument(TypedDict):
+    """A key, as it is told of: never the key."""
+
+    purpose: str
+    id: str
+    status: str
+    made: datetime
+    revoked: datetime | None
+    reason: str | None
+    files: int | None

@@ -1,0 +1,122 @@
+"""CedarPermissions: what stands behind the seam. The owner first; others by policies, roles and grants.
+
+Nobody but the owner costs anything: Cedar is not even loaded until somebody else asks.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rowkeeper.access.decision import Decision, TableView
+from rowkeeper.access.owner import OwnerOnly
+from rowkeeper.access.policy import Policy
+from rowkeeper.access.resource import Column, Resource, of_table
+from rowkeeper.access.rules import KEPT_MAX, READING, REFUSED, Rules
+from rowkeeper.access.viewing import view_of
+from rowkeeper.access.written import state_of, written_policies
+from rowkeeper.caller import Caller, CallerKind
+from rowkeeper.ledger.grants import LedgerGrants
+from rowkeeper.ledger.leases import Clock
+
+LOOK_SECONDS = 0.5  # how long a change by another process may stay unseen
+
+
+class CedarPermissions:
+    """Implements `decision.Permissions`.
+
+    Answers are kept. A change by this process counts for the next question, one by another process half a second later,
+    and a grant counts no longer than it was given for.
+
+    Args:
+        home: the state folder, whose owner may do everything.
+        grants: of the ledger.
+        policies: the file or folder of policies that were written by hand, if there is one.
+        clock: by which grants run out.
+        monotonic: by which it is time to look for changes.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        grants: LedgerGrants,
+        policies: Path | None,
+        clock: Clock,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._owner = OwnerOnly(home)
+        self._grants = grants
+        self._policies = policies
+        self._clock = clock
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._rules: Rules | None = None
+        self._written: tuple[object, tuple[Policy, ...]] = (None, ())
+        self._kept: dict[tuple[str, str, str], Decision] = {}
+        self._good_until = float("-inf")
+        grants.version.listen(self._changed)
+
+    def decide(self, caller: Caller, action: str, resource: Resource) -> Decision:
+        """Whether this caller may do this; where no policy says so, not.
+
+        Raises:
+            AccessPolicyInvalid: policies that were written by hand cannot be used: then nobody else may do anything.
+            ConfigurationError: the library for permissions is not installed.
+            DatabaseError: the ledger cannot be read.
+        """
+        kept = self._kept
+        if self._monotonic() < self._good_until and (found := kept.get((caller.key, action, resource.key))) is not None:
+            return found
+        return self._decide(caller, action, resource)
+
+    def view(self, caller: Caller, table: str, columns: Sequence[Column]) -> TableView | None:
+        """What this caller may see of a table (`database.table`); None if nothing. Raises as `decide`."""
+        if caller.kind is CallerKind.OS_USER:
+            return self._owner.view(caller, table, columns)
+        if not self.decide(caller, READING, of_table(table)).allowed:
+            return None
+        return view_of(self.rules(), caller, table, columns)
+
+    def rules(self) -> Rules:
+        """The rules as they are now. Raises as `decide`."""
+        with self._lock:
+            while self._rules is None or self._monotonic() >= self._good_until:
+                self._look()
+            return self._rules
+
+    def _decide(self, caller: Caller, action: str, resource: Resource) -> Decision:
+        if caller.kind is CallerKind.OS_USER:
+            return self._owner.decide(caller, action, resource)
+        if caller.kind is CallerKind.ANONYMOUS:
+            return REFUSED
+        with self._lock:
+            while self._rules is None or self._monotonic() >= self._good_until:
+                self._look()
+            rules, kept = self._rules, self._kept
+        found = rules.decide(caller, action, resource)
+        if len(kept) >= KEPT_MAX:
+            kept.clear()
+        kept[caller.key, action, resource.key] = found
+        return found
+
+    def _changed(self) -> None:
+        """Something was changed by this process: what is kept counts no more."""
+        with self._lock:
+            self._good_until = float("-inf")
+
+    def _look(self) -> None:
+        """Looks whether something has changed, and if so makes the rules anew."""
+        begun, now = self._monotonic(), self._clock()
+        files = state_of(self._policies)
+        old, changed = self._rules, files != self._written[0]
+        if changed:
+            self._written = (files, written_policies(self._policies))
+        number = self._grants.version.number()
+        if changed or old is None or old.state.number != number or (old.until is not None and old.until <= now):
+            self._rules = Rules(self._grants.state(), self._written[1], now, old)
+            self._kept = {}
+        until = None if self._rules is None else self._rules.until
+        left = LOOK_SECONDS if until is None else min(LOOK_SECONDS, (until - now).total_seconds())
+        self._good_until = begun + left
