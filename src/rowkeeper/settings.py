@@ -273,6 +273,48 @@ class Settings(BaseSettings):
         AfterValidator(_an_interface),
         Field(description="The interface by which alone the vault is reached, as ledger_via."),
     ] = None
+    oidc_issuer: Annotated[
+        str | None,
+        Field(description="The identity provider (OpenID Connect) where people sign in: its issuer, an https:// URL."),
+    ] = None
+    oidc_client_id: Annotated[str | None, Field(description="By what the identity provider knows Rowkeeper.")] = None
+    oidc_client_secret: Annotated[
+        SecretReference | None,
+        Field(description="A reference to the secret that goes with oidc_client_id; none for a public client."),
+    ] = None
+    oidc_redirect_url: Annotated[
+        str | None,
+        Field(
+            description="Where the identity provider sends browsers back to: https://HOST:PORT/api/v1/oidc/callback, "
+            "as it is registered there."
+        ),
+    ] = None
+    oidc_user_claim: Annotated[
+        str,
+        Field(
+            min_length=1,
+            description="The claim by which somebody's account is found at their first time; later it is by sub. "
+            "email has to be verified.",
+        ),
+    ] = "preferred_username"
+    oidc_create: Annotated[
+        bool, Field(description="Make an account, without roles, for whoever signs in there and has none.")
+    ] = False
+    oidc_roles_claim: Annotated[
+        str | None, Field(description="The claim that says the roles, such as groups. Default: roles are given here.")
+    ] = None
+    oidc_roles: Annotated[
+        dict[str, str],
+        Field(
+            description="Which role each value of oidc_roles_claim is: in rowkeeper.toml, [oidc_roles]. These roles "
+            "are given and taken at each signing in, others are left alone."
+        ),
+    ] = {}
+    oidc_via: Annotated[
+        str | None,
+        AfterValidator(_an_interface),
+        Field(description="The interface by which alone the identity provider is reached, as ledger_via."),
+    ] = None
     session_idle_seconds: Annotated[
         float, Field(ge=300, le=7 * 86400, description="A session of the server ends that is not used for so long.")
     ] = 1800.0

@@ -13,6 +13,7 @@ import pyarrow as pa
 from rowkeeper import machine
 from rowkeeper.access import Access, CedarPermissions
 from rowkeeper.access.authentication import Authentication, Rules
+from rowkeeper.access.authentication.configured import provider_of
 from rowkeeper.errors import SettingsError
 from rowkeeper.ledger import Auditing, Ledger, Transport
 from rowkeeper.ledger.audit.merkle import ProofInvalid
@@ -105,7 +106,8 @@ class Workspace:
             spool = Seal(folder.keysets, SPOOL, folder.path / "spool")
             permissions = CedarPermissions(folder.path, ledger.grants, settings.access_policies, utc_now)
             access = Access(permissions, ledger.audit)
-            signing_in = Authentication(ledger, folder.keysets, access, Rules.of(settings))
+            provider = functools.partial(provider_of, settings, gateway, ledger.signing_in.clock)
+            signing_in = Authentication(ledger, folder.keysets, access, Rules.of(settings), provider=provider)
             yield cls(settings, folder, ledger, sizes, site, seal, samples, spool, access, signing_in, calls)
 
     @property

@@ -79,12 +79,19 @@ class Installation:
 
 @contextlib.contextmanager
 def opened(
-    home: Path, clock: Clock, keysets: Keysets | None = None, passwords: Passwords | None = None, **more: Any
+    home: Path,
+    clock: Clock,
+    keysets: Keysets | None = None,
+    passwords: Passwords | None = None,
+    provider: Any = None,
+    **more: Any,
 ) -> Iterator[Installation]:
     keys = keysets or open_state_folder(home, f"file:{home.parent / 'key'}").keysets
     with Ledger.open(None, home, clock, auditing=AUDITING) as ledger:
         access = Access(OwnerOnly(home), ledger.audit)
         made = passwords or Passwords(QUICK)
         rules = Rules(idle=timedelta(minutes=30), lasts=timedelta(hours=12), **more)
-        authentication = Authentication(ledger, keys, access, rules, passwords=made, steady=clock.steady)
+        authentication = Authentication(
+            ledger, keys, access, rules, provider=provider, passwords=made, steady=clock.steady
+        )
         yield Installation(home, ledger, keys, clock, authentication)

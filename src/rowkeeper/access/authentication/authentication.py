@@ -17,13 +17,16 @@ from rowkeeper.access.authentication.certificates import Bindings, Certificates
 from rowkeeper.access.authentication.credentials import Credentials, NewSession, csrf_of
 from rowkeeper.access.authentication.factors import Factors
 from rowkeeper.access.authentication.first_user import FirstUser
+from rowkeeper.access.authentication.identities import Identities
 from rowkeeper.access.authentication.lockout import Lockout
+from rowkeeper.access.authentication.oidc import Mapped, Oidc
 from rowkeeper.access.authentication.passwords import Passwords
+from rowkeeper.access.authentication.provider import Provider
 from rowkeeper.access.authentication.recognising import Recognition
 from rowkeeper.access.authentication.signing_in import SignIn
 from rowkeeper.access.authentication.totp import FactorSeal
 from rowkeeper.caller import Caller, current_caller
-from rowkeeper.errors import CsrfRefused
+from rowkeeper.errors import CsrfRefused, ProviderUnusable
 from rowkeeper.ledger import Ledger
 from rowkeeper.security.keysets import LOGIN, Keysets
 from rowkeeper.settings import Settings
@@ -60,6 +63,7 @@ class Authentication:
     """Recognises callers, and lets people in and out. For any number of threads.
 
     Args:
+        provider: makes the identity provider, when it is first needed; None where there is none.
         passwords: how they are hashed; None as is usual, made when it is first needed.
         steady: seconds that never go back.
     """
@@ -71,6 +75,7 @@ class Authentication:
         access: Access,
         rules: Rules = Rules(),
         *,
+        provider: Callable[[], tuple[Provider, Mapped]] | None = None,
         passwords: Passwords | None = None,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -79,6 +84,7 @@ class Authentication:
         self._access = access
         self._rules = rules
         self._given = passwords
+        self._provider_of = provider
         books = ledger.signing_in
         certificates = Certificates(books, rules.client_ca, rules.client_crl)
         self._recognition = Recognition(books, ledger.users, certificates, rules.idle, steady)
@@ -144,6 +150,24 @@ class Authentication:
     def first_user(self) -> FirstUser:
         """The first user of a server."""
         return FirstUser(self._ledger.signing_in, self._passwords)
+
+    @functools.cached_property
+    def oidc(self) -> Oidc:
+        """Signing in at the identity provider. Raises ProviderUnusable if none is set, SettingsError."""
+        provider, mapped = self._provider
+        return Oidc(self._ledger.signing_in, self._ledger.users, provider, mapped, self._sign_in)
+
+    @functools.cached_property
+    def identities(self) -> Identities:
+        """Whom of the provider's people accounts are of. Raises as `oidc` does."""
+        provider, _ = self._provider
+        return Identities(self._ledger.signing_in, self._ledger.users, self._access, provider.rules.issuer)
+
+    @functools.cached_property
+    def _provider(self) -> tuple[Provider, Mapped]:
+        if self._provider_of is None:
+            raise ProviderUnusable("no identity provider is set", hint="set ROWKEEPER_OIDC_ISSUER")
+        return self._provider_of()
 
     @functools.cached_property
     def _passwords(self) -> Passwords:

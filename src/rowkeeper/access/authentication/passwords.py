@@ -6,13 +6,15 @@ A password is compared in Unicode's NFKC form, as keyboards write the same lette
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 import unicodedata
+from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from rowkeeper.errors import ConfigurationError, PasswordUnfit
+from rowkeeper.errors import ConfigurationError, PasswordUnfit, ServerBusy
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
@@ -21,6 +23,7 @@ LENGTH_MIN, LENGTH_MAX = 12, 512
 SCORE_MIN = 3  # of zxcvbn: 10^8 guesses by somebody who knows how people choose
 ESTIMATED_LENGTH = 72  # of a longer one its beginning is estimated: the estimate takes long, and longer ones are better
 AT_A_TIME = 4  # verifications: each takes 64 MiB
+TURN_SECONDS_MAX = 3.0
 
 
 class Passwords:
@@ -36,17 +39,17 @@ class Passwords:
         self._nobodys = self._hasher.hash(secrets.token_hex(16))
 
     def hash(self, password: str) -> str:
-        """The hash of a password, with its parameters and salt."""
-        with self._turns:
+        """The hash of a password, with its parameters and salt. Raises ServerBusy."""
+        with self._turn():
             return self._hasher.hash(_bytes(password))
 
     def is_right(self, hash: str | None, password: str) -> bool:
         """Whether a password is the one of a hash; False where there is no hash, after the same time.
 
-        Raises ConfigurationError if the hash is none: then somebody has written to the ledger.
+        Raises ConfigurationError if the hash is none: then somebody has written to the ledger; ServerBusy.
         """
         errors: Any = import_module("argon2.exceptions")
-        with self._turns:
+        with self._turn():
             try:
                 self._hasher.verify(hash or self._nobodys, _bytes(password[:LENGTH_MAX]))
             except errors.InvalidHashError as error:
@@ -57,6 +60,18 @@ class Passwords:
             except errors.VerificationError:
                 return False
         return hash is not None and len(password) <= LENGTH_MAX
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One of the few at a time. Raises ServerBusy: who tries many passwords does not hold up everything else."""
+        if not self._turns.acquire(timeout=TURN_SECONDS_MAX):
+            raise ServerBusy(
+                "very many are signing in at the moment", hint="come again in a second", context={"retry_after": 1}
+            )
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     def is_outdated(self, hash: str) -> bool:
         """Whether a hash was made with other parameters than are used today."""

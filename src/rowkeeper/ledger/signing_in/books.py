@@ -10,6 +10,7 @@ from rowkeeper.ledger.signing_in.admitting import LedgerAdmissions
 from rowkeeper.ledger.signing_in.certificates import LedgerCertificates
 from rowkeeper.ledger.signing_in.factors import LedgerFactors
 from rowkeeper.ledger.signing_in.first_user import LedgerFirstUser
+from rowkeeper.ledger.signing_in.oidc import LedgerOidc
 from rowkeeper.ledger.signing_in.passwords import LedgerPasswords
 from rowkeeper.ledger.signing_in.sessions import LedgerSessions
 from rowkeeper.ledger.signing_in.throttles import LedgerThrottles
@@ -29,6 +30,7 @@ class SigningIn:
         self.certificates = LedgerCertificates(engine, clock, audit)
         self.factors = LedgerFactors(engine, clock, audit)
         self.first_user = LedgerFirstUser(engine, clock, audit)
+        self.oidc = LedgerOidc(engine, clock, audit)
         self.passwords = LedgerPasswords(engine, clock, audit)
         self.sessions = LedgerSessions(engine, clock, audit)
         self.throttles = LedgerThrottles(engine, clock)
