@@ -71,6 +71,21 @@
     │   ├── AccessDenied            RK-6070  somebody may not do this
     │   ├── UnknownUser             RK-6071  there is no account of this name
     │   ├── UserExists              RK-6072  there is an account of this name already
+    │   ├── AuthenticationRequired  RK-6080  nobody has signed in
+    │   ├── AuthenticationFailed    RK-6081  what was shown of who asks is not accepted
+    │   │   └── ProviderRefused     RK-6085  the identity provider's answer is not accepted
+    │   ├── SecondFactorRequired    RK-6082  the password was right, and a code is wanted too
+    │   ├── PasswordUnfit           RK-6083  the password is too easy to guess
+    │   ├── TokenUnfit              RK-6084  an API token cannot be made as it was asked for
+    │   ├── FirstUserRefused        RK-6086  there is a first user, or the token is not the one that was printed
+    │   ├── CsrfRefused             RK-6087  a request with a session's cookie came from elsewhere
+    │   ├── ProviderUnusable        RK-6088  the identity provider cannot be used
+    │   ├── CredentialUnfit         RK-6089  a second factor or certificate cannot be set up as it was asked for
+    │   ├── RequestRefused          RK-6090  the server does not take a request as it is
+    │   │   ├── RateExceeded        RK-6091  more requests than somebody may send
+    │   │   └── ServerBusy          RK-6092  the server has as much to do as it may
+    │   ├── UnknownJob              RK-6093  there is no job of this id that the caller may see
+    │   ├── ListeningRefused        RK-6094  the server may not listen as it was told to
     │   ├── AccessPolicyInvalid     RK-6073  a policy that was written by hand cannot be used
     │   ├── UnknownRole             RK-6074  there is no role of this name
     │   ├── RoleExists              RK-6075  there is a role of this name already
@@ -714,6 +729,138 @@ class UserExists(SecurityError):  # noqa: N818 - reads as what happened
     code = "RK-6072"
     category = Category.CONFIGURATION
     advice = "rowkeeper users enable NAME lets a disabled one in again. Otherwise choose another name."
+
+
+class AuthenticationRequired(SecurityError):  # noqa: N818 - reads as what happened
+    """Nobody has signed in, and this is for those who have."""
+
+    code = "RK-6080"
+    advice = "Sign in, or send an API token: Authorization: Bearer rkt_... Nothing was done."
+
+
+class AuthenticationFailed(SecurityError):  # noqa: N818 - reads as what happened
+    """What was shown of who asks is not accepted. Which part of it is wrong is not told."""
+
+    code = "RK-6081"
+    advice = (
+        "Name, password or code is wrong, the session or token is over, the account is disabled, or signing in has "
+        "failed too often and waits for a while (a quarter of an hour at most). The audit trail says which. "
+        "rowkeeper users password NAME gives another password and ends the waiting."
+    )
+
+
+class ProviderRefused(AuthenticationFailed):
+    """What the identity provider sent is not accepted, or is about somebody who has no account here."""
+
+    code = "RK-6085"
+    advice = "Sign in again from the beginning: an answer is good once, for ten minutes, in the browser that asked."
+
+
+class SecondFactorRequired(SecurityError):  # noqa: N818 - reads as what happened
+    """The password was right, and the account has a second factor: a code is wanted too."""
+
+    code = "RK-6082"
+    advice = "Sign in again with the code that the authenticator shows, or with a recovery code."
+
+
+class PasswordUnfit(SecurityError):  # noqa: N818 - reads as what happened
+    """The password is too short, too long, or among those that are guessed first."""
+
+    code = "RK-6083"
+    category = Category.CONFIGURATION
+    advice = "At least 12 letters of any kind; four or five random words make a good one. Nothing was changed."
+
+
+class TokenUnfit(SecurityError):  # noqa: N818 - reads as what happened
+    """An API token cannot be made as it was asked for, or there is none of this id."""
+
+    code = "RK-6084"
+    category = Category.CONFIGURATION
+    advice = "rowkeeper tokens list shows the tokens there are; a token cannot do more than its account."
+
+
+class FirstUserRefused(SecurityError):  # noqa: N818 - reads as what happened
+    """The first user cannot be made: there are users, or the one-time token is not the one that was printed."""
+
+    code = "RK-6086"
+    advice = (
+        "The token is printed on the console of a server that has no users, is good once, for an hour, and from the "
+        "server's own machine alone. rowkeeper users add makes users without it."
+    )
+
+
+class CsrfRefused(SecurityError):  # noqa: N818 - reads as what happened
+    """A request that would change something has a session's cookie, and not the token that goes with it."""
+
+    code = "RK-6087"
+    advice = "Send the token that signing in returned, as the header X-CSRF-Token. Nothing was done."
+
+
+class ProviderUnusable(SecurityError):  # noqa: N818 - reads as what happened
+    """The identity provider is not configured, cannot be reached, or says of itself what cannot be."""
+
+    code = "RK-6088"
+    advice = "See to the settings oidc_*, and to the provider. Passwords and API tokens go on without it."
+
+
+class CredentialUnfit(SecurityError):  # noqa: N818 - reads as what happened
+    """A second factor or a client certificate cannot be set up, or taken away, as it was asked for."""
+
+    code = "RK-6089"
+    category = Category.CONFIGURATION
+    advice = "The sentence says what is wanted. Nothing was changed."
+
+
+class RequestRefused(SecurityError):  # noqa: N818 - reads as what happened
+    """The server does not take a request as it is: its host, origin, size, headers or body; nothing was done."""
+
+    code = "RK-6090"
+    category = Category.CONFIGURATION
+    advice = (
+        "The sentence names what is wrong with the request. docs/server.md has what the server takes, its OpenAPI "
+        "description each route. Nothing was done."
+    )
+
+
+class RateExceeded(RequestRefused):
+    """An address or a caller sent more requests than it may; nothing was done."""
+
+    code = "RK-6091"
+    retryable = True
+    advice = (
+        "Wait for the seconds that Retry-After says. ROWKEEPER_SERVER_ADDRESS_RATE and ROWKEEPER_SERVER_CALLER_RATE "
+        "are how many requests a second are taken."
+    )
+
+
+class ServerBusy(RequestRefused):
+    """The server has as many requests, jobs or connections as it may have, or is about to stop; nothing was done."""
+
+    code = "RK-6092"
+    retryable = True
+    advice = (
+        "Try again in some seconds. ROWKEEPER_SERVER_REQUESTS_MAX and ROWKEEPER_SERVER_JOBS_MAX are how much it does "
+        "at a time."
+    )
+
+
+class UnknownJob(SecurityError):  # noqa: N818 - reads as what happened
+    """There is no job of this id, or the caller may not see it."""
+
+    code = "RK-6093"
+    category = Category.CONFIGURATION
+    advice = "GET /api/v1/jobs lists the jobs that you may see."
+
+
+class ListeningRefused(SecurityError):  # noqa: N818 - reads as what happened
+    """The server may not listen as it was told to: without TLS beyond this machine, or at an address that is taken."""
+
+    code = "RK-6094"
+    category = Category.CONFIGURATION
+    advice = (
+        "ROWKEEPER_SERVER_ADDRESS says where it listens. Without TLS (ROWKEEPER_SERVER_PLAINTEXT) it listens on this "
+        "machine alone, for a proxy beside it."
+    )
 
 
 class AccessPolicyInvalid(SecurityError):  # noqa: N818 - reads as what it is

@@ -273,6 +273,121 @@ class Settings(BaseSettings):
         AfterValidator(_an_interface),
         Field(description="The interface by which alone the vault is reached, as ledger_via."),
     ] = None
+    oidc_issuer: Annotated[
+        str | None,
+        Field(description="The identity provider (OpenID Connect) where people sign in: its issuer, an https:// URL."),
+    ] = None
+    oidc_client_id: Annotated[str | None, Field(description="By what the identity provider knows Rowkeeper.")] = None
+    oidc_client_secret: Annotated[
+        SecretReference | None,
+        Field(description="A reference to the secret that goes with oidc_client_id; none for a public client."),
+    ] = None
+    oidc_redirect_url: Annotated[
+        str | None,
+        Field(
+            description="Where the identity provider sends browsers back to: https://HOST:PORT/api/v1/oidc/callback, "
+            "as it is registered there."
+        ),
+    ] = None
+    oidc_user_claim: Annotated[
+        str,
+        Field(
+            min_length=1,
+            description="The claim by which somebody's account is found at their first time; later it is by sub. "
+            "email has to be verified.",
+        ),
+    ] = "preferred_username"
+    oidc_create: Annotated[
+        bool, Field(description="Make an account, without roles, for whoever signs in there and has none.")
+    ] = False
+    oidc_roles_claim: Annotated[
+        str | None, Field(description="The claim that says the roles, such as groups. Default: roles are given here.")
+    ] = None
+    oidc_roles: Annotated[
+        dict[str, str],
+        Field(
+            description="Which role each value of oidc_roles_claim is: in rowkeeper.toml, [oidc_roles]. These roles "
+            "are given and taken at each signing in, others are left alone."
+        ),
+    ] = {}
+    oidc_via: Annotated[
+        str | None,
+        AfterValidator(_an_interface),
+        Field(description="The interface by which alone the identity provider is reached, as ledger_via."),
+    ] = None
+    session_idle_seconds: Annotated[
+        float, Field(ge=300, le=7 * 86400, description="A session of the server ends that is not used for so long.")
+    ] = 1800.0
+    session_seconds_max: Annotated[
+        float,
+        Field(ge=300, le=30 * 86400, description="A session of the server ends after so long, however it is used."),
+    ] = 12 * 3600.0
+    server_address: Annotated[
+        str,
+        Field(
+            pattern=r"^(\[[0-9a-fA-F:.%]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$",
+            description="Where `rowkeeper serve` listens: ADDRESS:PORT; port 0 takes a free one. Beyond this machine "
+            "only if it is said here, and by TLS.",
+        ),
+    ] = "127.0.0.1:7443"
+    server_hosts: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        BeforeValidator(_listed),
+        Field(
+            description="Names by which the server is asked, besides its address and localhost, with commas between "
+            "them: requests that name another host are refused, and its own certificate is for these."
+        ),
+    ] = ()
+    server_cert: Annotated[
+        Path | None,
+        Field(
+            description="A PEM file with the server's certificate and its chain. Default: one of the private "
+            "authority, issued and renewed by itself."
+        ),
+    ] = None
+    server_key: Annotated[Path | None, Field(description="A PEM file with the key of server_cert (0600).")] = None
+    server_key_passphrase: Annotated[
+        SecretReference | None,
+        Field(description="A reference to the passphrase of server_key, such as env:SERVER_KEY_PASSPHRASE."),
+    ] = None
+    server_client_ca: Annotated[
+        Path | None,
+        Field(
+            description="A PEM file with the authorities whose client certificates the server takes. A client need "
+            "not show one. Default: none are asked for."
+        ),
+    ] = None
+    server_client_crl: Annotated[
+        Path | None, Field(description="A PEM file with revocation lists for client certificates.")
+    ] = None
+    server_plaintext: Annotated[
+        bool,
+        Field(
+            description="The server speaks HTTP without TLS, on this machine alone; each start is in the audit trail."
+        ),
+    ] = False
+    server_body_bytes_max: Annotated[ByteSize, Field(ge=1024, description="How big the body of a request may be.")] = (
+        ByteSize(1024**2)
+    )
+    server_seconds_max: Annotated[
+        float, Field(gt=0, le=3600, description="How long the server may take for one request; jobs take longer.")
+    ] = 30.0
+    server_address_rate: Annotated[
+        float, Field(gt=0, description="Requests a second from one address; five seconds' worth may come at once.")
+    ] = 200.0
+    server_caller_rate: Annotated[
+        float, Field(gt=0, description="Requests a second of one caller; five seconds' worth may come at once.")
+    ] = 100.0
+    server_requests_max: Annotated[
+        int, Field(gt=0, le=1024, description="Requests under way at a time; others are told to come again.")
+    ] = 64
+    server_connections_max: Annotated[
+        int, Field(gt=0, le=65_536, description="Connections at a time; a quarter of them from one address.")
+    ] = 1024
+    server_jobs_max: Annotated[
+        int, Field(gt=0, le=64, description="Jobs (runs, replays, rollbacks) that the server has under way at a time.")
+    ] = 2
     vpn: Annotated[
         dict[str, Any],
         Field(

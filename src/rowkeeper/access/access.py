@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from rowkeeper.access.decision import Permissions, TableView
-from rowkeeper.access.resource import Column, Resource, ResourceKind
+from rowkeeper.access.resource import Column, Resource, ResourceKind, pipeline_of
 from rowkeeper.caller import CallerKind, current_caller
 from rowkeeper.errors import AccessDenied
 from rowkeeper.ledger.audit import Event, Outcome, Trail
@@ -54,7 +54,10 @@ class Access:
         return resource.id[:NAMED_LENGTH]
 
     def may(self, action: str, resource: Resource) -> bool:
-        """Whether the caller may."""
+        """Whether the caller may; with a token not beyond its scope, whatever its account may."""
+        scope = current_caller().scope
+        if scope is not None and not scope.allows(action, pipeline_of(resource)):
+            return False
         return self.permissions.decide(current_caller(), action, resource).allowed
 
     def only(self, action: str, items: Iterable[Item], resource_of: Callable[[Item], Resource]) -> list[Item]:
@@ -63,4 +66,7 @@ class Access:
 
     def view(self, table: str, columns: Sequence[Column]) -> TableView | None:
         """What the caller may see of a table; None if nothing."""
+        scope = current_caller().scope
+        if scope is not None and not scope.allows("data.query", None):
+            return None
         return self.permissions.view(current_caller(), table, columns)

@@ -79,6 +79,14 @@ def of_table(name: str) -> Resource:
     return Resource(ResourceKind.TABLE, name)
 
 
+def pipeline_of(resource: Resource) -> str | None:
+    """The pipeline that something is, or is part of; None if it is neither."""
+    each: Resource | None = resource
+    while each is not None and each.kind is not ResourceKind.PIPELINE:
+        each = each.within
+    return None if each is None else each.id
+
+
 def of_column(table: str, name: str, labels: frozenset[str] = frozenset(), protected: bool = False) -> Resource:
     """A column of a table: `database.table`."""
     return Resource(ResourceKind.COLUMN, f"{table}.{name}", within=of_table(table), labels=labels, protected=protected)

@@ -1,5 +1,6 @@
 """What happened, for good: runs, accounts, leases, the quarantine index."""
 
+from rowkeeper.ledger.jobs import JobOrder, JobRecord, JobState
 from rowkeeper.ledger.ledger import Auditing, Ledger
 from rowkeeper.ledger.places import ledger_endpoints
 from rowkeeper.ledger.records import (
@@ -28,6 +29,9 @@ __all__ = [
     "Export",
     "GateResult",
     "HeldLease",
+    "JobOrder",
+    "JobRecord",
+    "JobState",
     "Lease",
     "Ledger",
     "LoadedPartition",

@@ -19,12 +19,14 @@ from rowkeeper.ledger.audit.notes import Signer, Verifier
 from rowkeeper.ledger.breakers import LedgerBreakers
 from rowkeeper.ledger.database import connect, faults, migrate, reading, revision, writing
 from rowkeeper.ledger.grants import LedgerGrants
+from rowkeeper.ledger.jobs import LedgerJobs
 from rowkeeper.ledger.leases import Clock
 from rowkeeper.ledger.reading import Reader
 from rowkeeper.ledger.records import HeldLease, Lease
 from rowkeeper.ledger.schedules import LedgerSchedules, lease_name
 from rowkeeper.ledger.schema import ledger as ledger_table
 from rowkeeper.ledger.securing import Transport
+from rowkeeper.ledger.signing_in import SigningIn
 from rowkeeper.ledger.spooling import SpoolScribe
 from rowkeeper.ledger.users import LedgerUsers
 from rowkeeper.protocols import WayOut
@@ -62,6 +64,8 @@ class Ledger(Reader, SpoolScribe):
         schedules: what the workers have answered, and answer now.
         audit: the trail of changes and accesses.
         users: accounts of people and services.
+        jobs: what servers were asked for.
+        signing_in: their passwords, sessions and API tokens.
         grants: roles, grants and row filters.
     """
 
@@ -81,6 +85,8 @@ class Ledger(Reader, SpoolScribe):
         self.schedules = LedgerSchedules(engine, clock)
         version = AccessVersion(engine)
         self.users = LedgerUsers(engine, clock, self.audit, version)
+        self.jobs = LedgerJobs(engine, clock, self.audit)
+        self.signing_in = SigningIn(engine, clock, self.audit)
         self.grants = LedgerGrants(engine, clock, self.audit, version)
 
     @classmethod

@@ -163,6 +163,18 @@ class Reader:
         with reading(self._engine) as connection:
             return [run_of(row) for row in connection.execute(query)]
 
+    def run_counts(self) -> list[tuple[str, str, int]]:
+        """How many runs there are, by pipeline and status."""
+        by = (runs.c.pipeline, runs.c.status)
+        query = select(*by, func.count()).group_by(*by).order_by(*by)
+        with reading(self._engine) as connection:
+            return [(name, status, count) for name, status, count in connection.execute(query)]
+
+    def ping(self) -> None:
+        """Passes if the ledger answers. Raises DatabaseError."""
+        with reading(self._engine) as connection:
+            connection.execute(select(1)).scalar_one()
+
     def pipelines(self) -> list[str]:
         """The names of the pipelines that ran."""
         with reading(self._engine) as connection:

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    UniqueConstraint,
     false,
 )
 
@@ -334,6 +335,141 @@ user_roles = Table(
     metadata,
     Column("user", ForeignKey("users.name"), primary_key=True),
     Column("role", String(100), primary_key=True),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("id", String(32), nullable=False, unique=True),
+    Column("work", String(64), nullable=False),
+    Column("pipeline", String(100), nullable=False),
+    Column("run", Integer, nullable=True),  # that it is done to
+    Column("options", JSON, nullable=False),
+    Column("caller", String(200), nullable=False),
+    Column("key", String(200), nullable=True),  # by which the caller asks for it once
+    Column("state", String(16), nullable=False),
+    Column("requested_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime, nullable=True),
+    Column("ended_at", UtcDateTime, nullable=True),
+    Column("outcome", JSON(none_as_null=True), nullable=True),
+    Column("host", String(255), nullable=False),  # and the process: the server that sees to it
+    Column("pid", Integer, nullable=False),
+    Column("process_started", Float, nullable=False),
+    UniqueConstraint("caller", "key"),
+)
+
+passwords = Table(
+    "passwords",
+    metadata,
+    Column("user", ForeignKey("users.name"), primary_key=True),
+    Column("hash", Text, nullable=False),  # Argon2id, with its parameters and salt
+    Column("changed_at", UtcDateTime, nullable=False),
+)
+
+second_factors = Table(
+    "second_factors",
+    metadata,
+    Column("user", ForeignKey("users.name"), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),  # the TOTP secret
+    Column("key_id", BigInteger, nullable=False),  # what it is sealed with
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("confirmed_at", UtcDateTime, nullable=True),  # null: a first code is waited for
+    Column("used_step", BigInteger, nullable=False),  # the newest time step whose code was used; none passes twice
+)
+
+recovery_codes = Table(
+    "recovery_codes",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("user", ForeignKey("users.name"), nullable=False),
+    Column("used_at", UtcDateTime, nullable=True),
+    Index("ix_recovery_codes_user", "user"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String(32), primary_key=True),  # no secret: lists and the audit trail name it
+    Column("hash", String(64), nullable=False, unique=True),
+    Column("user", ForeignKey("users.name"), nullable=False),
+    Column("roles", JSON, nullable=False),  # at its making: it does not outlive one of them
+    Column("by", String(16), nullable=False),  # password, oidc
+    Column("address", String(64), nullable=True),
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime, nullable=True),
+    Column("ended_by", String(32), nullable=True),  # logout, revoked, password, role, disabled, ...
+    Index("ix_sessions_user", "user"),
+)
+
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("hash", String(64), nullable=False, unique=True),
+    Column("user", ForeignKey("users.name"), nullable=False),
+    Column("label", String(100), nullable=False),
+    Column("roles", JSON(none_as_null=True), nullable=True),  # null: all that the account has
+    Column("actions", JSON(none_as_null=True), nullable=True),
+    Column("pipelines", JSON(none_as_null=True), nullable=True),
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=True),
+    Column("revoked_at", UtcDateTime, nullable=True),
+    Index("ix_api_tokens_user", "user"),
+)
+
+throttles = Table(
+    "throttles",
+    metadata,
+    Column("subject", String(80), primary_key=True),  # an account, an address or both, as a keyed hash
+    Column("failures", Integer, nullable=False),
+    Column("failed_at", UtcDateTime, nullable=False),
+    Column("locked_until", UtcDateTime, nullable=True),
+)
+
+known_addresses = Table(
+    "known_addresses",
+    metadata,
+    Column("subject", String(80), primary_key=True),  # an account and an address, as a keyed hash
+    Column("seen_at", UtcDateTime, nullable=False),
+)
+
+first_user_tokens = Table(
+    "first_user_tokens",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # 1: there is one
+    Column("hash", String(64), nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("used_at", UtcDateTime, nullable=True),
+)
+
+oidc_attempts = Table(
+    "oidc_attempts",
+    metadata,
+    Column("state", String(64), primary_key=True),  # a hash
+    Column("browser", String(64), nullable=False),  # a hash of what the browser alone has
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+
+oidc_identities = Table(
+    "oidc_identities",
+    metadata,
+    Column("issuer", String(512), primary_key=True),
+    Column("subject", String(255), primary_key=True),
+    Column("user", ForeignKey("users.name"), nullable=False),
+    Column("bound_at", UtcDateTime, nullable=False),
+    Index("ix_oidc_identities_user", "user"),
+)
+
+client_certificates = Table(
+    "client_certificates",
+    metadata,
+    Column("name", String(512), primary_key=True),  # spiffe:URI, cn:NAME, sha256:FINGERPRINT
+    Column("user", ForeignKey("users.name"), nullable=False),
+    Column("bound_at", UtcDateTime, nullable=False),
 )
 
 access_version = Table(

@@ -14,6 +14,7 @@ from rowkeeper.ledger.audit import Event, Trail
 from rowkeeper.ledger.database import reading, writing
 from rowkeeper.ledger.leases import Clock
 from rowkeeper.ledger.schema import user_roles, users
+from rowkeeper.ledger.signing_in.sessions import end_sessions
 from rowkeeper.nearest import did_you_mean
 
 
@@ -89,21 +90,24 @@ class LedgerUsers:
             self._version.bump(connection)
 
     def take(self, name: str, role: str) -> None:
-        """Takes a role away. Raises UnknownUser."""
+        """Takes a role away; the account's sessions end with it. Raises UnknownUser."""
         self._need(name)
         with writing(self._engine, "user_role") as connection:
             connection.execute(delete(user_roles).where(user_roles.c.user == name, user_roles.c.role == role))
             self._audit.write(connection, Event("user.take", self._on(connection, name), detail={"role": role}))
+            end_sessions(connection, self._audit, self._clock(), name, "role")
             self._version.bump(connection)
 
     def set_enabled(self, name: str, enabled: bool) -> None:
-        """Lets an account in again, or lets it do nothing from now on. Raises UnknownUser."""
+        """Lets an account in again, or lets it do nothing from now on, and ends its sessions. Raises UnknownUser."""
         self._need(name)
         with writing(self._engine, "user_enabled") as connection:
             at = None if enabled else self._clock()
             connection.execute(update(users).where(users.c.name == name).values(disabled_at=at))
             action = "user.enable" if enabled else "user.disable"
             self._audit.write(connection, Event(action, self._on(connection, name)))
+            if not enabled:
+                end_sessions(connection, self._audit, self._clock(), name, "disabled")
             self._version.bump(connection)
 
     def _on(self, connection: Connection, name: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ FIELDS = {
     # every line
     "time": "when, UTC",
     "level": "debug, info, warning or error",
-    "area": "what the line is about: command, run, lease, recovery, call, worker, degraded, network or library",
+    "area": "what the line is about: command, run, lease, recovery, call, worker, server, degraded, network or library",
     "event": "what happened, in fixed words",
     "session": "8 hex digits, the same on all lines of one opened workspace",
     "pid": "the process",
@@ -65,6 +65,8 @@ FIELDS = {
     "error": "its class",
     "retryable": "whether the same command may help",
     "what": "its sentence",
+    "address": "where a server listens",
+    "action": "what permissions were to be asked for",
     "trace": "places in the code, the innermost last",
 }
 TEXT_MAX = 2000

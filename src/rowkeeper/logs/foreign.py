@@ -6,7 +6,7 @@ import logging
 
 from rowkeeper.logs.journal import logger
 
-LIBRARIES = ("clickhouse_connect", "sqlalchemy", "alembic", "urllib3", "httpx", "httpcore")
+LIBRARIES = ("clickhouse_connect", "sqlalchemy", "alembic", "urllib3", "httpx", "httpcore", "uvicorn", "asyncio")
 
 log = logger("library")
 

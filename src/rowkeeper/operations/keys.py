@@ -20,7 +20,7 @@ from rowkeeper.logs import logger
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.security.keydocument import KeyRecord, WrappedKeyset
 from rowkeeper.security.keyproviders import TRANSIT, KeyProvider
-from rowkeeper.security.keysets import ENGINE, QUARANTINE, SAMPLES, SPOOL
+from rowkeeper.security.keysets import ENGINE, LOGIN, QUARANTINE, SAMPLES, SPOOL
 
 PRIMARY, READS, REVOKED = "primary", "reads", "revoked"
 log = logger("keys")
@@ -32,7 +32,7 @@ class KeyFound:
 
     Attributes:
         status: `primary` writes; `reads` was rotated away; `revoked` was destroyed.
-        files: how many are sealed with it; None where that cannot be counted.
+        files: how many are sealed with it, of `login` second factors; None where that cannot be counted.
     """
 
     purpose: str
@@ -184,8 +184,8 @@ def _refuse_used(purpose: str, number: int, counted: Counter[int] | None) -> Non
     if counted is None:
         what = f"what key {number:08x} of {purpose} was used for is in no files of its own, and is not counted"
     elif counted[number]:
-        plural = "s are" if counted[number] > 1 else " is"
-        what = f"{counted[number]:,} file{plural} still sealed with key {number:08x} of {purpose}"
+        noun, plural = "second factor" if purpose == LOGIN else "file", "s are" if counted[number] > 1 else " is"
+        what = f"{counted[number]:,} {noun}{plural} still sealed with key {number:08x} of {purpose}"
     else:
         return
     raise KeyInUse(what, hint="with --force --reason TEXT it is revoked all the same, and that is lost")
@@ -218,6 +218,7 @@ COUNTS: Mapping[str, Callable[[Workspace], Counter[int]]] = {
     QUARANTINE: lambda workspace: workspace.quarantine.key_ids(),
     SAMPLES: lambda workspace: workspace.samples.key_ids(),
     SPOOL: lambda workspace: workspace.spool.key_ids(),
+    LOGIN: lambda workspace: workspace.ledger.signing_in.factors.key_ids(),
 }
 
 

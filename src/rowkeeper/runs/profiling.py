@@ -54,19 +54,24 @@ def profile_report(pipeline: Pipeline, workspace: Workspace, number: int | None 
 
     Raises AccessDenied; RunUnfit if there is none.
     """
-    workspace.access.require("profile.show", of_pipeline(pipeline.name))
-    report = _report(pipeline, workspace, number)
-    workspace.ledger.audit.record(Event("profile.show", {"run": report.run.run, "pipeline": pipeline.name}))
+    return profile_of(pipeline.name, pipeline.destination.target, workspace, number)
+
+
+def profile_of(pipeline: str, target: str, workspace: Workspace, number: int | None = None) -> ProfileReport:
+    """The same for a pipeline of this name, whose loads went to this destination."""
+    workspace.access.require("profile.show", of_pipeline(pipeline))
+    report = _report(pipeline, target, workspace, number)
+    workspace.ledger.audit.record(Event("profile.show", {"run": report.run.run, "pipeline": pipeline}))
     return report
 
 
-def _report(pipeline: Pipeline, workspace: Workspace, number: int | None) -> ProfileReport:
+def _report(pipeline: str, target: str, workspace: Workspace, number: int | None) -> ProfileReport:
     ledger = workspace.ledger
-    loads = ledger.former_loads(pipeline.name, pipeline.destination.target, limit=LOADS_LOOKED_AT)
+    loads = ledger.former_loads(pipeline, target, limit=LOADS_LOOKED_AT)
     runs = loads if number is None else _named(workspace, number)
     for run in runs:
         profile = open_profile(workspace, run.run)
-        if profile is None or run.pipeline != pipeline.name:
+        if profile is None or run.pipeline != pipeline:
             continue
         former = [each.run for each in loads if each.run < run.run and ledger.profile(each.run)]
         before = open_profile(workspace, former[0]) if former else None
@@ -74,7 +79,7 @@ def _report(pipeline: Pipeline, workspace: Workspace, number: int | None) -> Pro
         return ProfileReport(run, profile, gates, former[0] if former else None, before)
     what = "no load has been published yet" if number is None else f"run {number} has no profile of it"
     raise RunUnfit(
-        f"pipeline {pipeline.name}: {what}",
+        f"pipeline {pipeline}: {what}",
         hint="rowkeeper run FILE makes one; rowkeeper runs lists what ran",
     )
 

@@ -12,6 +12,8 @@ import pyarrow as pa
 
 from rowkeeper import machine
 from rowkeeper.access import Access, CedarPermissions
+from rowkeeper.access.authentication import Authentication, Rules
+from rowkeeper.access.authentication.configured import provider_of
 from rowkeeper.errors import SettingsError
 from rowkeeper.ledger import Auditing, Ledger, Transport
 from rowkeeper.ledger.audit.merkle import ProofInvalid
@@ -45,6 +47,7 @@ class Workspace:
         samples: seals and opens what quality gates and profiles show of staged rows.
         spool: seals and opens accepted rows that wait for their destination.
         access: asks whether who asks may.
+        authentication: knows who asks, of requests to a server.
         calls: breakers and retry budgets for whoever calls other machines, shared with other processes; in `site` too.
     """
 
@@ -57,6 +60,7 @@ class Workspace:
     samples: Seal
     spool: Seal
     access: Access
+    authentication: Authentication
     calls: Calls
 
     @classmethod
@@ -108,7 +112,9 @@ class Workspace:
             spool = Seal(folder.keysets, SPOOL, folder.path / "spool")
             permissions = CedarPermissions(folder.path, ledger.grants, settings.access_policies, utc_now)
             access = Access(permissions, ledger.audit)
-            yield cls(settings, folder, ledger, sizes, site, seal, samples, spool, access, calls)
+            provider = functools.partial(provider_of, settings, gateway, ledger.signing_in.clock)
+            signing_in = Authentication(ledger, folder.keysets, access, Rules.of(settings), provider=provider)
+            yield cls(settings, folder, ledger, sizes, site, seal, samples, spool, access, signing_in, calls)
 
     @property
     def keysets(self) -> Keysets:

@@ -20,6 +20,7 @@ from rowkeeper.cli.commands.reporting import bundle
 from rowkeeper.cli.commands.revealing import reveal
 from rowkeeper.cli.commands.running import recover, run
 from rowkeeper.cli.commands.secrets import secrets
+from rowkeeper.cli.commands.serving import serve
 from rowkeeper.cli.commands.spooled import spool
 from rowkeeper.cli.commands.tables import query, rollback, verify
 from rowkeeper.cli.commands.tunnelling import vpn
@@ -64,6 +65,7 @@ for command in (
     runs,
     schedule,
     secrets,
+    serve,
     show,
     spool,
     staging,

@@ -8,7 +8,10 @@ from rowkeeper.endpoints import Endpoint, Proxy, Via, endpoint_from, place_of_ur
 from rowkeeper.settings import Settings
 
 # Settings that hold the URL of a server, the one that says by which interface, and what the server is for.
-SERVICES = {"vault_address": ("vault_via", "the vault")}
+SERVICES = {
+    "vault_address": ("vault_via", "the vault"),
+    "oidc_issuer": ("oidc_via", "the identity provider"),
+}
 
 
 def proxy_of(settings: Settings) -> Proxy | None:

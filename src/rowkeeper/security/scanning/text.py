@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from rowkeeper.configuration.literal import is_placeholder, password_in
+from rowkeeper.security.apitoken import holds_token
 
 ALLOWED = re.compile(r"(#|//|--|<!--|/\*)[ \t]*pragma: ?(allow|white)list[ -]secret")
 ALLOWED_NEXT = re.compile(r"^[ \t]*(#|//|--|<!--|/\*)[ \t]*pragma: ?(allow|white)list[ -]nextline[ -]secret")
@@ -39,6 +40,8 @@ def secret_in(text: str) -> str | None:
     """What kind of secret is certainly in a text; None if there is none."""
     if ANY_FORMAT.search(text):
         return next(kind for kind, shape in FORMATS.items() if re.search(shape, text))
+    if holds_token(text):
+        return "an API token of Rowkeeper"
     if any(password_in(url) is not None for url in URL.findall(text)):
         return "a password in a URL"
     word = WORD_OF_A_DSN.search(text)

@@ -79,7 +79,7 @@ def store_file() -> Path | None:
 
 
 def server_context(
-    cert: Path, key: Path, *, passphrase: str | None = None, clients: TLS | None = None
+    cert: Path, key: Path, *, passphrase: str | None = None, clients: TLS | None = None, demanded: bool = True
 ) -> ssl.SSLContext:
     """A context for a server, which shows a renewed certificate to the next client, without a restart.
 
@@ -87,12 +87,13 @@ def server_context(
 
     Args:
         passphrase: a reference to the key's.
-        clients: its `ca` and `crl` say which client certificates are taken; then each client must show one.
+        clients: its `ca` and `crl` say which client certificates are taken.
+        demanded: each client must show one then; otherwise one that shows none is let in as well.
 
     Raises CertificateUnusable if a file cannot be used at the beginning.
     """
     files = (cert, key, *(clients.files if clients else ()))
-    make = functools.partial(_server, cert, key, passphrase, clients)
+    make = functools.partial(_server, cert, key, passphrase, clients, demanded)
     stamps, first = _coherent(files, make)
     current = _Current(files, stamps, first, make)
 
@@ -169,7 +170,7 @@ def _client(tls: TLS) -> ssl.SSLContext:
     return context
 
 
-def _server(cert: Path, key: Path, passphrase: str | None, clients: TLS | None) -> ssl.SSLContext:
+def _server(cert: Path, key: Path, passphrase: str | None, clients: TLS | None, demanded: bool) -> ssl.SSLContext:
     context = _modern(ssl.PROTOCOL_TLS_SERVER)
     context.set_ecdh_curve(SERVER_CURVE)
     _show(context, cert, key, passphrase)
@@ -180,7 +181,7 @@ def _server(cert: Path, key: Path, passphrase: str | None, clients: TLS | None) 
                 hint="give TLS(ca=...): the public authorities would let anybody in",
             )
         context.verify_flags |= STRICT
-        context.verify_mode = ssl.CERT_REQUIRED
+        context.verify_mode = ssl.CERT_REQUIRED if demanded else ssl.CERT_OPTIONAL
         _trust(context, Path(clients.ca))
         if clients.crl is not None:
             _look_up(context, Path(clients.crl))

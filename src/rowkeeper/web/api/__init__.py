@@ -1,0 +1,18 @@
+"""The routes: a file for each topic. What makes one, and what keeps it, is in `governed.py`."""
+
+from rowkeeper.web.api import auditing, describing, health, history, jobs, keys, pipelines, users
+from rowkeeper.web.governed import Routes
+
+__all__ = ["ROUTES"]
+
+# Of paths that fit several routes the first counts: literal ones stand before those with a name in them.
+ROUTES: tuple[Routes, ...] = (
+    health.routes,
+    pipelines.routes,
+    history.routes,
+    jobs.routes,
+    keys.routes,
+    users.routes,
+    auditing.routes,
+    describing.routes,
+)
