@@ -61,6 +61,7 @@ REFUSED = {
     "access why": ["ann", "run.show", "run:1"],
     "access test": ["expected.toml"],
     "access check": [],
+    "access export": ["--clickhouse"],
 }
 """What is refused, with its entry in the audit trail."""
 
@@ -90,6 +91,7 @@ UNSEEN = {"grants remove": ["1"]}
 """What has a number alone: who may not see it is told that there is none."""
 
 OF_NOBODYS = {
+    "serve": "does nothing on behalf of who starts it: each request asks, on behalf of whoever signed in",
     "errors": "the meaning of codes is in the documentation",
     "init": "reads a sample and writes a file of the caller's own; opens no state folder",
     "schedule": "reads a pipeline file of the caller's own; opens no state folder",

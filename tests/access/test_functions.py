@@ -13,12 +13,13 @@ from rowkeeper.access.administering import Administration
 from rowkeeper.caller import CallerKind, acting
 from rowkeeper.errors import AuditBroken
 from rowkeeper.ledger.grants import Gives, NewGrant, To
-from rowkeeper.operations import auditing, health, incident, keys
+from rowkeeper.operations import accounts, auditing, health, incident, keys
 from rowkeeper.operations.configuring import show_settings
 from rowkeeper.pipeline import load_file
 from rowkeeper.runs import asking, holding, parked, reconciling, replaying, revealing, rollback, verifying
 from rowkeeper.runs.draining import drain_spool
 from rowkeeper.runs.loading import run_pipeline
+from rowkeeper.runs.profiling import profile_of
 from rowkeeper.runs.querying import run_query
 from rowkeeper.runs.workspace import Workspace
 from tests.access.governed import NOBODY, REFUSALS, doors, left, opened, public_functions, unwritable
@@ -38,6 +39,7 @@ FUNCTIONS: dict[str, Callable[[Workspace, Path], object]] = {
     "runs.reconciling.recover": lambda space, _: reconciling.recover(space),
     "runs.replaying.replay": lambda space, _: replaying.replay(1, space),
     "runs.replaying.export_rejected": lambda space, file: replaying.export_rejected(1, space, file.parent / "out"),
+    "runs.profiling.profile_of": lambda space, _: profile_of("flights", "a/default.flights", space),
     "runs.querying.run_query": lambda space, _: run_query(space, "SELECT * FROM flights"),
     "runs.revealing.reveal_column": lambda space, _: revealing.reveal_column(
         "flights", "ref", space, where={}, limit=1, reason="why"
@@ -46,6 +48,11 @@ FUNCTIONS: dict[str, Callable[[Workspace, Path], object]] = {
     "runs.revealing.look_at_rejected": lambda space, file: revealing.look_at_rejected(1, space, file, "why"),
     "runs.rollback.rollback_run": lambda space, _: rollback.rollback_run(1, space),
     "runs.verifying.verify_pipeline": lambda space, file: verifying.verify_pipeline(load_file(file)["flights"], space),
+    "operations.accounts.show_user": lambda space, _: accounts.show_user(space, "ann"),
+    "operations.accounts.add_user": lambda space, _: accounts.add_user(space, "bob"),
+    "operations.accounts.give_role": lambda space, _: accounts.give_role(space, "ann", "admin"),
+    "operations.accounts.take_role": lambda space, _: accounts.take_role(space, "ann", "viewer"),
+    "operations.accounts.set_enabled": lambda space, _: accounts.set_enabled(space, "ann", enabled=False),
     "operations.auditing.verify_trail": lambda space, _: auditing.verify_trail(space, {}),
     "operations.auditing.prove_entry": lambda space, _: auditing.prove_entry(space, 0),
     "operations.auditing.export_trail": lambda space, file: auditing.export_trail(space, file.parent / "tiles"),
@@ -66,6 +73,7 @@ LISTS: dict[str, Callable[[Workspace], Any]] = {
     "runs.asking.list_unfinished": asking.list_unfinished,
     "runs.asking.list_rejected": asking.list_rejected,
     "runs.parked.parked": parked.parked,
+    "operations.accounts.list_users": accounts.list_users,
     "operations.auditing.list_entries": lambda space: auditing.list_entries(space, limit=10),
     "operations.keys.list_keys": lambda space: keys.list_keys(space).keys,
 }
@@ -99,6 +107,7 @@ BY_COMMANDS = {
     "operations.certificates.look_at_authority": "certs show",
     "operations.doctor.examine": "doctor",
     "operations.permitting.ask_why": "access why",
+    "operations.serverexport.server_statements": "access export",
     "operations.permitting.try_expectations": "access test",
     "operations.permitting.check_policies": "access check",
     "operations.scheduled.list_schedules": "status",

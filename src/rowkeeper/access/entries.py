@@ -33,11 +33,41 @@ ENTRIES: Mapping[str, tuple[str, ...]] = {
     "data.reveal": ("data.reveal",),
     "key.change": ("key.rotate", "key.rewrap", "key.revoke"),
     "certificate.change": ("certificate.found", "certificate.issue", "certificate.renew", "certificate.revoke"),
-    "user.change": ("user.add", "user.give", "user.take", "user.enable", "user.disable", "grant.add", "grant.remove"),
+    "user.change": (
+        "user.add",
+        "user.give",
+        "user.take",
+        "user.enable",
+        "user.disable",
+        "user.password",
+        "user.identify",
+        "user.unidentify",
+        "user.certify",
+        "user.uncertify",
+        "token.make",
+        "token.revoke",
+        "totp.enrol",
+        "totp.confirm",
+        "totp.remove",
+        "grant.add",
+        "grant.remove",
+    ),
     "role.change": ("role.add", "role.remove", "role.filter", "role.unfilter", "grant.add", "grant.remove"),
     "audit.export": ("audit.export",),
     "audit.accept": ("audit.accept",),
 }
 
-OWN = frozenset({"audit.begin", "network.plaintext", "settings.change"})
-"""Of no action: what Rowkeeper notes of itself, and of how it was started."""
+OWN = frozenset(
+    {
+        "audit.begin",
+        "network.plaintext",
+        "settings.change",
+        "server.start",
+        "job.request",
+        "job.cancel",
+        "session.begin",
+        "user.lock",
+        "user.offer",
+    }
+)
+"""Of no action: what Rowkeeper notes of itself and of how it was started, requests, and signing in."""
