@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,10 @@ def test_that_there_is_no_such_run_is_told_to_who_may_see_any(space: Workspace):
 
 
 def test_a_number_that_no_ledger_can_hold_is_of_no_run(space: Workspace):
-    """It is as unknown as any other."""
+    """It is as unknown as any other, and as forbidden."""
+    for look in (incident.incident_of, partial(revealing.reveal_rejected, limit=1, reason="why")):
+        with acting(NOBODY), pytest.raises(REFUSALS):
+            look(10**30, space)
     with pytest.raises(UnknownRun):
         asking.run_for(space, "run.show", 10**30)
     assert [run.run for run in asking.list_runs(space, limit=1, before=10**30).runs] == [2]

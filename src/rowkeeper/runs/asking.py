@@ -44,7 +44,7 @@ def run_for(workspace: Workspace, action: str, number: int) -> RunRecord:
     Raises AccessDenied, also where there is no such run; UnknownRun to who may do it to any.
     """
     run, resource = look_for(workspace, number)
-    about = {"run": number} if run is None else {"run": number, "pipeline": run.pipeline}
+    about = {} if run is None else {"run": number, "pipeline": run.pipeline}
     workspace.access.require(action, resource, **about)
     return workspace.ledger.run(number) if run is None else run
 

@@ -193,7 +193,7 @@ def look_at_rejected(number: int, workspace: Workspace, to: Path, reason: str) -
 
 def _look_at_run(number: int, workspace: Workspace, reason: str, command: str) -> Look:
     run, resource = look_for(workspace, number)
-    on = {"run": number} if run is None else {"run": number, "pipeline": run.pipeline}
+    on = {"run": str(number)} if run is None else {"run": number, "pipeline": run.pipeline}
     return Look(workspace, "quarantine.reveal", resource, reason=reason, command=command, on=on)
 
 
