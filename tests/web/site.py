@@ -23,7 +23,7 @@ from tests.arena import Arena, Running
 ROLES = ("viewer", "operator", "steward", "security-officer", "admin", "none")
 BATCHES = 400
 
-PIPELINES = f"""
+PIPELINES = """
 import time
 from typing import Annotated
 import pyarrow as pa
