@@ -1,6 +1,6 @@
 """The routes: a file for each topic. What makes one, and what keeps it, is in `governed.py`."""
 
-from rowkeeper.web.api import auditing, describing, health, history, jobs, keys, pipelines, users
+from rowkeeper.web.api import auditing, describing, health, history, jobs, keys, pipelines, queries, users
 from rowkeeper.web.governed import Routes
 
 __all__ = ["ROUTES"]
@@ -13,6 +13,7 @@ ROUTES: tuple[Routes, ...] = (
     jobs.routes,
     keys.routes,
     users.routes,
+    queries.routes,
     auditing.routes,
     describing.routes,
 )
