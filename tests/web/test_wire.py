@@ -101,9 +101,10 @@ def test_slowloris_line_ends_before_a_request_keep_no_connection(strict: Site):
 
 def test_slowloris_after_a_first_request(strict: Site):
     """A connection that has asked properly once has earned nothing."""
-    said = answered(strict, GET + b"\r\n", *([b"G", b"E", b"T", b" ", b"/"] * 8), pause=0.05)
+    said = answered(strict, GET + b"\r\n", b"GET /", *([b"a"] * 40), pause=0.05)
     assert said.startswith(b"HTTP/1.1 200")
-    assert b" 408 " in said or said.count(b"HTTP/1.1") == 1
+    assert said.count(b"HTTP/1.1 ") == 2
+    assert b"HTTP/1.1 408 " in said
 
 
 def test_a_silent_connection_is_closed(strict: Site):
@@ -222,7 +223,8 @@ def test_old_tls_is_refused(strict: Site):
     """TLS 1.2 is the oldest that is spoken."""
     context = strict.context()
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-    context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.warns(DeprecationWarning):
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
     with (
         socket.create_connection(("127.0.0.1", strict.port), timeout=10) as line,
         pytest.raises((ssl.SSLError, ConnectionError)),
