@@ -68,6 +68,7 @@ def main() -> None:
     _protect(console)
     _host(console, min(options.rows, STAGED_ROWS_MAX), options.repeats, whole["parquet"] / options.rows)
     _audit(console)
+    _access(console)
     if options.large:
         _large(console, options.large)
 
@@ -90,6 +91,18 @@ def _audit(console: Console) -> None:
         f"{found['verify_seconds']:.1f}",
     )
     console.print("The audit trail in SQLite, each commit on the disk before it counts", table)
+
+
+def _access(console: Console) -> None:
+    found = measured("bench.access")
+    table = Table("kept, a second", "a like one kept, a second", "decided anew, us", "kept: times anew")
+    table.add_row(
+        f"{found['kept_per_second']:,}",
+        f"{found['by_class_per_second']:,}",
+        f"{found['anew_microseconds']:,}",
+        f"{found['times_anew']:,}",
+    )
+    console.print("Decisions of permissions, one thread", table)
 
 
 def _check(console: Console, rows: int) -> None:

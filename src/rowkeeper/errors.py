@@ -91,6 +91,11 @@
     │   ├── RoleExists              RK-6075  there is a role of this name already
     │   ├── UnknownGrant            RK-6076  there is no grant of this number
     │   ├── GrantInvalid            RK-6077  what is to be granted makes no sense
+    │   ├── QueryRefused            RK-6095  SQL has something in it that cannot be shown to be safe
+    │   ├── TableRefused            RK-6096  SQL names a table that its reader may not see
+    │   ├── ColumnRefused           RK-6097  SQL names a column that its reader may not see
+    │   ├── QueryDiffers            RK-6098  the engine reads something else in SQL than was permitted
+    │   ├── QueryFailed             RK-6099  the engine could not carry out governed SQL
     │   ├── EgressRefused           RK-6050  a connection to a place that nobody declared
     │   │   ├── AddressForbidden    RK-6051  a declared host has an address that may not be reached
     │   │   ├── RedirectRefused     RK-6052  a server pointed to another host
@@ -694,7 +699,10 @@ class RevealRefused(SecurityError):  # noqa: N818 - reads as what happened
     """Somebody may not see the clear values that they asked for."""
 
     code = "RK-6035"
-    advice = "Whoever owns the state folder may. Nothing was shown, and nothing noted as shown."
+    advice = (
+        "The owner of the state folder may, and who was given a role for it. Nothing was shown, and the trail has the "
+        "refusal alone."
+    )
 
 
 class AccessDenied(SecurityError):  # noqa: N818 - reads as what happened
@@ -896,6 +904,62 @@ class GrantInvalid(SecurityError):  # noqa: N818 - reads as what it is
     code = "RK-6077"
     category = Category.CONFIGURATION
     advice = "The sentence says which word is wrong. docs/access.md has the actions, and on what each is done."
+
+
+class QueryRefused(SecurityError):  # noqa: N818 - reads as what happened
+    """SQL has something in it that cannot be shown to be safe, or is no SQL. The refusal is in the audit trail."""
+
+    code = "RK-6095"
+    quotes = True  # what somebody typed
+    advice = (
+        "Whoever is not the owner of the state folder may ask what is on the lists in docs/queries.md: SELECT, with "
+        "functions that make a value of their arguments alone. Everything else is refused, also what would do no harm. "
+        "Nothing was read."
+    )
+
+
+class TableRefused(SecurityError):  # noqa: N818 - reads as what happened
+    """SQL names a table that its reader may not see, or that is not there: the answer is the same."""
+
+    code = "RK-6096"
+    quotes = True  # what somebody typed
+    advice = (
+        "Tables that a pipeline of Rowkeeper's has filled can be seen by whom a role or a grant lets. A purpose may be "
+        "part of it: rowkeeper query --purpose PURPOSE. Nothing was read."
+    )
+
+
+class ColumnRefused(SecurityError):  # noqa: N818 - reads as what happened
+    """SQL names a column that its reader may not see, not even masked."""
+
+    code = "RK-6097"
+    quotes = True  # what somebody typed
+    advice = (
+        "SELECT * leaves such columns out. Who administers the installation can let a role see the column, clear or "
+        "masked. No value of it was read."
+    )
+
+
+class QueryDiffers(SecurityError):  # noqa: N818 - reads as what happened
+    """The engine reads something else in the SQL than was permitted: it is refused, whatever the reason."""
+
+    code = "RK-6098"
+    advice = (
+        "Governed SQL is run only if two parsers agree on what it reads. Ask in simpler words, and report it: either "
+        "Rowkeeper understands too little, or somebody has tried to get around it. Nothing was read."
+    )
+
+
+class QueryFailed(SecurityError):  # noqa: N818 - reads as what happened
+    """The engine could not carry out governed SQL. Its own words are left out: they may hold values."""
+
+    code = "RK-6099"
+    category = Category.CONFIGURATION  # for whoever wrote the SQL to mend
+    advice = (
+        "The name is ClickHouse's own: CANNOT_PARSE_TEXT is a text that is no number, TYPE_MISMATCH and "
+        "ILLEGAL_TYPE_OF_ARGUMENT are a function that does not take such a column, as a masked one may be. "
+        "TIMEOUT_EXCEEDED and TOO_MANY_ROWS_OR_BYTES are limits."
+    )
 
 
 class WeakKey(KeyUnusable):

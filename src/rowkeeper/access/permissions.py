@@ -95,10 +95,12 @@ class CedarPermissions:
             while self._rules is None or self._monotonic() >= self._good_until:
                 self._look()
             rules, kept = self._rules, self._kept
-        found = rules.decide(caller, action, resource)
-        if len(kept) >= KEPT_MAX:
-            kept.clear()
-        kept[caller.key, action, resource.key] = found
+        asked = caller.key, action, resource.key
+        found = kept.get(asked)
+        if found is None:
+            if len(kept) >= KEPT_MAX:
+                kept.clear()
+            found = kept[asked] = rules.decide(caller, action, resource)
         return found
 
     def _changed(self) -> None:

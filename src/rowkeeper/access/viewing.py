@@ -79,12 +79,16 @@ class _Seen:
 
 
 def _any_of(ways: Iterable[tuple[str | None]]) -> str | None:
-    conditions = list(dict.fromkeys(condition for (condition,) in ways))
-    if None in conditions:
-        return None
-    return " OR ".join(f"({each})" for each in conditions if each is not None)
+    conditions = [condition for (condition,) in ways]
+    given = [each for each in conditions if each is not None]
+    return None if len(given) < len(conditions) else _joined(given, "OR")
 
 
 def _all_of(conditions: Iterable[str | None]) -> str | None:
-    given = list(dict.fromkeys(each for each in conditions if each is not None))
-    return " AND ".join(f"({each})" for each in given) or None
+    return _joined([each for each in conditions if each is not None], "AND")
+
+
+def _joined(conditions: Iterable[str], word: str) -> str | None:
+    """Several conditions as one, each in brackets; one by itself as it is; None for none."""
+    given = list(dict.fromkeys(conditions))
+    return f" {word} ".join(f"({each})" for each in given) if len(given) > 1 else next(iter(given), None)

@@ -43,6 +43,7 @@ UNFINISHED = (RunStatus.STAGING, RunStatus.PREPARED, RunStatus.INTERRUPTED, RunS
 IN_THE_BOOKS = (RunStatus.PUBLISHED, RunStatus.ROLLED_BACK)  # a run taken back stays, beside its reversing entry
 WAITING_IN_SPOOL = (RunStatus.SPOOLED, RunStatus.HELD)
 REPLAY_KEY = "quarantine:"
+RUN_MAX = (1 << 63) - 1  # what a database can hold as a run's number
 
 
 class Reader:
@@ -56,13 +57,18 @@ class Reader:
         with reading(self._engine) as connection:
             return one_run(connection, number)
 
+    def find_run(self, number: int) -> RunRecord | None:
+        """One run; None if there is none of this number."""
+        with reading(self._engine) as connection:
+            return _found(connection, number)
+
     def runs(
         self, *, limit: int = 50, pipeline: str | None = None, target: str | None = None, before: int | None = None
     ) -> list[RunRecord]:
         """Runs, newest first; those before a run of this number only."""
         query = select(runs).order_by(runs.c.run.desc()).limit(limit)
         if before is not None:
-            query = query.where(runs.c.run < before)
+            query = query.where(runs.c.run < min(before, RUN_MAX))
         if pipeline is not None:
             query = query.where(runs.c.pipeline == pipeline)
         if target is not None:
@@ -319,12 +325,19 @@ class Reader:
 
 def one_run(connection: Connection, number: int) -> RunRecord:
     """A run by its number, inside a transaction that is open."""
-    row = connection.execute(select(runs).where(runs.c.run == number)).one_or_none()
-    if row is None:
+    found = _found(connection, number)
+    if found is None:
         newest = connection.execute(select(func.max(runs.c.run))).scalar_one()
         known = f"the newest is {newest}" if newest else "there is none yet"
         raise UnknownRun(f"there is no run {number}; {known}", hint="rowkeeper runs lists them")
-    return run_of(row)
+    return found
+
+
+def _found(connection: Connection, number: int) -> RunRecord | None:
+    if not 0 < number <= RUN_MAX:
+        return None
+    row = connection.execute(select(runs).where(runs.c.run == number)).one_or_none()
+    return None if row is None else run_of(row)
 
 
 def run_of(row: Row[Any]) -> RunRecord:

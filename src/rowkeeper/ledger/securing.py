@@ -17,16 +17,14 @@ from sqlalchemy.engine import Dialect
 from rowkeeper.errors import CertificateUnusable, PlaintextRefused, TLSError
 from rowkeeper.ledger.pinning import kept, pinned
 from rowkeeper.ledger.places import BY_LIBPQ
-from rowkeeper.logs import logger
 from rowkeeper.protocols import WayOut
 from rowkeeper.security.tls import TLS, client_context, is_local, store_file
+from rowkeeper.security.tls.plaintext import note_plaintext
 
 CHECKED = "verify-full"
 OPTION = "rowkeeper_transport"
 SAYS_SO = "ROWKEEPER_LEDGER_PLAINTEXT=true"
 OF_TLS = ("ssl", "certificate", "tls")
-
-log = logger("network")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,7 +74,7 @@ def secured(driver: str, options: Mapping[str, Any], transport: Transport) -> di
     if not elsewhere and mode not in (CHECKED, "verify-ca"):
         return dict(options)
     if transport.plaintext and mode != CHECKED:
-        log.warning("reached without TLS, as declared", host=elsewhere[0] if elsewhere else None, operation="ledger")
+        note_plaintext("ledger", elsewhere[0] if elsewhere else None)
         return dict(options)
     if driver not in BY_LIBPQ:
         raise PlaintextRefused(

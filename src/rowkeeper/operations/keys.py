@@ -7,6 +7,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from rowkeeper.access import Resource, ResourceKind, of_key, of_keyset
@@ -49,12 +50,19 @@ class KeyFound:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Rewrapped:
-    """Keysets that were wrapped anew: with what before and since, and whether that key was made for it."""
+    """Keysets that were wrapped anew.
+
+    Attributes:
+        before, after: references to the keys.
+        made: the file of the key that was made for it; None if it was there.
+        set_to: the setting leads to the former key, and is to be changed.
+    """
 
     keysets: Sequence[str]
     before: str
     after: str
-    made: bool
+    made: Path | None
+    set_to: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -103,7 +111,7 @@ def rotate(workspace: Workspace, purposes: Sequence[str]) -> list[KeyFound]:
             keysets.rotate(purpose)  # which says that there is none
     rotated = []
     for purpose in purposes or sorted(known):
-        _note(workspace, "keys.rotate", {"purpose": purpose})
+        _note(workspace, "key.rotate", {"purpose": purpose})
         key = keysets.rotate(purpose).primary
         log.info("keyset rotated", purpose=purpose, key=f"{key.id:08x}")
         record = keysets.records()[purpose].keys[key.id]
@@ -128,10 +136,16 @@ def rewrap(workspace: Workspace, to: str | None) -> Rewrapped:
             hint="name the key to wrap them with: rowkeeper keys rewrap --to file:PATH",
         )
     provider: KeyProvider = workspace.folder.open_provider(to or before)
-    _note(workspace, "keys.rewrap", {"before": before, "after": provider.reference})
+    _note(workspace, "key.rewrap", {"before": before, "after": provider.reference})
     keysets.rewrap(provider)
     log.info("keysets wrapped anew", before=before, after=provider.reference)
-    return Rewrapped(sorted(keysets.records()), before, provider.reference, provider.made)
+    return Rewrapped(
+        sorted(keysets.records()),
+        before,
+        provider.reference,
+        workspace.folder.key_path if provider.made else None,
+        workspace.settings.key_reference is not None and before != provider.reference,
+    )
 
 
 def revoke(workspace: Workspace, word: str, *, force: bool, reason: str | None) -> KeyFound:
@@ -149,7 +163,7 @@ def revoke(workspace: Workspace, word: str, *, force: bool, reason: str | None) 
     """
     keysets = workspace.folder.keysets
     known = _of_word(workspace, word)
-    resource = Resource(ResourceKind.KEY, word.lower()) if known is None else of_key(word.lower(), known[0])
+    resource = Resource(ResourceKind.KEY, word) if known is None else of_key(word, known[0])
     workspace.access.require("key.change", resource, change="revoke")
     if known is None:
         raise ConfigurationError(f"there is no key {word}", hint="rowkeeper keys list shows the ids of all keys")
@@ -158,7 +172,7 @@ def revoke(workspace: Workspace, word: str, *, force: bool, reason: str | None) 
         stored = keysets.records()[purpose]
         if number != stored.primary and number in stored.enabled and not force:
             _refuse_used(purpose, number, _counted(workspace, purpose))
-        _note(workspace, "keys.revoke", {"purpose": purpose, "key": f"{number:08x}"}, reason)
+        _note(workspace, "key.revoke", {"purpose": purpose, "key": f"{number:08x}"}, reason)
         keysets.revoke(purpose, number, reason)
     log.info("key revoked", purpose=purpose, key=f"{number:08x}", note=reason, outcome="forced" if force else "unused")
     counted = _counted(workspace, purpose)

@@ -8,13 +8,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from rowkeeper.access import Resource
-from rowkeeper.caller import current_caller
+from rowkeeper.caller import CallerKind, current_caller
 from rowkeeper.errors import DeclarationError, RevealRefused
 from rowkeeper.ledger.audit import Event, Outcome
 from rowkeeper.logs import logger
 from rowkeeper.runs.workspace import Workspace
 
 log = logger("run")
+
+
+def signature() -> str:
+    """Who decides or takes something out, as the ledger keeps it beside a run: `root` of a command, else `user:ann`."""
+    caller = current_caller()
+    return caller.name if caller.kind is CallerKind.OS_USER else str(caller)
 
 
 def note_query(space: Workspace, sql: str, **on: Any) -> None:

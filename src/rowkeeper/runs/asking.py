@@ -12,7 +12,6 @@ from itertools import islice
 from typing import Any
 
 from rowkeeper.access import Resource, ResourceKind, of_pipeline, of_run
-from rowkeeper.errors import UnknownRun
 from rowkeeper.ledger import QuarantineSummary, RunRecord, RunStatus
 from rowkeeper.ledger.audit import Event
 from rowkeeper.nearest import did_you_mean
@@ -35,11 +34,8 @@ def resource_of(run: RunRecord) -> Resource:
 
 def look_for(workspace: Workspace, number: int) -> tuple[RunRecord | None, Resource]:
     """A run, or None if there is none of this number; and what permissions are to be asked about in either case."""
-    try:
-        run = workspace.ledger.run(number)
-    except UnknownRun:
-        return None, Resource(ResourceKind.RUN, str(number))
-    return run, resource_of(run)
+    run = workspace.ledger.find_run(number)
+    return run, Resource(ResourceKind.RUN, str(number)) if run is None else resource_of(run)
 
 
 def run_for(workspace: Workspace, action: str, number: int) -> RunRecord:

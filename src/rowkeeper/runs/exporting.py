@@ -28,11 +28,11 @@ from typing import IO, Any
 import msgspec
 import pyarrow as pa
 
-from rowkeeper import machine
 from rowkeeper.batch import RAW_LINE, ROW_ID, InputMode, partition_ordinal
 from rowkeeper.errors import ConfigurationError, DiskFull, PipelineError, StateError
 from rowkeeper.ledger import BatchRecord, RunRecord
 from rowkeeper.logs import logger
+from rowkeeper.runs.access import signature
 from rowkeeper.runs.jsonvalues import NO_JSON, to_json
 from rowkeeper.runs.rejects import ERRORS, MODE_KEY, OWN, PLACE, TEXT, describe_rejects, open_rejects
 from rowkeeper.runs.replayed import replayed_rows
@@ -88,7 +88,7 @@ def export(
         )
     try:
         with os.fdopen(_made(to), "wb") as file:
-            workspace.ledger.note_export(run.run, who=machine.user_name(), path=str(to.absolute()), rows=rows)
+            workspace.ledger.note_export(run.run, who=signature(), path=str(to.absolute()), rows=rows)
             log.warning("quarantine exported in the clear", run=run.run, pipeline=run.pipeline, rows=rows)
             keys = {each.ordinal: each.partition.key for each in workspace.ledger.partitions(run.run)}
             unreadable = _write(file, _lines(workspace, records, marks, keys, reveal=reveal))

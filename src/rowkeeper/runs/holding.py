@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from rowkeeper import machine
 from rowkeeper.batch import Account
 from rowkeeper.errors import DeclarationError, RunUnfit, StagingDamaged
 from rowkeeper.ledger import GateResult, RunRecord, RunStatus
 from rowkeeper.ledger.audit import Event
+from rowkeeper.runs.access import signature
 from rowkeeper.runs.asking import run_for
 from rowkeeper.runs.gating import open_sample
 from rowkeeper.runs.hold import Hold, hold
@@ -98,9 +98,7 @@ def publish_held(
             return _report(held, run, "it had been published already")
         _check_held(held, run, critical=critical)
         if held.ledger.override(number) is None or run.status is RunStatus.HELD:
-            held.ledger.note_override(
-                held.lease, number, who=machine.user_name(), reason=reason.strip(), critical=critical
-            )
+            held.ledger.note_override(held.lease, number, who=signature(), reason=reason.strip(), critical=critical)
         resumed = take_over(held, run)
         if resumed is None and run.in_spool:
             held.ledger.interrupt_run(held.lease, number, {"type": "damaged", "what": DAMAGED, "hint": ""})

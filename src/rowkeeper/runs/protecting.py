@@ -27,6 +27,7 @@ from rowkeeper.security.protection.policy import Policy
 
 SOURCE_KEY = "protection"  # in what the ledger holds of a run's source
 CLEAR_KEY = "classified_in_the_clear"
+LABELS_KEY = "classifications"  # of the columns that are classified and not protected
 UNPROTECTABLE = "rk_unprotectable"
 NOT_COMPARED = ("labels", "kind")  # of a column's document: they say nothing of how its values came about
 WITH_FORM = (PartialMask, FormatPreserving, Generalise)
@@ -114,6 +115,7 @@ def noted(protections: Protections) -> dict[str, Any]:
         found[SOURCE_KEY] = protections.document()
     if protections.clear:
         found[CLEAR_KEY] = sorted(protections.clear)
+        found[LABELS_KEY] = {name: list(protections.labels.get(name, ())) for name in sorted(protections.clear)}
     return found
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from rowkeeper.access import of_column, of_table
+from rowkeeper.access import Resource, of_column, of_table
 from rowkeeper.access.access import NAMED_LENGTH
 from rowkeeper.errors import ConfigurationError, DeclarationError, RevealIrreversible
 from rowkeeper.ledger import BatchRecord, RunRecord
@@ -71,7 +71,7 @@ def reveal_column(
     look = Look(
         workspace,
         "data.reveal",
-        of_column(_qualified(table), column, frozenset(protections.get(column, {}).get("labels", ()))),
+        _column_of(table, column, protections.get(column)),
         reason=reason,
         command=f"rowkeeper reveal {table} --column {column}",
         on={"run": run and run.run, "table": table[:NAMED_LENGTH], "column": column[:NAMED_LENGTH]},
@@ -94,6 +94,12 @@ def reveal_column(
     )
     look.note(len(rows))
     return Revealed(table, column, rows)
+
+
+def _column_of(table: str, name: str, document: Mapping[str, Any] | None) -> Resource:
+    """A column as permissions see it."""
+    labels = frozenset(() if document is None else document.get("labels", ()))
+    return of_column(_qualified(table), name, labels, protected=document is not None)
 
 
 def _qualified(table: str) -> str:

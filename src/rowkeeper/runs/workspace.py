@@ -21,6 +21,7 @@ from rowkeeper.ledger.audit.notes import Verifier
 from rowkeeper.ledger.ledger import utc_now
 from rowkeeper.protocols import DiskKeys, Site
 from rowkeeper.resilience.calls import Calls
+from rowkeeper.runs.evidence import PlaintextNotes, note_settings
 from rowkeeper.runs.journal import journal_kept, log_breaker, log_try
 from rowkeeper.runs.reaching import gateway_of
 from rowkeeper.runs.secrets import password_of, secrets_of
@@ -31,6 +32,7 @@ from rowkeeper.security.references.vault import Vault
 from rowkeeper.security.sealing import Seal
 from rowkeeper.security.statefolder import StateFolder, open_state_folder
 from rowkeeper.security.tls import default_tls
+from rowkeeper.security.tls.plaintext import listening
 from rowkeeper.settings import Settings
 
 
@@ -68,7 +70,9 @@ class Workspace:
         way = Calls(listeners=[log_breaker], observers=[log_try])
         gateway = gateway_of(settings)
         transport = Transport(default_tls(settings), settings.ledger_plaintext)
+        plaintext = PlaintextNotes()
         with (
+            listening(plaintext),
             secrets_of(settings, way, gateway) as vault,
             _folder_opened(settings, vault) as folder,
             Ledger.open(
@@ -81,6 +85,8 @@ class Workspace:
                 way_out=gateway,
             ) as ledger,
         ):
+            plaintext.follow(ledger)
+            note_settings(settings, folder.path, ledger)
             log_mode(settings.egress)
             sizes = sizes_of(settings)
             save_memory(sizes)

@@ -136,7 +136,8 @@ class Wire(HttpToolsProtocol):
             if self._head_bytes > self._bounds.head_bytes_max:
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the head of the request is too long")
                 return
-        if self._timer is None:  # also for bytes that are no request yet, such as line ends
+        idle = self.cycle is None or self.cycle.response_complete
+        if self._timer is None and (self._head_begun or idle):  # also for bytes that are no request yet: line ends
             self._unset_keepalive_if_required()
             self._time(self._bounds.head_seconds_max)
 
@@ -191,7 +192,7 @@ class Wire(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """What the parser does not take. Implements what uvicorn calls."""
-        status, what = self._refused or (HTTPStatus.BAD_REQUEST, "this is no request as HTTP/1.1 has it")
+        status, what = self._refused or (HTTPStatus.BAD_REQUEST, "this is no HTTP request")
         self._refuse(status, what)
 
     def _count(self, more: int) -> None:
@@ -209,8 +210,11 @@ class Wire(HttpToolsProtocol):
         self._refused = (status, what)
         self._untime()
         if self.cycle is not None and not self.cycle.response_complete:
-            self.transport.abort()
-            return
+            if self.cycle.response_started or self.pipeline:
+                self.transport.abort()
+                return
+            self.cycle.disconnected = True  # what is being carried out has nobody to answer any more
+            self.cycle.message_event.set()
         body = encoded(problem(RequestRefused(what, hint="see docs/server.md for what is taken"), status))
         lines = [
             STATUS_LINE[int(status)],

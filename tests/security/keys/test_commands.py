@@ -118,7 +118,7 @@ def test_rotation_names_its_keysets(loaded: Arena):
     assert hashes(loaded, "logs")["keys.json"] == before["keys.json"]
     assert [each["purpose"] for each in loaded.ok("keys", "rotate", "quarantine")["keys"]] == ["quarantine"]
     (entry,) = loaded.ok("audit", "list", "--action", "keys")["entries"]
-    assert (entry["action"], entry["on"]) == ("keys.rotate", {"purpose": "quarantine"})
+    assert (entry["action"], entry["on"]) == ("key.rotate", {"purpose": "quarantine"})
 
 
 def test_rewrap_touches_no_data(loaded: Arena):

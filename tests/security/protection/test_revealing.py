@@ -186,9 +186,10 @@ def test_a_changed_value_is_refused(arena: Arena):
 def test_only_the_owner_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The one seam at which it is decided who sees clear values; that somebody else asked is on the record."""
     with rk.Workspace.open(Settings(home=tmp_path / "home", key_file=tmp_path / "key")) as space:
-        Look(space, "data.reveal", of_column("default.t", "c"), reason="why", command="reveal", on={"table": "t"})
+        column, on = of_column("default.t", "c"), {"table": "t"}
+        Look(space, "data.reveal", column, reason="why", command="reveal", on=on)
         monkeypatch.setattr(os, "geteuid", lambda: 4711)
         with pytest.raises(RevealRefused):
-            Look(space, "data.reveal", of_column("default.t", "c"), reason="why", command="reveal", on={"table": "t"})
+            Look(space, "data.reveal", column, reason="why", command="reveal", on=on)
         (entry,) = space.ledger.audit.newest(1, None)
         assert (entry.event.action, entry.event.outcome, entry.event.reason) == ("data.reveal", "refused", "why")

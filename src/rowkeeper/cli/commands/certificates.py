@@ -14,13 +14,21 @@ from rich.markup import escape
 
 from rowkeeper.cli.door import DONE, FAILED, json_option, load_settings, out, print_json, tell_of_key
 from rowkeeper.cli.findings import show_findings
+from rowkeeper.operations.certificates import (
+    Certificates,
+    certificates,
+    found_authority,
+    issue_certificate,
+    look_at_authority,
+    renew_certificates,
+    revoke_certificate,
+)
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.runs.reaching import gateway_of
 from rowkeeper.runs.secrets import secrets_of
-from rowkeeper.runs.workspace import state_folder
 
 if TYPE_CHECKING:
-    from rowkeeper.security.tls.authority import Authority, Issued
+    from rowkeeper.security.tls.authority import Issued
 
 FILE = click.Path(path_type=Path)
 SPOKEN = "What is spoken there before TLS begins."
@@ -33,13 +41,10 @@ def certs() -> None:
 
 
 @contextmanager
-def _authority() -> Iterator[Authority]:
-    """The state folder's, without its ledger: that may be on a server whose certificate is to be renewed here."""
-    from rowkeeper.security.tls.authority import Authority  # noqa: PLC0415 - no other command's, and not quick to import
-
-    with state_folder(load_settings()) as state:
-        tell_of_key(state)
-        yield Authority.of(state)
+def _certificates() -> Iterator[Certificates]:
+    with certificates(load_settings()) as opened:
+        tell_of_key(opened.state)
+        yield opened
 
 
 @certs.command()
@@ -49,12 +54,12 @@ def _authority() -> Iterator[Authority]:
 @json_option
 def init(name: str, days: int, permit: tuple[str, ...], as_json: bool) -> None:
     """Make the authority: its certificate, its key (sealed), and its revocation list."""
-    with _authority() as authority:
-        certificate = authority.found(name, days, permit)
+    with _certificates() as opened:
+        certificate = found_authority(opened, name, days, permit)
         document = {
             "authority": name,
-            "ca": str(authority.folder.ca),
-            "crl": str(authority.folder.crl),
+            "ca": str(opened.authority.folder.ca),
+            "crl": str(opened.authority.folder.crl),
             "not_after": _moment(certificate.not_valid_after_utc),
         }
     if as_json:
@@ -90,8 +95,8 @@ def issue(
     from rowkeeper.security.tls.authority import Wish  # noqa: PLC0415
 
     uses = [use for use, asked in (("server", server or not client), ("client", client)) if asked]
-    with _authority() as authority:
-        made = authority.issue(name, Wish(hosts or (name,), uses, days, passphrase), replace=replace)
+    with _certificates() as opened:
+        made = issue_certificate(opened, name, Wish(hosts or (name,), uses, days, passphrase), replace=replace)
     _tell([made], as_json, "made")
 
 
@@ -101,8 +106,8 @@ def issue(
 @json_option
 def renew(names: tuple[str, ...], keep_key: bool, as_json: bool) -> None:
     """Renew these certificates, or those that are due, and the revocation list. Servers need no restart."""
-    with _authority() as authority:
-        renewed = authority.renew(names, keep_key=keep_key)
+    with _certificates() as opened:
+        renewed = renew_certificates(opened, names, keep_key=keep_key)
     _tell(renewed, as_json, "renewed")
 
 
@@ -111,9 +116,9 @@ def renew(names: tuple[str, ...], keep_key: bool, as_json: bool) -> None:
 @json_option
 def revoke(name: str, as_json: bool) -> None:
     """Put every certificate of this name on the revocation list, and take it out of use."""
-    with _authority() as authority:
-        serials = authority.revoke(name)
-        crl = str(authority.folder.crl)
+    with _certificates() as opened:
+        serials = revoke_certificate(opened, name)
+        crl = str(opened.authority.folder.crl)
     if as_json:
         print_json({"name": name, "revoked": serials, "crl": crl})
         return
@@ -126,7 +131,8 @@ def show(as_json: bool) -> None:
     """The authority, its certificates, and when they run out."""
     from rowkeeper.security.tls.authority.signing import permitted_by  # noqa: PLC0415
 
-    with _authority() as authority:
+    with _certificates() as opened:
+        authority = look_at_authority(opened)
         ca, crl, leaves = authority.certificate, authority.revocations, authority.leaves()
         permitted = permitted_by(ca)
         name = ca.subject.rfc4514_string().removeprefix("CN=")

@@ -58,14 +58,13 @@ def rewrap_keys(to: str | None, as_json: bool) -> None:
     """Wrap all keysets with another key, or with the newest version of one in a vault. No data are touched."""
     with workspace() as space:
         done = rewrap(space, to)
-        set_to, path = space.settings.key_reference, space.folder.key_path
-        if done.made:
-            tell_key_made(path, space.folder.path)
+        if done.made is not None:
+            tell_key_made(done.made, space.folder.path)
     if as_json:
         print_json({"status": "rewrapped", "keysets": done.keysets, "before": done.before, "after": done.after})
     else:
         out.print(f"{len(done.keysets)} keysets are wrapped with {escape(done.after)} now")
-    if set_to is not None and done.before != done.after:
+    if done.set_to:
         err.print(f"[bold]next:[/] set ROWKEEPER_KEY to {escape(done.after)}: it leads to the former key")
 
 

@@ -8,8 +8,7 @@ from rowkeeper.cli import render
 from rowkeeper.cli.choosing import pipelines_of
 from rowkeeper.cli.door import DONE, FAILED, err, json_option, print_json, workspace
 from rowkeeper.cli.progress import shown
-from rowkeeper.destinations import read_client
-from rowkeeper.runs.access import note_query
+from rowkeeper.runs.querying import run_query
 from rowkeeper.runs.rollback import rollback_run
 from rowkeeper.runs.verifying import verify_pipeline
 
@@ -43,14 +42,14 @@ def verify(file: str, as_json: bool) -> int:
 
 @click.command()
 @click.argument("sql")
+@click.option("--purpose", help="What for, in one word; permissions may ask for it, and the audit trail keeps it.")
 @json_option
-def query(sql: str, as_json: bool) -> None:
+def query(sql: str, purpose: str | None, as_json: bool) -> None:
     """SQL on the embedded ClickHouse, read only."""
-    with workspace() as space, read_client(space.site) as client:
-        note_query(space, sql)
-        result = client.query(sql)
+    with workspace() as space:
+        answer = run_query(space, sql, purpose=purpose, rows_max=None)
     if as_json:
-        columns = [{"name": name, "type": kind} for name, kind in result.columns]
-        print_json({"columns": columns, "rows": [list(row) for row in result.rows]})
+        columns = [{"name": name, "type": kind} for name, kind in answer.columns]
+        print_json({"columns": columns, "rows": [list(row) for row in answer.rows]})
     else:
-        render.show_rows([name for name, _ in result.columns], result.rows)
+        render.show_rows([name for name, _ in answer.columns], answer.rows)

@@ -51,6 +51,10 @@ CODE_TIMEOUT_EXCEEDED = 159
 CODE_MEMORY_LIMIT_EXCEEDED = 241
 CODE_AUTHENTICATION = 516
 TIME_LIMIT = "max_execution_time"
+# Settings that a governed query is run with: its limits, and that the engine does with it what was looked at.
+GOVERNING = frozenset(
+    {"enable_analyzer", "limit", "max_result_bytes", "prefer_column_name_to_alias", "result_overflow_mode"}
+)
 # A statement ends when the engine says so: giving up on one that goes on would look like an engine that died. Only a
 # deadline ends it sooner, at the engine first (`max_execution_time`) and then at the socket.
 ANSWER_SECONDS_MAX = 7 * 24 * 3600
@@ -163,7 +167,7 @@ def connected(site: Site, *, writes: bool) -> Client:
         pool.clear()
         raise
     # The host takes a shorter time from a user who only reads as well, which ClickHouse would not.
-    client.valid_transport_settings = client.valid_transport_settings | {TIME_LIMIT}
+    client.valid_transport_settings = client.valid_transport_settings | {TIME_LIMIT, *GOVERNING}
     return client
 
 

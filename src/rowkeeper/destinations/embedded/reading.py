@@ -7,7 +7,7 @@ import datetime
 import decimal
 import ipaddress
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,14 +45,38 @@ class ReadClient:
         if not sql.strip().rstrip(";"):
             raise QueryError("there is no SQL to run", hint='rowkeeper query "SHOW TABLES" lists what there is')
         try:
-            result = self._engine.read(lambda client: client.query(sql, tz_mode="aware", settings=time_limit()))
+            return self.ask(sql, {})
         except (EngineDied, EngineMemory):
             raise
         except DatabaseError as error:
             words = error.__cause__ or error
             raise QueryError(said(words), hint=_hint(str(words))) from words
+
+    def ask(self, sql: str, settings: Mapping[str, int | str]) -> QueryResult:
+        """Runs one statement for whoever may not see ClickHouse's own words.
+
+        Args:
+            settings: of `client.GOVERNING`, for this statement.
+
+        Raises DatabaseError, EngineDied and EngineMemory, of which none quotes a value; DeadlineExceeded.
+        """
+        chosen = {**settings, **time_limit()}
+        result = self._engine.read(lambda client: client.query(sql, tz_mode="aware", settings=chosen))
         columns = tuple((name, kind.name) for name, kind in zip(result.column_names, result.column_types, strict=True))
         return QueryResult(columns, tuple(tuple(_safe(value) for value in row) for row in result.result_rows))
+
+    def explain(self, how: str, sql: str, settings: Mapping[str, int | str]) -> str:
+        """What the engine makes of a statement: lines of text, their special characters escaped.
+
+        Args:
+            how: `AST`, or `QUERY TREE` with its options.
+
+        Raises as `ask`.
+        """
+        chosen = {**settings, **time_limit()}
+        # Without a FORMAT, which would be taken for a part of what is explained.
+        answer = self._engine.read(lambda client: client.raw_query(f"EXPLAIN {how} {sql}", settings=chosen))
+        return answer.decode()
 
 
 @contextmanager

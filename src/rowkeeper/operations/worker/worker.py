@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from rowkeeper.access import of_installation
 from rowkeeper.errors import FrameworkError
 from rowkeeper.ledger import ScheduleRecord
 from rowkeeper.operations.worker.admission import Admission
@@ -59,7 +60,13 @@ class Worker:
         self._announced = False
 
     def work(self) -> None:
-        """Returns when it was told to stop and all its children are gone."""
+        """Returns when it was told to stop and all its children are gone.
+
+        What it starts asks once more, each for itself: a child is the same user of the operating system.
+
+        Raises AccessDenied.
+        """
+        self._workspace.access.require("worker.run", of_installation())
         with self._waker.listening(), self._watchdog.watching():
             try:
                 while not self._waker.stops:

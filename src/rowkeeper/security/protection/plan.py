@@ -53,10 +53,12 @@ class Protections:
     Attributes:
         columns: those that are protected.
         classified: the names of those that have a classification, protected or not, and of all that are protected.
+        labels: by column, its classifications.
     """
 
     columns: tuple[ProtectedColumn, ...] = ()
     classified: frozenset[str] = frozenset()
+    labels: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def clear(self) -> frozenset[str]:
@@ -106,7 +108,7 @@ def protections_of(model: type[BaseModel], schema: pa.Schema, policy: Policy, ke
         method = _method_of(f"{model.__name__}.{name}", each, policy)
         if method is not None:
             columns.append(_column(f"{model.__name__}.{name}", each, method, schema.field(name), keysets))
-    return Protections(tuple(columns), frozenset(marked))
+    return Protections(tuple(columns), frozenset(marked), {name: each.labels for name, each in marked.items()})
 
 
 def _method_of(field: str, marked: Marked, policy: Policy) -> Method | None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from rowkeeper.errors import PlaintextRefused
 from rowkeeper.logs import logger
 
 SECURE = {"https", "wss", "ftps", "ldaps", "amqps", "mqtts", "rediss", "tls"}
+Listener = Callable[[str, str | None], None]
+_listeners: list[Listener] = []  # of the process: connections are made in threads of many callers
 log = logger("network")
 
 
@@ -55,4 +59,21 @@ def refuse_plaintext(host: str | None, *, secure: bool, plaintext: bool, name: s
             hint=f"reach it by TLS; if it must be without, say so of it by name: {setting}",
             context={"host": host},
         )
+    note_plaintext(name, host)
+
+
+def note_plaintext(name: str, host: str | None) -> None:
+    """Tells the log and who listens that a place is about to be reached without TLS. Raises what they raise."""
+    for listener in tuple(_listeners):
+        listener(name, host)
     log.warning("reached without TLS, as declared", host=host, operation=name)
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """In the block, of all threads of this process: what is reached without TLS is told, by its name and its host."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)

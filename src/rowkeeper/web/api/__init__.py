@@ -9,6 +9,7 @@ from rowkeeper.web.api import (
     jobs,
     keys,
     pipelines,
+    queries,
     signing_in,
     users,
 )
@@ -26,6 +27,7 @@ ROUTES: tuple[Routes, ...] = (
     users.routes,
     signing_in.routes,
     credentials.routes,
+    queries.routes,
     auditing.routes,
     describing.routes,
 )

@@ -1,0 +1,43 @@
+"""Which entries the audit trail gets from what an action lets somebody do; that of a refusal is named as the action."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+ENTRIES: Mapping[str, tuple[str, ...]] = {
+    "pipeline.run": (
+        "run.start",
+        "run.start_over",
+        "run.resume",
+        "run.unchanged",
+        "run.hold",
+        "run.spool",
+        "run.publish",
+        "run.interrupt",
+        "run.fail",
+    ),
+    "pipeline.verify": ("pipeline.verify",),
+    "profile.show": ("profile.show",),
+    "run.show": ("run.show", "run.bundle"),
+    "run.resume": ("run.resume", "run.publish", "run.fail"),
+    "run.publish": ("run.override", "run.publish"),
+    "run.rollback": ("run.rollback",),
+    "staging.show": ("staging.show",),
+    "staging.discard": ("run.fail",),
+    "spool.drain": ("run.drain", "run.publish"),
+    "quarantine.show": ("quarantine.show",),
+    "quarantine.export": ("quarantine.export",),
+    "quarantine.replay": ("run.start", "run.publish"),
+    "quarantine.reveal": ("quarantine.reveal",),
+    "data.query": ("data.query",),
+    "data.reveal": ("data.reveal",),
+    "key.change": ("key.rotate", "key.rewrap", "key.revoke"),
+    "certificate.change": ("certificate.found", "certificate.issue", "certificate.renew", "certificate.revoke"),
+    "user.change": ("user.add", "user.give", "user.take", "user.enable", "user.disable", "grant.add", "grant.remove"),
+    "role.change": ("role.add", "role.remove", "role.filter", "role.unfilter", "grant.add", "grant.remove"),
+    "audit.export": ("audit.export",),
+    "audit.accept": ("audit.accept",),
+}
+
+OWN = frozenset({"audit.begin", "network.plaintext", "settings.change"})
+"""Of no action: what Rowkeeper notes of itself, and of how it was started."""
