@@ -20,6 +20,7 @@ from rowkeeper.web.identity import SESSION_COOKIE, address_of
 OIDC_COOKIE = "__Host-rowkeeper-oidc"
 OIDC_SECONDS = 600
 CONSOLE = "/"
+VISIBLE = r"^[\x20-\x7e]*$"  # what RFC 6749 lets a code be made of
 
 routes = Routes("signing in")
 
@@ -78,6 +79,7 @@ def login(space: Space, shown: Login) -> Answer[SessionBegun]:
 @routes.post("/logout", whoever_signed_in("it ends the caller's own session"), status_code=204, response_model=None)
 def logout(space: Space) -> Answer[None]:
     """Ends the session that asks."""
+    _session()
     space.authentication.logout()
     return Answer(None, 204, {"set-cookie": _cookie(SESSION_COOKIE, "", 0)})
 
@@ -85,10 +87,9 @@ def logout(space: Space) -> Answer[None]:
 @routes.get("/session", whoever_signed_in("it is about the caller's own session"))
 def show_session() -> SessionNow:
     """The session that asks: for a page that was loaded anew, and has forgotten its token."""
-    caller, secret = current_caller(), current_request().cookies.get(SESSION_COOKIE)
-    if not caller.is_session or caller.session is None or secret is None:
-        raise AuthenticationRequired("there is no session, but a token or a certificate", hint="sign in")
-    return {"id": caller.session, "user": caller.name, "roles": sorted(caller.roles), "csrf": csrf_of(secret)}
+    id, secret = _session()
+    caller = current_caller()
+    return {"id": id, "user": caller.name, "roles": sorted(caller.roles), "csrf": csrf_of(secret)}
 
 
 @routes.post("/first-user", anybody("there is nobody yet who could sign in"), status_code=201)
@@ -110,9 +111,9 @@ def start_oidc(space: Space) -> Response:
 @routes.get("/oidc/callback", anybody("it is how one signs in"), status_code=303, response_model=None)
 def finish_oidc(
     space: Space,
-    state: Annotated[str, Query(max_length=256)],
-    code: Annotated[str | None, Query(max_length=4096)] = None,
-    iss: Annotated[str | None, Query(max_length=1024)] = None,
+    state: Annotated[str, Query(max_length=128, pattern=r"^[A-Za-z0-9_-]+$")],
+    code: Annotated[str | None, Query(max_length=2048, pattern=VISIBLE)] = None,
+    iss: Annotated[str | None, Query(max_length=512, pattern=VISIBLE)] = None,
 ) -> Response:
     """Where the identity provider sends the browser back to: begins a session."""
     request = current_request()
@@ -122,6 +123,14 @@ def finish_oidc(
     answer.headers.append("set-cookie", _cookie(SESSION_COOKIE, begun.secret))
     answer.headers.append("set-cookie", _cookie(OIDC_COOKIE, "", 0))
     return answer
+
+
+def _session() -> tuple[str, str]:
+    """The id and the secret of the session that asks. Raises AuthenticationRequired if none does."""
+    caller, secret = current_caller(), current_request().cookies.get(SESSION_COOKIE)
+    if not caller.is_session or caller.session is None or secret is None:
+        raise AuthenticationRequired("there is no session, but a token or a certificate", hint="sign in")
+    return caller.session, secret
 
 
 def _document(begun: NewSession) -> SessionBegun:
