@@ -23,7 +23,7 @@ from tests.arena import Arena, Running
 ROLES = ("viewer", "operator", "steward", "security-officer", "admin", "none")
 BATCHES = 400
 
-PIPELINES = f"""
+PIPELINES = """
 import time
 from typing import Annotated
 import pyarrow as pa
@@ -41,8 +41,8 @@ def slowly(rows: pa.Table) -> pa.Table:
 
 orders = rk.Pipeline("orders", source=rk.sources.files("orders*.csv"), contract=Order,
     destination=rk.destinations.clickhouse("orders", order_by=["id"]))
-held = rk.Pipeline("held", source=rk.sources.files("orders*.csv"), contract=Order, gates=[rk.volume(at_least=1_000_000)],
-    destination=rk.destinations.clickhouse("held", order_by=["id"]))
+held = rk.Pipeline("held", source=rk.sources.files("orders*.csv"), contract=Order,
+    gates=[rk.volume(at_least=1_000_000)], destination=rk.destinations.clickhouse("held", order_by=["id"]))
 slow = rk.Pipeline("slow", source=rk.sources.files("long.csv"), contract=Order, transform=slowly,
     destination=rk.destinations.clickhouse("slow", order_by=["id"]))
 """

@@ -93,9 +93,13 @@ class Serving:
         listener = listening(self._host, self._port)
         with contextlib.closing(listener):
             self._note_start()
-            server = Server(self, listener, context)
-            server.run()
+            self._server = Server(self, listener, context)
+            self._server.run()
         self.house.pool.close()
+
+    def stop(self) -> None:
+        """Tells it to stop, from another thread; a signal does the same."""
+        self._server.should_exit = True
 
     def _refuse_plaintext(self) -> None:
         if self._secure or is_local(self._host):

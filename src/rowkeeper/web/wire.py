@@ -192,7 +192,7 @@ class Wire(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """What the parser does not take. Implements what uvicorn calls."""
-        status, what = self._refused or (HTTPStatus.BAD_REQUEST, "this is no request as HTTP/1.1 has it")
+        status, what = self._refused or (HTTPStatus.BAD_REQUEST, "this is no HTTP request")
         self._refuse(status, what)
 
     def _count(self, more: int) -> None:
@@ -210,8 +210,11 @@ class Wire(HttpToolsProtocol):
         self._refused = (status, what)
         self._untime()
         if self.cycle is not None and not self.cycle.response_complete:
-            self.transport.abort()
-            return
+            if self.cycle.response_started or self.pipeline:
+                self.transport.abort()
+                return
+            self.cycle.disconnected = True  # what is being carried out has nobody to answer any more
+            self.cycle.message_event.set()
         body = encoded(problem(RequestRefused(what, hint="see docs/server.md for what is taken"), status))
         lines = [
             STATUS_LINE[int(status)],

@@ -84,10 +84,11 @@ def opened(
     keysets: Keysets | None = None,
     passwords: Passwords | None = None,
     provider: Any = None,
+    url: str | None = None,
     **more: Any,
 ) -> Iterator[Installation]:
     keys = keysets or open_state_folder(home, f"file:{home.parent / 'key'}").keysets
-    with Ledger.open(None, home, clock, auditing=AUDITING) as ledger:
+    with Ledger.open(url, home, clock, auditing=AUDITING) as ledger:
         access = Access(OwnerOnly(home), ledger.audit)
         made = passwords or Passwords(QUICK)
         rules = Rules(idle=timedelta(minutes=30), lasts=timedelta(hours=12), **more)

@@ -110,7 +110,7 @@ def test_a_certificate_is_known_by_each_of_its_names(here: Installation, authori
 
 
 def test_what_our_authority_issues_is_taken(here: Installation, authority: Authority, clock: Clock):
-    """`rowkeeper certs issue NAME --use client`."""
+    """`rowkeeper certs issue NAME --client`."""
     leaf = signing.leaf(
         ["loader.example"], ["client"], signing.new_key().public_key(), authority.signer, now=clock.now, days=60
     )

@@ -133,15 +133,21 @@ class Accounts:
         self._books.tokens.add(record, hashed(text))
         return NewToken(text, record)
 
-    def revoke_token(self, id: str) -> TokenRecord:
-        """Revokes a token. Raises TokenUnfit if there is none, or none that the caller may know of."""
-        found = {each.id: each for each in self._books.tokens.all() if self._sees(each.user)}.get(id)
+    def revoke_token(self, id: str, name: str | None = None) -> TokenRecord:
+        """Revokes a token.
+
+        Args:
+            name: the account that it has to be of; None if of any.
+
+        Raises TokenUnfit if there is none, or none that the caller may know of.
+        """
+        found = {each.id: each for each in self._books.tokens.all(name) if self._sees(each.user)}.get(id)
         if found is None:
             raise TokenUnfit("there is no token of this id", hint="rowkeeper tokens list")
         self.require(found.user, None, grave=False)
         self._books.tokens.revoke([id])
         self._recognition.forget()
-        return found
+        return next(each for each in self._books.tokens.all(found.user) if each.id == id)
 
     # ------------------------------------------------------------------------------- permission
 

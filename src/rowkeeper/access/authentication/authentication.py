@@ -14,6 +14,7 @@ from typing import Self
 from rowkeeper.access.access import Access
 from rowkeeper.access.authentication.accounts import Accounts
 from rowkeeper.access.authentication.certificates import Bindings, Certificates
+from rowkeeper.access.authentication.configured import no_provider
 from rowkeeper.access.authentication.credentials import Credentials, NewSession, csrf_of
 from rowkeeper.access.authentication.factors import Factors
 from rowkeeper.access.authentication.first_user import FirstUser
@@ -26,7 +27,7 @@ from rowkeeper.access.authentication.recognising import Recognition
 from rowkeeper.access.authentication.signing_in import SignIn
 from rowkeeper.access.authentication.totp import FactorSeal
 from rowkeeper.caller import Caller, current_caller
-from rowkeeper.errors import CsrfRefused, ProviderUnusable
+from rowkeeper.errors import CsrfRefused
 from rowkeeper.ledger import Ledger
 from rowkeeper.security.keysets import LOGIN, Keysets
 from rowkeeper.settings import Settings
@@ -166,7 +167,7 @@ class Authentication:
     @functools.cached_property
     def _provider(self) -> tuple[Provider, Mapped]:
         if self._provider_of is None:
-            raise ProviderUnusable("no identity provider is set", hint="set ROWKEEPER_OIDC_ISSUER")
+            raise no_provider()
         return self._provider_of()
 
     @functools.cached_property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import datetime
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from rowkeeper.access.authentication.oidc import Mapped
@@ -23,7 +24,7 @@ def provider_of(
     Raises ProviderUnusable if none is set, SettingsError if what is set does not fit together.
     """
     if settings.oidc_issuer is None:
-        raise ProviderUnusable("no identity provider is set", hint="set ROWKEEPER_OIDC_ISSUER")
+        raise no_provider()
     if settings.oidc_client_id is None or settings.oidc_redirect_url is None:
         raise SettingsError("oidc_issuer needs oidc_client_id and oidc_redirect_url", hint="set all three")
     _refuse_plaintext(settings.oidc_issuer, "oidc_issuer")
@@ -37,6 +38,15 @@ def provider_of(
     )
     mapped = Mapped(settings.oidc_user_claim, settings.oidc_create, settings.oidc_roles_claim, settings.oidc_roles)
     return Provider(rules, way_out, now, steady), mapped
+
+
+def no_provider() -> ProviderUnusable:
+    """None is set: to whoever asks a server, what there is not."""
+    return ProviderUnusable(
+        "no identity provider is set",
+        hint="set ROWKEEPER_OIDC_ISSUER",
+        context={"http_status": HTTPStatus.NOT_FOUND},
+    )
 
 
 def _refuse_plaintext(url: str, setting: str) -> None:

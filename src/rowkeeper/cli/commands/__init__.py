@@ -21,6 +21,7 @@ from rowkeeper.cli.commands.revealing import reveal
 from rowkeeper.cli.commands.running import recover, run
 from rowkeeper.cli.commands.secrets import secrets
 from rowkeeper.cli.commands.serving import serve
+from rowkeeper.cli.commands.signing_in import tokens
 from rowkeeper.cli.commands.spooled import spool
 from rowkeeper.cli.commands.tables import query, rollback, verify
 from rowkeeper.cli.commands.tunnelling import vpn
@@ -70,6 +71,7 @@ for command in (
     spool,
     staging,
     status,
+    tokens,
     users,
     verify,
     vpn,

@@ -29,12 +29,19 @@ def serve(files: tuple[Path, ...], as_json: bool) -> None:
             f"the server needs {error.name}, which is not installed", hint="pip install 'rowkeeper[server]'"
         ) from error
 
-    def started(url: str) -> None:
-        if as_json:
-            click.echo(json.dumps({"event": "listening", "url": url}))
-        else:
+    with workspace() as space:
+
+        def started(url: str) -> None:
+            token = space.authentication.first_user.offer()
+            if as_json:
+                click.echo(json.dumps({"event": "listening", "url": url, "first_user_token": token}))
+                return
             out.print(f"listening at [bold]{escape(url)}[/]")
+            if token is not None:
+                out.print(
+                    f"there are no users yet. From this machine, within an hour, once: POST {escape(url)}"
+                    f"/api/v1/first-user with the token [bold]{token}[/]"
+                )
             out.file.flush()
 
-    with workspace() as space:
         Serving(space, files, started).serve()

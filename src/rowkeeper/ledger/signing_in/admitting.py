@@ -17,7 +17,7 @@ from rowkeeper.ledger.schema import passwords, user_roles, users
 from rowkeeper.ledger.signing_in.factors import use_recovery_code, use_step
 from rowkeeper.ledger.signing_in.passwords import rehash
 from rowkeeper.ledger.signing_in.records import SessionRecord
-from rowkeeper.ledger.signing_in.sessions import begin_session, user_id
+from rowkeeper.ledger.signing_in.sessions import begin_session, hold_user, user_id
 from rowkeeper.ledger.signing_in.throttles import forgive, know_address
 
 NOBODY = "nobody"
@@ -108,11 +108,11 @@ class LedgerAdmissions:
 
     def _roles(self, connection: Connection, proven: Proven) -> frozenset[str] | None:
         """The roles of an account that is still enabled and has still this password; None of another."""
+        hold_user(connection, proven.user)
         row = connection.execute(
             select(users.c.disabled_at, passwords.c.hash)
             .select_from(users.outerjoin(passwords, passwords.c.user == users.c.name))
             .where(users.c.name == proven.user)
-            .with_for_update(of=users)
         ).one_or_none()
         if row is None or row.disabled_at is not None or (proven.hash is not None and row.hash != proven.hash):
             return None

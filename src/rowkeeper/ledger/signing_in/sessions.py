@@ -12,7 +12,7 @@ from rowkeeper.caller import CallerKind
 from rowkeeper.ledger.audit import Event, Trail
 from rowkeeper.ledger.database import reading, writing
 from rowkeeper.ledger.leases import Clock
-from rowkeeper.ledger.schema import sessions
+from rowkeeper.ledger.schema import sessions, users
 from rowkeeper.ledger.signing_in.records import SessionRecord
 
 KEPT = timedelta(days=30)  # how long one that is over is still told of
@@ -82,7 +82,11 @@ def begin_session(
 
 
 def end_sessions(connection: Connection, audit: Trail, at: datetime, user: str, by: str) -> list[str]:
-    """Ends all sessions of an account as part of a transaction, such as the one that takes a role away."""
+    """Ends all sessions of an account as part of a transaction, such as the one that takes a role away.
+
+    Nobody signs in to it meanwhile with what is taken away: see `hold_user`.
+    """
+    hold_user(connection, user)
     return _end(connection, audit, at, by, sessions.c.user == user)
 
 
@@ -99,6 +103,14 @@ def _end(connection: Connection, audit: Trail, at: datetime, by: str, where: Any
     ]
     audit.write(connection, *events)
     return ids
+
+
+def hold_user(connection: Connection, user: str) -> None:
+    """Until the transaction ends, no other one begins or ends sessions of this account.
+
+    A statement of its own: what is read after it is as the others left it. (SQLite has one writer at a time anyway.)
+    """
+    connection.execute(select(users.c.name).where(users.c.name == user).with_for_update())
 
 
 def user_id(connection: Connection, audit: Trail, user: str) -> str:

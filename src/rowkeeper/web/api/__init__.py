@@ -1,6 +1,18 @@
 """The routes: a file for each topic. What makes one, and what keeps it, is in `governed.py`."""
 
-from rowkeeper.web.api import auditing, describing, health, history, jobs, keys, pipelines, users
+from rowkeeper.web.api import (
+    auditing,
+    credentials,
+    describing,
+    health,
+    history,
+    jobs,
+    keys,
+    pipelines,
+    queries,
+    signing_in,
+    users,
+)
 from rowkeeper.web.governed import Routes
 
 __all__ = ["ROUTES"]
@@ -13,6 +25,9 @@ ROUTES: tuple[Routes, ...] = (
     jobs.routes,
     keys.routes,
     users.routes,
+    signing_in.routes,
+    credentials.routes,
+    queries.routes,
     auditing.routes,
     describing.routes,
 )

@@ -79,8 +79,8 @@ class UserDocument(TypedDict):
     kind: str
     roles: list[str]
     enabled: bool
-    created_at: str
-    disabled_at: str | None
+    created_at: datetime
+    disabled_at: datetime | None
 
 
 class KeyDocument(TypedDict):

@@ -90,16 +90,16 @@ async def _about_run(house: House, work: str, run: int, key: str | None, **optio
 
 
 async def _about_pipeline(house: House, work: str, name: str, key: str | None) -> Answer[JobDocument]:
+    """A job that is done to a pipeline that a file of this server declares."""
     declared = house.catalogue.pipelines.get(name)
-    order = JobOrder(work, name, options={} if declared is None else {"file": str(declared.file)})
-    if declared is None:
-        await house.pool.run(house.jobs.require, order)  # permission comes before existence
-        raise PipelineFileError(
-            f"no file of this server declares the pipeline {name}",
-            hint="GET /api/v1/pipelines lists those; rowkeeper serve FILE... names the files",
-            context={"http_status": 404},
-        )
-    return await _taken(house, order, key)
+    if declared is not None:
+        return await _taken(house, JobOrder(work, name, options={"file": str(declared.file)}), key)
+    await house.pool.run(house.jobs.require, JobOrder(work, name))  # permission comes before existence
+    raise PipelineFileError(
+        f"no file of this server declares the pipeline {name}",
+        hint="GET /api/v1/pipelines lists those; rowkeeper serve FILE... names the files",
+        context={"http_status": 404},
+    )
 
 
 # ------------------------------------------------------------------------------------------------- pipelines
@@ -120,7 +120,7 @@ async def verify(house: Here, name: PipelineName, key: Key = None) -> Answer[Job
 @routes.post("/pipelines/{name}/drain", asks("spool.drain"), status_code=202, responses=TAKEN)
 async def drain(house: Here, name: PipelineName, key: Key = None) -> Answer[JobDocument]:
     """Publishes what waits in the spool for a pipeline's destination."""
-    return await _taken(house, JobOrder("spool.drain", name), key)
+    return await _about_pipeline(house, "spool.drain", name, key)
 
 
 # ------------------------------------------------------------------------------------------------------ runs
