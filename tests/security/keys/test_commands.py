@@ -117,7 +117,7 @@ def test_rotation_names_its_keysets(loaded: Arena):
     assert (wrong.status, "did you mean quarantine" in wrong.json["error"]["hint"]) == (2, True)
     assert hashes(loaded, "logs")["keys.json"] == before["keys.json"]
     assert [each["purpose"] for each in loaded.ok("keys", "rotate", "quarantine")["keys"]] == ["quarantine"]
-    (entry,) = loaded.ok("audit", "list", "--action", "keys")["entries"]
+    (entry,) = loaded.ok("audit", "list", "--action", "key")["entries"]
     assert (entry["action"], entry["on"]) == ("key.rotate", {"purpose": "quarantine"})
 
 
