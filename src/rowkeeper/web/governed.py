@@ -17,6 +17,7 @@ import dataclasses
 import functools
 import hashlib
 import inspect
+import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -284,6 +285,12 @@ class Routes:
 
     def __init__(self, topic: str, prefix: str = "/api/v1") -> None:
         self.router = APIRouter(prefix=prefix, tags=[topic], route_class=Governed)
+
+    @property
+    def ways(self) -> list[tuple[re.Pattern[str], str]]:
+        """Which paths it takes, by which methods."""
+        found = [each for each in self.router.routes if isinstance(each, APIRoute)]
+        return [(each.path_regex, method) for each in found for method in each.methods]
 
     def get(self, path: str, rule: Rule, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """A route that shows something."""
