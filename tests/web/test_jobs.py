@@ -1,4 +1,4 @@
-"""Long work: a job with an id, in a process of its own: followed, asked for once, cancelled, stopped with the server."""
+"""Long work: a job in a process of its own, followed, asked for once, cancelled, stopped with the server."""
 
 from __future__ import annotations
 
