@@ -223,7 +223,7 @@ def test_old_tls_is_refused(strict: Site):
     """TLS 1.2 is the oldest that is spoken."""
     context = strict.context()
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         context.maximum_version = ssl.TLSVersion.TLSv1_1
     with (
         socket.create_connection(("127.0.0.1", strict.port), timeout=10) as line,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -30,7 +30,7 @@ VERSION = "1"  # of the API: it changes when something is taken away
 log = logger("server")
 
 
-def made_app(house: House | None, routes: Iterable[Routes] = ROUTES) -> FastAPI:
+def made_app(house: House | None, routes: Sequence[Routes] = ROUTES) -> FastAPI:
     """The application of a house; without one it can be described, and not asked."""
     app = FastAPI(
         title=TITLE,
@@ -43,6 +43,7 @@ def made_app(house: House | None, routes: Iterable[Routes] = ROUTES) -> FastAPI:
         telemetry=TelemetryConfig(tracing=False, metrics=False, logs=False, auto_configure=False),
     )
     app.state.house = house
+    app.state.ways = [way for each in routes for way in each.ways]
     for each in routes:
         app.include_router(each.router)
     app.add_exception_handler(FrameworkError, _told)
@@ -113,6 +114,9 @@ async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     what, hint = _WORDS.get(error.status_code, (error.detail, "see docs/server.md for what is taken"))
     headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # a path may have a route for each of several methods
+        path, ways = request.scope["path"], request.app.state.ways
+        headers = {"allow": ", ".join(sorted({method for form, method in ways if form.match(path)}))}
     refused = RequestRefused(what, hint=hint, context={"http_status": error.status_code})
     return Response(encoded(problem(refused)), error.status_code, headers, MEDIA_TYPE)
 

@@ -17,6 +17,7 @@ import dataclasses
 import functools
 import hashlib
 import inspect
+import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -158,7 +159,7 @@ class Streamed:
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-def _answered(result: Any, adapter: TypeAdapter[Any], request: Request, house: House) -> Response:
+def _answered(result: Any, adapter: TypeAdapter[Any], status: int, request: Request, house: House) -> Response:
     if isinstance(result, Response):
         return result
     if isinstance(result, Streamed):
@@ -167,7 +168,7 @@ def _answered(result: Any, adapter: TypeAdapter[Any], request: Request, house: H
             context = contextvars.copy_context()  # on whose behalf, and until when, also while it is sent
             pieces = house.pool.each(pieces, context)
         return StreamingResponse(pieces, media_type=result.media_type, headers=dict(result.headers))
-    told = result if isinstance(result, Answer) else Answer(result)
+    told = result if isinstance(result, Answer) else Answer(result, status)
     if told.status == 204:
         return Response(status_code=204, headers=dict(told.headers))
     body = adapter.dump_json(told.document)
@@ -243,14 +244,14 @@ def _documented(function: Callable[..., Any]) -> Any:
     return get_args(found)[0] if get_origin(found) is Answer else found
 
 
-def _carried_out(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
+def _carried_out(function: Callable[..., Any], rule: Rule, status: int) -> Callable[..., Any]:
     """The function as FastAPI calls it: in a thread, witnessed, its result made an answer there."""
     name = function.__name__
     adapter = TypeAdapter(_documented(function))
 
     def work(house: House, request: Request, given: Mapping[str, Any]) -> Response:
         with deadline(house.seconds_max), _witnessed(rule, name):
-            return _answered(function(**given), adapter, request, house)
+            return _answered(function(**given), adapter, status, request, house)
 
     @functools.wraps(function)
     async def threaded(**given: Any) -> Response:
@@ -261,7 +262,7 @@ def _carried_out(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]
     async def looped(**given: Any) -> Response:
         house = current_house()
         with deadline(house.seconds_max), _witnessed(rule, name):
-            return _answered(await function(**given), adapter, current_request(), house)
+            return _answered(await function(**given), adapter, status, current_request(), house)
 
     made: Any = looped if inspect.iscoroutinefunction(function) else threaded
     made.rule = rule
@@ -284,6 +285,12 @@ class Routes:
 
     def __init__(self, topic: str, prefix: str = "/api/v1") -> None:
         self.router = APIRouter(prefix=prefix, tags=[topic], route_class=Governed)
+
+    @property
+    def ways(self) -> list[tuple[re.Pattern[str], str]]:
+        """Which paths it takes, by which methods."""
+        found = [each for each in self.router.routes if isinstance(each, APIRoute)]
+        return [(each.path_regex, method) for each in found for method in each.methods or ()]
 
     def get(self, path: str, rule: Rule, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """A route that shows something."""
@@ -312,7 +319,7 @@ class Routes:
             options.setdefault("response_model", _documented(function))
             self.router.add_api_route(
                 path,
-                _carried_out(function, rule),
+                _carried_out(function, rule, options.get("status_code", 200)),
                 methods=[method],
                 operation_id=function.__name__,
                 openapi_extra=extra,

@@ -199,6 +199,7 @@ class Server(uvicorn.Server):
         ending = asyncio.create_task(self._serving.end())
         await super().shutdown(sockets)
         await ending
+        self._captured_signals.clear()  # it was told to stop, and has: nothing is raised anew
 
 
 def listening(host: str, port: int) -> socket.socket:

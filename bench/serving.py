@@ -1,0 +1,89 @@
+"""The server under mixed reads: how long answers take at a steady rate, and what one costs in processor time.
+
+.venv/bin/python -m bench.serving                500 requests a second for 10 s, over 16 connections by TLS
+.venv/bin/python -m bench.serving --rate 100 --seconds 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import psutil
+
+from rowkeeper.operations.configuring import read_settings
+from rowkeeper.runs.workspace import Workspace
+
+PATHS = ("/api/v1/runs?limit=20", "/api/v1/whoami", "/api/v1/pipelines", "/api/v1/quarantine", "/health/ready")
+CONNECTIONS = 16
+
+
+async def one(port: int, context: ssl.SSLContext, token: str, due: list[float], took: list[float]) -> None:
+    """One connection: each request is sent when it is due, or as soon as the one before was answered."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="localhost")
+    for number, at in enumerate(due):
+        await asyncio.sleep(max(0.0, at - time.monotonic()))
+        path = PATHS[number % len(PATHS)]
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b" 200 " in head[:20], head
+        length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+        await reader.readexactly(int(length.split(b":")[1]))
+        took.append(time.monotonic() - at)  # with the time that it waited to be sent
+    writer.close()
+
+
+async def asked(port: int, context: ssl.SSLContext, token: str, rate: int, seconds: float) -> list[float]:
+    """The seconds that each took."""
+    took: list[float] = []
+    begin, every = time.monotonic() + 0.5, CONNECTIONS / rate
+    count = int(seconds * rate / CONNECTIONS)
+    dues = [[begin + place / rate + number * every for number in range(count)] for place in range(CONNECTIONS)]
+    await asyncio.gather(*(one(port, context, token, due, took) for due in dues))
+    return sorted(took)
+
+
+def main() -> None:
+    """Starts a server over a new state folder, asks it, and prints the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rate", type=int, default=500)
+    parser.add_argument("--seconds", type=float, default=10)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ |= {"ROWKEEPER_HOME": f"{folder}/state", "XDG_CONFIG_HOME": f"{folder}/config"}
+        os.environ |= {"ROWKEEPER_SERVER_ADDRESS": "127.0.0.1:0", "ROWKEEPER_SERVER_ADDRESS_RATE": "100000"}
+        os.environ["ROWKEEPER_SERVER_CALLER_RATE"] = "100000"
+        with Workspace.open(read_settings()) as space:
+            space.ledger.users.add("reader", roles=frozenset({"viewer"}))
+            token = space.authentication.accounts.make_token("reader", "bench", timedelta(hours=1)).text
+        server = subprocess.Popen(
+            [sys.executable, "-m", "rowkeeper.cli", "serve", "--json"], stdout=subprocess.PIPE, text=True
+        )
+        try:
+            assert server.stdout is not None
+            port = int(json.loads(server.stdout.readline())["url"].rpartition(":")[2])
+            context = ssl.create_default_context(cafile=Path(folder) / "state" / "certs" / "ca.pem")
+            asyncio.run(asked(port, context, token, options.rate, 1))  # warm
+            process = psutil.Process(server.pid)
+            before = sum(process.cpu_times()[:2])
+            took = asyncio.run(asked(port, context, token, options.rate, options.seconds))
+            spent = sum(process.cpu_times()[:2]) - before
+        finally:
+            server.terminate()
+            server.wait()
+    p50, p99 = took[len(took) // 2], took[int(len(took) * 0.99)]
+    print(f"{len(took):,} reads at {options.rate}/s: p50 {p50 * 1e3:.1f} ms, p99 {p99 * 1e3:.1f} ms (at most 100)")
+    print(f"processor time of the server: {spent / len(took) * 1e3:.2f} ms a read")
+
+
+if __name__ == "__main__":
+    main()
