@@ -24,7 +24,7 @@ from rowkeeper.ledger.grants import ANY, AccessState, Gives, Grant, To
 REFUSED = Decision(False)
 OF_A_COLUMN = frozenset({"column.clear", "column.masked"})
 READING = "data.query"
-KEPT_MAX = 100_000  # answers, before all are forgotten
+KEPT_MAX = 20_000  # answers, before all are forgotten: some 10 MB
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
