@@ -1,6 +1,6 @@
 """Permissions: decisions a second of which the answer is kept, and how long one takes that is not.
 
-`python -m bench.access` prints a JSON document. Kept: 200 callers ask for 5 actions on 50 runs each, in turn, all of
+`python -m bench.access` prints a JSON document. Kept: 100 callers ask for 5 actions on 30 runs each, in turn, all of
 them different values. By class: the values are made anew for each question, as a server makes them, and the answer to a
 like question is kept. Anew: Cedar decides.
 """
@@ -58,12 +58,12 @@ def main() -> None:
 
 def measured(permissions: CedarPermissions) -> dict[str, float]:
     """The three figures, and the ratio of the first to the last."""
-    callers, runs = [caller(number) for number in range(200)], [of_run(number, "flights") for number in range(50)]
+    callers, runs = [caller(number) for number in range(100)], [of_run(number, "flights") for number in range(30)]
     asked = [(each, action, run) for run in runs for action in ACTIONS for each in callers]
     for each in asked:
         permissions.decide(*each)
     kept = max(per_second(permissions.decide, asked, len(asked)) for _ in range(ROUNDS))
-    fresh = ((caller(each % 200), ACTIONS[each % 5], of_run(each, "flights")) for each in range(FRESH))
+    fresh = ((caller(each % 100), ACTIONS[each % 5], of_run(each, "flights")) for each in range(FRESH))
     by_class = per_second(permissions.decide, fresh, FRESH)
     anew = per_second(_anew(permissions.rules()), itertools.islice(asked, ANEW), ANEW)
     return {

@@ -234,6 +234,18 @@ def test_a_change_by_another_process_counts_within_a_second(
     assert not permissions.decide(user(), "run.show", run).allowed
 
 
+def test_a_slow_ledger_is_looked_at_once(ledger: Ledger, tmp_path: Path, clocks: Clocks):
+    """Where each look takes longer than answers are kept, each question is answered all the same."""
+
+    def slow() -> float:
+        clocks.pass_by(1)
+        return clocks.seconds
+
+    slowly = CedarPermissions(tmp_path, ledger.grants, None, clocks.utc, slow)
+    assert slowly.decide(user("viewer"), "run.show", of_run(3, "flights")).allowed
+    assert not slowly.decide(user(), "run.show", of_run(3, "flights")).allowed
+
+
 def test_the_owner_needs_no_library(tmp_path: Path):
     """Neither Cedar nor the SQL library is loaded by a command of the owner, nor by importing every command."""
     code = (

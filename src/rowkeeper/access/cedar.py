@@ -84,7 +84,8 @@ class PolicySet:
         principal, resource = question.principal, question.resource
         context: dict[str, Any] = {"limited": question.limited}
         context |= {} if question.purpose is None else {"purpose": question.purpose}
-        entities = {(each.type, each.id): each for each in (*question.more, principal, resource)}
+        # Of an account that is asked about itself the principal counts, which has its roles.
+        entities = {(each.type, each.id): each for each in (*question.more, resource, principal)}
         answer = _cedar().is_authorized(
             {
                 "principal": principal.uid,

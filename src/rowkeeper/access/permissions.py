@@ -13,8 +13,8 @@ from pathlib import Path
 from rowkeeper.access.decision import Decision, TableView
 from rowkeeper.access.owner import OwnerOnly
 from rowkeeper.access.policy import Policy
-from rowkeeper.access.resource import Column, Resource, of_table
-from rowkeeper.access.rules import KEPT_MAX, READING, REFUSED, Rules
+from rowkeeper.access.resource import Column, Resource
+from rowkeeper.access.rules import KEPT_MAX, REFUSED, Rules
 from rowkeeper.access.viewing import view_of
 from rowkeeper.access.written import state_of, written_policies
 from rowkeeper.caller import Caller, CallerKind
@@ -75,26 +75,20 @@ class CedarPermissions:
         """What this caller may see of a table (`database.table`); None if nothing. Raises as `decide`."""
         if caller.kind is CallerKind.OS_USER:
             return self._owner.view(caller, table, columns)
-        if not self.decide(caller, READING, of_table(table)).allowed:
+        if caller.kind is CallerKind.ANONYMOUS:
             return None
         return view_of(self.rules(), caller, table, columns)
 
     def rules(self) -> Rules:
         """The rules as they are now. Raises as `decide`."""
-        with self._lock:
-            while self._rules is None or self._monotonic() >= self._good_until:
-                self._look()
-            return self._rules
+        return self._now()[0]
 
     def _decide(self, caller: Caller, action: str, resource: Resource) -> Decision:
         if caller.kind is CallerKind.OS_USER:
             return self._owner.decide(caller, action, resource)
         if caller.kind is CallerKind.ANONYMOUS:
             return REFUSED
-        with self._lock:
-            while self._rules is None or self._monotonic() >= self._good_until:
-                self._look()
-            rules, kept = self._rules, self._kept
+        rules, kept = self._now()
         asked = caller.key, action, resource.key
         found = kept.get(asked)
         if found is None:
@@ -108,17 +102,25 @@ class CedarPermissions:
         with self._lock:
             self._good_until = float("-inf")
 
-    def _look(self) -> None:
+    def _now(self) -> tuple[Rules, dict[tuple[str, str, str], Decision]]:
+        """The rules, and the answers by them that are kept. What was just looked at counts, however long it took."""
+        with self._lock:
+            rules = self._rules
+            if rules is None or self._monotonic() >= self._good_until:
+                rules = self._look(rules)
+            return rules, self._kept
+
+    def _look(self, old: Rules | None) -> Rules:
         """Looks whether something has changed, and if so makes the rules anew."""
         begun, now = self._monotonic(), self._clock()
         files = state_of(self._policies)
-        old, changed = self._rules, files != self._written[0]
+        changed = files != self._written[0]
         if changed:
             self._written = (files, written_policies(self._policies))
         number = self._grants.version.number()
         if changed or old is None or old.state.number != number or (old.until is not None and old.until <= now):
-            self._rules = Rules(self._grants.state(), self._written[1], now, old)
+            old = self._rules = Rules(self._grants.state(), self._written[1], now, old)
             self._kept = {}
-        until = None if self._rules is None else self._rules.until
-        left = LOOK_SECONDS if until is None else min(LOOK_SECONDS, (until - now).total_seconds())
+        left = LOOK_SECONDS if old.until is None else min(LOOK_SECONDS, (old.until - now).total_seconds())
         self._good_until = begun + left
+        return old

@@ -8,8 +8,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 from rowkeeper.access.actions import ACTIONS
 from rowkeeper.access.builtin import built_in_policies
@@ -24,30 +25,67 @@ from rowkeeper.ledger.grants import ANY, AccessState, Gives, Grant, To
 REFUSED = Decision(False)
 OF_A_COLUMN = frozenset({"column.clear", "column.masked"})
 READING = "data.query"
-KEPT_MAX = 100_000  # answers, before all are forgotten
+KEPT_MAX = 20_000  # answers, before all are forgotten: some 10 MB
+SETS_MAX = 200  # sets of policies
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Judge:
-    """Policies ready to be asked, and what they have answered; the same for all rules with the same policies."""
+    """Policies that were written, ready to be asked with grants or without; and what they have answered.
 
-    policies: PolicySet
+    Attributes:
+        sets: by the numbers of the grants that are asked as well.
+        answers: by all that an answer depends on.
+    """
+
+    policies: Collection[Policy]
     mentions: Mentions
+    sets: dict[object, PolicySet]
     answers: dict[object, Decision]
 
     @classmethod
     def of(cls, policies: Collection[Policy]) -> Judge:
         """Makes it."""
-        return cls(PolicySet({each.id: each.cedar for each in policies}), Mentions.of(policies), {})
+        return cls(policies, Mentions.of(policies), {}, {})
+
+    def decide(self, key: object, grants: Sequence[_Given], question: Callable[[], Question]) -> Decision:
+        """The answer that is kept under the key, or else the one that policies and grants give."""
+        found = self.answers.get(key)
+        if found is None:
+            _make_room(self.answers, KEPT_MAX)
+            found = self.answers[key] = self._set(grants).decide(question())
+        return found
+
+    def _set(self, grants: Sequence[_Given]) -> PolicySet:
+        key = tuple(each.key for each in grants)
+        found = self.sets.get(key)
+        if found is None:
+            _make_room(self.sets, SETS_MAX)
+            policies = (*self.policies, *(each.policy for each in grants))
+            found = self.sets[key] = PolicySet({each.id: each.cedar for each in policies})
+        return found
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Given:
+    """A grant of an action, and what is made of it for Cedar."""
+
+    grant: Grant
+    policy: Policy
+
+    @property
+    def key(self) -> tuple[int, datetime]:
+        """By which it is told from all others, also from one of the same number in a ledger that was put back."""
+        return self.grant.id, self.grant.created_at
 
 
 class Rules:
     """What decides, until something changes.
 
     Attributes:
-        policies: by id.
+        policies: by id, those made of grants among them.
         state: what the ledger had.
-        hash: of the policies; two with the same hash decide alike on the same roles.
+        hash: of the policies that were written; what they have answered counts as long as it is the same.
         judge: answers by the policies.
         until: when the next grant runs out; None if none does.
 
@@ -61,15 +99,19 @@ class Rules:
         self, state: AccessState, written: Sequence[Policy], now: datetime, before: Rules | None = None
     ) -> None:
         live = [each for each in state.grants if each.expires_at is None or each.expires_at > now]
-        given = [granted(each, state.accounts) for each in live if each.gives_kind is Gives.ACTION]
+        given = [_Given(each, granted(each, state.accounts)) for each in live if each.gives_kind is Gives.ACTION]
+        own = (*built_in_policies(), *written)
         self.state = state
-        self.policies = {each.id: each for each in (*built_in_policies(), *written, *given)}
+        self.policies = {each.id: each for each in (*own, *(each.policy for each in given))}
         self.until = min((each.expires_at for each in live if each.expires_at is not None), default=None)
         self._role_grants = [each for each in live if each.gives_kind is Gives.ROLE]
-        whole = {name: each.cedar for name, each in self.policies.items()}
+        self._given: dict[tuple[str, To, str], list[_Given]] = {}
+        for each in given:
+            self._given.setdefault((each.grant.gives, each.grant.to_kind, each.grant.to), []).append(each)
+        whole = {each.id: each.cedar for each in own}
         self.hash = hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
         kept = None if before is None or before.hash != self.hash else before.judge
-        self.judge: Judge = kept or Judge.of(self.policies.values())
+        self.judge: Judge = kept or Judge.of(own)
 
     def decide(self, caller: Caller, action: str, resource: Resource) -> Decision:
         """Whether this caller may do this; where no policy says so, not.
@@ -96,8 +138,13 @@ class Rules:
         return caller.kind in PRINCIPALS and caller.name not in self.state.disabled
 
     def ask(self, caller: Caller, roles: frozenset[str], action: str, resource: Resource) -> Decision:
-        """What the policies say of a caller with just these roles. The answer to a like question is kept."""
+        """What the policies say of a caller with just these roles. The answer to a like question is kept.
+
+        Of the grants Cedar is given those alone that are about this caller and thing: there can be thousands.
+        """
+        grants = self._grants_for(caller, roles, action, resource)
         key = (
+            tuple(each.key for each in grants),
             self._class_of_caller(caller, resource),
             roles,
             caller.purpose,
@@ -105,13 +152,14 @@ class Rules:
             action,
             self._class_of(resource),
         )
-        answers = self.judge.answers
-        found = answers.get(key)
-        if found is None:
-            if len(answers) >= KEPT_MAX:
-                answers.clear()
-            found = answers[key] = self.judge.policies.decide(self._question(caller, roles, action, resource))
-        return found
+        return self.judge.decide(key, grants, lambda: self._question(caller, roles, action, resource))
+
+    def _grants_for(self, caller: Caller, roles: frozenset[str], action: str, resource: Resource) -> list[_Given]:
+        if not self._given:
+            return []
+        whose = [(To.USER, caller.name), *((To.ROLE, each) for each in sorted(roles))]
+        mine = (grant for to_kind, to in whose for grant in self._given.get((action, to_kind, to), ()))
+        return [each for each in mine if _counts(each.grant, caller, resource)]
 
     # ---------------------------------------------------------------------------------- roles
 
@@ -181,6 +229,11 @@ class Rules:
 
     def _type_of_account(self, name: str) -> str:
         return PRINCIPALS[self.state.accounts.get(name, CallerKind.USER)]
+
+
+def _make_room(kept: dict[Any, Any], most: int) -> None:
+    if len(kept) >= most:
+        kept.clear()
 
 
 def one_by_one(resource: Resource) -> list[Resource]:

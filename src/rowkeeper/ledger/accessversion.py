@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, Engine, select, update
 
 from rowkeeper.ledger.database import reading
 from rowkeeper.ledger.schema import access_version
@@ -30,9 +30,7 @@ class AccessVersion:
 
     def bump(self, connection: Connection) -> None:
         """Counts on, as part of the transaction of a change."""
-        counted = update(access_version).where(ONE).values(number=access_version.c.number + 1)
-        if not connection.execute(counted).rowcount:
-            connection.execute(insert(access_version).values(id=1, number=1))
+        connection.execute(update(access_version).where(ONE).values(number=access_version.c.number + 1))
         connection.info["after_commit"].append(self._tell)
 
     def _tell(self) -> None:
@@ -42,4 +40,4 @@ class AccessVersion:
 
 def number_in(connection: Connection) -> int:
     """The number, as this transaction sees it."""
-    return connection.execute(select(access_version.c.number).where(ONE)).scalar() or 0
+    return int(connection.execute(select(access_version.c.number).where(ONE)).scalar_one())

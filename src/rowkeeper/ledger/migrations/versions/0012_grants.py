@@ -9,12 +9,13 @@ down_revision = "0011"
 
 def upgrade() -> None:
     """Makes the tables."""
-    op.create_table(
+    version = op.create_table(
         "access_version",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("number", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_access_version")),
     )
+    op.bulk_insert(version, [{"id": 1, "number": 0}])
     op.create_table(
         "roles",
         sa.Column("name", sa.String(length=100), nullable=False),
