@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from pathlib import Path
 
 import pytest
 
@@ -173,3 +174,17 @@ def test_a_run_that_noted_no_labels_leaves_a_column_classified(world: World, mon
     facts = {column.name: column for column in columns_of_table(world.space.ledger, "default.clients")}
     assert facts["mail"] == Column("mail", frozenset({UNNAMED}))
     assert Analysts().view(ANN, "default.clients", list(facts.values())).sights["mail"] is Sight.REFUSED
+
+
+def test_the_program_of_the_documentation_prints_what_it_says(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """The example in docs/queries.md, as it stands, with a viewer of Rowkeeper's own permissions."""
+    page = (Path(__file__).parents[3] / "docs" / "queries.md").read_text()
+    program = page.partition("```python\n")[2].partition("```")[0]
+    monkeypatch.setenv("ROWKEEPER_HOME", str(world.space.folder.path))
+    monkeypatch.setenv("ROWKEEPER_KEY_FILE", str(world.space.folder.path.parent / "the.key"))
+    exec(program, {})
+    said = [line.partition("  # ")[2] for line in program.splitlines() if line.startswith("print")]
+    assert capsys.readouterr().out.splitlines() == said
+    assert len(said) == 3
