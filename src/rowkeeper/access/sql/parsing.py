@@ -65,7 +65,10 @@ def condition_of(canonical: str) -> exp.Expr:
     condition: exp.Expr = tree.expressions[0]
     if condition.find(exp.Query, exp.Table, exp.Star, exp.Alias) is not None:
         raise filter_unusable()
-    check(condition)
+    try:
+        check(condition)
+    except QueryRefused as refusal:
+        raise filter_unusable() from refusal
     return condition
 
 
