@@ -70,7 +70,12 @@ def by_threads(trail: Trail, entries: int) -> None:
         each.join()
 
 
-def rates(entries: int, **ways: Callable[[int], object]) -> dict[str, float]:
+def times(count: int, act: Callable[[], None]) -> None:
+    for _ in range(count):
+        act()
+
+
+def rates(entries: int, **ways: Callable[[int], None]) -> dict[str, float]:
     """Entries a second by each way, in turns."""
     seconds = dict.fromkeys(ways, 0.0)
     for _ in range(ROUNDS):
@@ -85,8 +90,8 @@ def one_by_one(trail: Trail, bare: Bare) -> dict[str, Any]:
     """With full durability, from one thread and from several; beside it what the disk takes."""
     found = rates(
         ONE_BY_ONE,
-        bare=lambda count: [bare.insert(1) for _ in range(count)],
-        one=lambda count: [trail.record(EVENT) for _ in range(count)],
+        bare=lambda count: times(count, lambda: bare.insert(1)),
+        one=lambda count: times(count, lambda: trail.record(EVENT)),
         several=lambda count: by_threads(trail, count),
     )
     return {
@@ -103,8 +108,8 @@ def in_batches(trail: Trail, bare: Bare, entries: int) -> dict[str, Any]:
     batch = [EVENT] * BATCH
     found = rates(
         entries,
-        bare=lambda count: [bare.insert(BATCH) for _ in range(count // BATCH)],
-        trail=lambda count: [trail.record(*batch) for _ in range(count // BATCH)],
+        bare=lambda count: times(count // BATCH, lambda: bare.insert(BATCH)),
+        trail=lambda count: times(count // BATCH, lambda: trail.record(*batch)),
     )
     return {
         "in_batches_per_second": round(found["trail"]),
@@ -136,9 +141,11 @@ def main() -> None:
     entries = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     with tempfile.TemporaryDirectory() as name, opened(Path(name)) as trail:
         trail.record(EVENT)
-        (entry,) = sqlite3.connect(Path(name) / "ledger.sqlite").execute(
-            "SELECT entry FROM audit_entries WHERE number = 1"
-        ).fetchone()
+        (entry,) = (
+            sqlite3.connect(Path(name) / "ledger.sqlite")
+            .execute("SELECT entry FROM audit_entries WHERE number = 1")
+            .fetchone()
+        )
         bare = Bare(Path(name) / "bare.sqlite", entry)
         figures = one_by_one(trail, bare) | in_batches(trail, bare, entries) | verified(trail, entry)
     print(json.dumps(figures))

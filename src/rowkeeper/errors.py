@@ -612,7 +612,9 @@ class AuditEntryTooLong(IntegrityError):  # noqa: N818 - reads as what happened
     """What is to be done does not fit into an audit entry, and without one it is not done."""
 
     code = "RK-5006"
-    advice = "An entry has at most 65,535 bytes. Names, paths and lists that it would hold are too long: use fewer at once."
+    advice = (
+        "An entry has at most 65,535 bytes. Names, paths and lists that it would hold are too long: use fewer at once."
+    )
 
 
 class CheckpointNotSent(IntegrityError):  # noqa: N818 - reads as what happened

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, insert, select
 
 from rowkeeper.ledger import leases
 from rowkeeper.ledger.audit import Trail
+from rowkeeper.ledger.audit.deliveries import Deliveries
 from rowkeeper.ledger.audit.notes import Signer, Verifier
 from rowkeeper.ledger.breakers import LedgerBreakers
 from rowkeeper.ledger.database import connect, faults, migrate, reading, revision, writing
@@ -60,6 +61,7 @@ class Ledger(Reader, SpoolScribe):
         schedules: what the workers have answered, and answer now.
         audit: the trail of changes and accesses.
         users: accounts of people and services.
+        deliveries: which checkpoints of the trail have been brought elsewhere.
     """
 
     def __init__(self, engine: Engine, clock: Clock, auditing: Auditing, way_out: WayOut | None = None) -> None:
@@ -77,6 +79,7 @@ class Ledger(Reader, SpoolScribe):
         self.breakers = LedgerBreakers(engine, clock, way_out)
         self.schedules = LedgerSchedules(engine, clock)
         self.users = LedgerUsers(engine, clock, self.audit)
+        self.deliveries = Deliveries(engine, clock)
 
     @classmethod
     @contextmanager

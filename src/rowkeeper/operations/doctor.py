@@ -3,6 +3,7 @@
 surroundings.py   versions, user, memory, disk, clock
 bookcheck.py      state folder, key, ledger, leases, sealed files, breakers
 certcheck.py      certificates that run out
+elsewhere.py      checkpoints of the audit trail at their URL and witnesses
 tablecheck.py     the engine, and each table
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 from rowkeeper.errors import FrameworkError
 from rowkeeper.operations.bookcheck import examine_books
 from rowkeeper.operations.certcheck import examine_certificates
+from rowkeeper.operations.elsewhere import examine_elsewhere
 from rowkeeper.operations.finding import Finding
 from rowkeeper.operations.surroundings import examine_surroundings
 from rowkeeper.operations.tablecheck import examine_tables
@@ -34,5 +36,6 @@ def examine(workspace: Workspace) -> list[Finding]:
         *examine_surroundings(workspace.settings),
         *examine_books(workspace),
         *examine_certificates(workspace),
+        *examine_elsewhere(workspace),
         *examine_tables(workspace),
     ]

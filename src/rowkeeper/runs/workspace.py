@@ -18,6 +18,7 @@ from rowkeeper.ledger.audit.merkle import ProofInvalid
 from rowkeeper.ledger.audit.notes import Verifier
 from rowkeeper.protocols import DiskKeys, Site
 from rowkeeper.resilience.calls import Calls
+from rowkeeper.runs.checkpoints import Checkpoints, checkpoints_sent
 from rowkeeper.runs.journal import journal_kept, log_breaker, log_try
 from rowkeeper.runs.reaching import gateway_of
 from rowkeeper.runs.secrets import password_of, secrets_of
@@ -43,6 +44,7 @@ class Workspace:
         spool: seals and opens accepted rows that wait for their destination.
         access: asks whether who asks may.
         calls: breakers and retry budgets for whoever calls other machines, shared with other processes; in `site` too.
+        checkpoints: brings those of the audit trail elsewhere.
     """
 
     settings: Settings
@@ -55,6 +57,7 @@ class Workspace:
     spool: Seal
     access: Access
     calls: Calls
+    checkpoints: Checkpoints
 
     @classmethod
     @contextmanager
@@ -75,6 +78,7 @@ class Workspace:
                 password=password_of(settings),
                 way_out=gateway,
             ) as ledger,
+            checkpoints_sent(settings, ledger, gateway, folder.path) as checkpoints,
         ):
             log_mode(settings.egress)
             sizes = sizes_of(settings)
@@ -100,7 +104,7 @@ class Workspace:
             samples = Seal(folder.keysets, SAMPLES, folder.path / "samples")
             spool = Seal(folder.keysets, SPOOL, folder.path / "spool")
             access = Access(OwnerOnly(folder.path), ledger.audit)
-            yield cls(settings, folder, ledger, sizes, site, seal, samples, spool, access, calls)
+            yield cls(settings, folder, ledger, sizes, site, seal, samples, spool, access, calls, checkpoints)
 
     @property
     def keysets(self) -> Keysets:

@@ -15,7 +15,7 @@ import json
 import secrets
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -87,8 +87,10 @@ class Entry:
     event: Event
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Draft:
+_OUTCOMES = {each: b',"outcome":"%b"' % each.encode() for each in Outcome}
+
+
+class Draft(NamedTuple):
     """An entry but for the ids of who asks and from which address: only the ledger knows those.
 
     Attributes:
@@ -135,28 +137,31 @@ class Drafter:
         origin: dict[str, Any] = {"host": host, "process": process}
         origin |= {} if session is None else {"session": session}
         self._origin = _encoded(origin)[1:] + b',"on":'
+        self._actions: dict[str, bytes] = {}
 
     def draft(self, event: Event) -> Draft:
         """An event's draft. Raises AuditEntryTooLong."""
-        detail = b',"detail":' + _encoded(event.detail) if event.detail else b""
-        front = b"".join((b'{"action":', _encoded(event.action), self._at, detail, b',"from":{'))
-        middle = [self._origin, _encoded(event.on), b',"outcome":"', event.outcome.encode(), b'"']
+        front = self._actions.get(event.action)
+        if front is None:
+            front = self._actions[event.action] = b'{"action":' + _encoded(event.action) + self._at
+        if event.detail:
+            front += b',"detail":' + _encoded(event.detail)
+        front += b',"from":{'
+        middle = self._origin + _encoded(event.on) + _OUTCOMES[event.outcome]
         purpose = event.purpose or self._purpose
         if purpose is not None:
-            middle += (b',"purpose":', _encoded(purpose))
+            middle += b',"purpose":' + _encoded(purpose)
         salt = b""
         if event.reason is not None:
             salt = secrets.token_bytes(SALT_BYTES)  # it hides the reason, which may be easy to guess
-            middle += (b',"reason":"', reason_hash(event.reason, salt).encode(), b'"')
-        middle.append(END)
-        made = Draft(front, b"".join(middle), salt, event.reason)
-        if len(made.front) + len(made.middle) > ENTRY_BYTES_MAX - IDS_BYTES_MAX:
+            middle += b',"reason":"' + reason_hash(event.reason, salt).encode() + b'"'
+        if len(front) + len(middle) > ENTRY_BYTES_MAX - IDS_BYTES_MAX:
             raise AuditEntryTooLong(
-                f"the audit entry of {event.action} would have {len(made.front) + len(made.middle):,} bytes, of "
+                f"the audit entry of {event.action} would have {len(front) + len(middle):,} bytes, of "
                 f"{ENTRY_BYTES_MAX:,} that it may have; it was not done",
                 hint="use shorter names, or do it in several steps",
             )
-        return made
+        return Draft(front, middle + END, salt, event.reason)
 
 
 def reason_hash(reason: str, salt: bytes) -> str:

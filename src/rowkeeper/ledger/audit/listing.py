@@ -1,13 +1,14 @@
 """Entries found again: the newest that somebody, something, a time or an outcome is in.
 
-Entries are not indexed, as an index would have to be written with each of them. They are in the order of their times, so
-that a time is found by halves; what else is asked for is looked for by the database in the entries' bytes, which passes
-over a million of them in about a second, and then looked at again in those that were read.
+Entries are not indexed, as an index would have to be written with each of them. They are in the order of their times,
+so that a time is found by halves; what else is asked for is looked for by the database in the entries' bytes, which
+passes over a million of them in about a second, and then looked at again in those that were read.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,6 +21,7 @@ from rowkeeper.ledger.database import reading
 from rowkeeper.ledger.schema import audit_entries, audit_head, audit_people, audit_reasons
 
 PAGE = 4_096  # entries in memory at a time
+ACTION_MARK, OUTCOME_MARK = b'{"action":"', b',"outcome":"'
 CLOCKS_DIFFER = timedelta(minutes=5)  # how far the clocks of machines that write the same ledger may be apart
 
 
@@ -28,14 +30,14 @@ class Wanted:
     """Which entries are asked for: those of which all of this is true.
 
     Attributes:
-        action: of this action, or of those that begin with it and a dot.
+        actions: of one of these, or of those that begin with one of them and a dot; of any if there is none.
         who: of somebody: a name with its kind or without (`user:ann`, `ann`), or an id.
         on: about something: its kind, or kind and value (`run`, `("run", "12")`); a user by name or by id.
         since, until: not before, and before.
         outcome: with this outcome.
     """
 
-    action: str | None = None
+    actions: tuple[str, ...] = ()
     who: str | None = None
     on: tuple[str, str | None] | None = None
     since: datetime | None = None
@@ -43,7 +45,10 @@ class Wanted:
     outcome: Outcome | None = None
 
 
-def newest(engine: Engine, limit: int, wanted: Wanted = Wanted()) -> list[Entry]:  # noqa: B008 - it is frozen
+ALL = Wanted()
+
+
+def newest(engine: Engine, limit: int, wanted: Wanted = ALL) -> list[Entry]:
     """The newest entries of those that are wanted, in order."""
     found: list[Entry] = []
     with reading(engine) as connection:
@@ -54,7 +59,7 @@ def newest(engine: Engine, limit: int, wanted: Wanted = Wanted()) -> list[Entry]
     return found[::-1]
 
 
-def entries(engine: Engine, wanted: Wanted = Wanted(), *, first: int = 0) -> Iterator[Entry]:  # noqa: B008 - it is frozen
+def entries(engine: Engine, wanted: Wanted = ALL, *, first: int = 0) -> Iterator[Entry]:
     """All that are wanted, in order, a page in memory at a time.
 
     Args:
@@ -64,8 +69,45 @@ def entries(engine: Engine, wanted: Wanted = Wanted(), *, first: int = 0) -> Ite
         yield from _entries(connection, wanted, backwards=False, first=first)
 
 
+def people(engine: Engine) -> dict[str, str]:
+    """What the ids of people, services and addresses mean: only those that were not forgotten."""
+    with reading(engine) as connection:
+        return _people(connection)
+
+
+def tally(engine: Engine, first: int) -> tuple[int, Counter[tuple[str, str]]]:
+    """Counts entries by action and outcome, without reading more of them than that.
+
+    Args:
+        first: the number of the first entry that is counted.
+
+    Returns the number of the first one that is not, and the counts.
+    """
+    counted: Counter[tuple[str, str]] = Counter()
+    with reading(engine) as connection:
+        number = audit_entries.c.number
+        asked = select(number, audit_entries.c.entry).where(number >= first).order_by(number)
+        for row in connection.execution_options(yield_per=PAGE).execute(asked):
+            counted[_gist(bytes(row.entry))] += 1
+            first = row.number + 1
+    return first, counted
+
+
+def _gist(entry: bytes) -> tuple[str, str]:
+    """Action and outcome, by where they stand in canonical JSON: nothing that follows the outcome can hold its mark."""
+    outcome = entry.rindex(OUTCOME_MARK) + len(OUTCOME_MARK)
+    return (
+        entry[len(ACTION_MARK) : entry.index(b'"', len(ACTION_MARK))].decode(),
+        entry[outcome : entry.index(b'"', outcome)].decode(),
+    )
+
+
+def _people(connection: Connection) -> dict[str, str]:
+    return {row.id: row.name for row in connection.execute(select(audit_people))}
+
+
 def _entries(connection: Connection, wanted: Wanted, *, backwards: bool, first: int = 0) -> Iterator[Entry]:
-    names = {row.id: row.name for row in connection.execute(select(audit_people))}
+    names = _people(connection)
     size = connection.execute(select(audit_head.c.size)).scalar() or 0
     fits = _Fits(wanted, names)
     number = audit_entries.c.number
@@ -100,15 +142,13 @@ class _Fits:
 
     def _ids(self, text: str) -> frozenset[str]:
         """The ids that a person's name may stand for; it may be an id itself."""
-        return frozenset(
-            {text} | {id_ for id_, name in self._names.items() if text in (name, name.partition(":")[2])}
-        )
+        return frozenset({text} | {id_ for id_, name in self._names.items() if text in (name, name.partition(":")[2])})
 
     def in_bytes(self, dialect: str) -> Iterator[ColumnElement[bool]]:
         """Conditions that every wanted entry meets, and few others."""
         wanted = self._wanted
-        if wanted.action is not None:
-            yield _contain(dialect, [b'{"action":' + _json(wanted.action)[:-1]])
+        if wanted.actions:
+            yield _contain(dialect, [b'{"action":' + _json(each)[:-1] for each in wanted.actions])
         if wanted.outcome is not None:
             yield _contain(dialect, [b'"outcome":' + _json(wanted.outcome.value)])
         if self._who is not None:
@@ -123,7 +163,7 @@ class _Fits:
     def __call__(self, entry: Entry) -> bool:
         wanted, event = self._wanted, entry.event
         return (
-            (wanted.action is None or f"{event.action}.".startswith(f"{wanted.action}."))
+            (not wanted.actions or f"{event.action}.".startswith(tuple(f"{each}." for each in wanted.actions)))
             and (wanted.outcome is None or event.outcome is wanted.outcome)
             and (self._who is None or entry.who in self._who)
             and (wanted.since is None or entry.at >= wanted.since)

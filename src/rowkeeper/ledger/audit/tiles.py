@@ -1,8 +1,8 @@
 """The tree's hashes as they are stored: tiles of 256, so that a proof need not hash all entries anew.
 
 A tile of level 0 holds the hashes of 256 entries, one of level 1 the roots of 256 tiles of level 0, and so on
-(c2sp.org/tlog-tiles). Only full tiles are stored; the hashes of the last one of each level, which is open, are made from
-what lies below it.
+(c2sp.org/tlog-tiles). Only full tiles are stored; the hashes of the last one of each level, which is open, are made
+from what lies below it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class OpenTiles:
     @classmethod
     def load(cls, connection: Connection, size: int) -> Self:
         """Makes them from what is stored."""
-        levels = []
+        levels: list[tuple[bytes, ...]] = []
         while hashes := size >> (TILE_BITS * len(levels)):
             levels.append(tuple(tile_hashes(connection, len(levels), hashes // TILE, hashes % TILE)))
         return cls(size, tuple(levels))

@@ -37,7 +37,7 @@ from rowkeeper.ledger.audit.outside import hash_of, write_outside
 from rowkeeper.ledger.audit.tiles import OpenTiles
 from rowkeeper.ledger.database import driving, reading, writing
 from rowkeeper.ledger.leases import Clock
-from rowkeeper.ledger.schema import audit_head, audit_people, audit_reasons, runs
+from rowkeeper.ledger.schema import audit_head, audit_people, runs
 
 TELL_SECONDS = 0.1  # between two writings of the checkpoint outside; the last one is written when the ledger is closed
 
@@ -149,7 +149,8 @@ class Trail:
 
         Raises AuditBroken if what is there is not what was signed.
         """
-        self._group.submit(self._drafted(events))
+        if events:
+            self._group.submit(self._drafted(events))
 
     def _commit(self, parts: Sequence[_Part]) -> None:
         if self._recorded_quickly(parts):
@@ -176,7 +177,8 @@ class Trail:
 
         Raises AuditBroken if what is there is not what was signed.
         """
-        self._append(connection, [self._drafted(events)])
+        if events:
+            self._append(connection, [self._drafted(events)])
 
     def _drafted(self, events: Sequence[Event]) -> _Part:
         caller = current_caller()
@@ -206,8 +208,8 @@ class Trail:
             people: the ids of all who asked, and of their addresses.
         """
         entries = [entry for part in parts for entry in part.entries(people)]
-        numbered = enumerate((draft for part in parts for draft in part.drafts), head.size)
-        reasons = [(number, draft.salt, draft.reason) for number, draft in numbered if draft.reason is not None]
+        drafts = [draft for part in parts for draft in part.drafts]
+        reasons = [(head.size + at, each.salt, each.reason) for at, each in enumerate(drafts) if each.salt]
         frontier = Frontier.from_bytes(head.size, head.frontier)
         tiles, full = tiles.grown(frontier.extend(leaf_hashes(entries)))
         for statement, rows in ((ADD_ENTRY, enumerate(entries, head.size)), (ADD_REASON, reasons), (ADD_TILE, full)):
@@ -335,13 +337,22 @@ class Trail:
             head = connection.execute(select(audit_head)).one_or_none()
         return (0, "") if head is None else (head.size, head.checkpoint)
 
+    def sound_head(self, connection: Connection) -> tuple[int, str]:
+        """As `head`, if it is one that a trusted key signed and no older than those outside. Raises AuditBroken."""
+        found = connection.exec_driver_sql(GET_HEAD).fetchone()
+        if found is None:
+            return 0, ""
+        head = _Head(found[0], bytes(found[1]), found[2])
+        self._check(head)
+        return head.size, head.checkpoint
+
     def newest(self, limit: int, action: str | None = None) -> list[Entry]:
         """The newest entries, in order; `listing.newest` finds others.
 
         Args:
             action: only those of this action, or of those that begin with it and a dot.
         """
-        return newest(self.engine, limit, Wanted(action=action))
+        return newest(self.engine, limit, Wanted(() if action is None else (action,)))
 
 
 def _putter(connection: Connection) -> Put:
