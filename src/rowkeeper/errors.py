@@ -71,6 +71,7 @@
     │   ├── RevealIrreversible      RK-6033  there is no way back from this protection
     │   ├── RevealFailed            RK-6034  a value is no ciphertext of its column
     │   ├── RevealRefused           RK-6035  somebody may not see these values
+    │   ├── EventsUnwritten         RK-6100  security events cannot be written to where they are to go
     │   ├── AccessDenied            RK-6070  somebody may not do this
     │   ├── UnknownUser             RK-6071  there is no account of this name
     │   ├── UserExists              RK-6072  there is an account of this name already
@@ -709,6 +710,13 @@ class RevealRefused(SecurityError):  # noqa: N818 - reads as what happened
 
     code = "RK-6035"
     advice = "Whoever owns the state folder may. Nothing was shown, and nothing noted as shown."
+
+
+class EventsUnwritten(SecurityError):  # noqa: N818 - reads as what happened
+    """Security events cannot be written to the file that they were to go to."""
+
+    code = "RK-6100"
+    advice = "What is in the ledger is not concerned. Name another file, free some space, and export them again."
 
 
 class AccessDenied(SecurityError):  # noqa: N818 - reads as what happened

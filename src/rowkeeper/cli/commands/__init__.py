@@ -5,6 +5,7 @@ import click
 from rowkeeper.cli.commands.auditing import audit
 from rowkeeper.cli.commands.certificates import certs
 from rowkeeper.cli.commands.configuring import config
+from rowkeeper.cli.commands.eventing import events
 from rowkeeper.cli.commands.explaining import errors, explain
 from rowkeeper.cli.commands.history import runs, show
 from rowkeeper.cli.commands.holding import abandon, publish, resume, staging
@@ -42,6 +43,7 @@ for command in (
     doctor,
     endpoints,
     errors,
+    events,
     explain,
     firewall,
     init,

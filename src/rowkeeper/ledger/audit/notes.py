@@ -124,6 +124,15 @@ def open_checkpoint(note: str, verifiers: Sequence[Verifier]) -> Checkpoint:
     return _parsed(text)
 
 
+def is_signed_by(note: str, verifier: Verifier) -> bool:
+    """Whether a checkpoint has a signature of this key that holds."""
+    try:
+        open_checkpoint(note, [verifier])
+    except ProofInvalid:
+        return False
+    return True
+
+
 def _is_signed_by(line: str, text: str, verifiers: Sequence[Verifier]) -> bool:
     """Whether the line is a trusted key's signature; those of unknown keys are passed over."""
     name, data = signature_of(line)

@@ -137,6 +137,10 @@ class Trail:
             self._loaded = self._signers()
         return self._loaded
 
+    def load_signers_again(self) -> None:
+        """The keys were changed: the next entry is signed with the one that is first now."""
+        self._loaded = ()
+
     @property
     def verifiers(self) -> tuple[Verifier, ...]:
         """The keys whose checkpoints are believed, the one that signs now first."""

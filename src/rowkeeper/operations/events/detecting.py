@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-
 from rowkeeper.ledger import Ledger
 from rowkeeper.ledger.audit import Entry, Outcome
 from rowkeeper.ledger.audit.listing import Wanted, entries

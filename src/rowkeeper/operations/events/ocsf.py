@@ -143,7 +143,7 @@ def _datastore(on: Mapping[str, Any]) -> dict[str, Any]:
     table = on.get("table")
     where = {"table": {"name": str(table)}} if table else {"database": {"name": "rowkeeper", "type_id": RELATIONAL}}
     digest = on.get("sql_sha256")
-    return where | ({} if digest is None else {"query_info": {"query_string": f"sha256:{digest}"}})
+    return where | ({} if digest is None else {"query_info": {"uid": str(digest), "query_string": f"sha256:{digest}"}})
 
 
 def _endpoint(entry: Entry) -> dict[str, Any]:

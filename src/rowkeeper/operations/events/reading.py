@@ -62,5 +62,3 @@ def _translator(ledger: Ledger) -> Translator:
 def _order(event: SecurityEvent) -> tuple[int, bool]:
     """By the entries; a detection comes after the last one that it rests on."""
     return event.number, event.event_class is FINDING
-
-
