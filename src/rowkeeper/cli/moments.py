@@ -16,9 +16,7 @@ class Moment(click.ParamType[datetime]):
 
     name = "moment"
 
-    def convert(
-        self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime | None:
+    def convert(self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         """Reads it; the answer is aware."""
         if isinstance(value, datetime):
             return value

@@ -212,7 +212,7 @@ def test_a_key_that_nothing_is_sealed_with_is_revoked(loaded: Arena):
 
 
 def test_the_key_of_the_trail_is_revoked_when_no_checkpoint_hangs_on_it(loaded: Arena):
-    """Rotated, the trail goes on with the new key; the former one, which no checkpoint is signed with, needs no force."""
+    """Rotated, the trail goes on with the new key; the former one, which signs no checkpoint now, needs no force."""
     (first,) = [each for each in loaded.ok("keys", "list")["keys"] if each["purpose"] == "audit"]
     assert first["files"] >= 1
     kept = loaded.home / "audit" / "checkpoint"
