@@ -268,6 +268,11 @@ def _revision(connection: Connection) -> str | None:
     return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
 
 
+def as_bytes(value: object) -> bytes:
+    """What a column of bytes holds. SQLite takes text there from somebody who writes the file: that is what it is."""
+    return value if isinstance(value, bytes) else str(value).encode(errors="surrogateescape")
+
+
 def faults(engine: Engine) -> list[str]:
     """What the database says of its own health; empty if it is sound."""
     if engine.dialect.name != "sqlite":

@@ -35,7 +35,7 @@ from rowkeeper.ledger.audit.merkle import Frontier, ProofInvalid, leaf_hashes
 from rowkeeper.ledger.audit.notes import Checkpoint, Signer, Verifier, open_checkpoint
 from rowkeeper.ledger.audit.outside import hash_of, write_outside
 from rowkeeper.ledger.audit.tiles import OpenTiles
-from rowkeeper.ledger.database import driving, reading, writing
+from rowkeeper.ledger.database import as_bytes, driving, reading, writing
 from rowkeeper.ledger.leases import Clock
 from rowkeeper.ledger.schema import audit_head, audit_people, runs
 
@@ -251,7 +251,7 @@ class Trail:
             connection.execute(insert(audit_head).values(id=1, size=0, frontier=b"", checkpoint=""))
             found = connection.exec_driver_sql(get).fetchone()
         assert found is not None
-        head = _Head(found[0], bytes(found[1]), found[2])
+        head = _Head(found[0], as_bytes(found[1]), found[2])
         if self._sound is None or self._sound.head != head:
             try:
                 self._check(head)
@@ -346,7 +346,7 @@ class Trail:
         found = connection.exec_driver_sql(GET_HEAD).fetchone()
         if found is None:
             return 0, ""
-        head = _Head(found[0], bytes(found[1]), found[2])
+        head = _Head(found[0], as_bytes(found[1]), found[2])
         self._check(head)
         return head.size, head.checkpoint
 

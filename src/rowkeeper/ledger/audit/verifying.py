@@ -24,7 +24,7 @@ from rowkeeper.ledger.audit.merkle import Frontier, ProofInvalid, leaf_hashes, r
 from rowkeeper.ledger.audit.notes import Checkpoint, open_checkpoint
 from rowkeeper.ledger.audit.tiles import TILE, TILE_BITS, split
 from rowkeeper.ledger.audit.trail import Trail
-from rowkeeper.ledger.database import reading
+from rowkeeper.ledger.database import as_bytes, reading
 from rowkeeper.ledger.entries import published_detail
 from rowkeeper.ledger.reading import one_run
 from rowkeeper.ledger.schema import audit_entries, audit_head, audit_reasons, audit_tiles, runs
@@ -82,7 +82,7 @@ class _Walk:
         head = connection.execute(select(audit_head)).one_or_none()
         self.size: int = 0 if head is None else head.size
         self.note: str = "" if head is None else head.checkpoint
-        self._edge: bytes = b"" if head is None else bytes(head.frontier)
+        self._edge: bytes = b"" if head is None else as_bytes(head.frontier)
         self.against: dict[str, int] = {}
         self._frontier = Frontier()
         self._published: dict[int, Mapping[str, Any]] = {}
@@ -116,7 +116,7 @@ class _Walk:
         if self.size and not any(where == "the ledger's head" and each.size == self.size for where, each in wanted):
             yield "the head's size is not the one that was signed"
         for first in range(0, there, STRIDE):
-            entries = self._numbered(first)
+            entries = self._numbered(first, min(STRIDE, there - first))
             if entries is None:
                 yield f"entry {self._missing(first):,} is missing"
                 return
@@ -126,26 +126,22 @@ class _Walk:
             yield "the hashes by which the tree would be carried on are not those of its entries"
         yield from self._tiles_above()
 
-    def _numbered(self, first: int) -> list[bytes] | None:
-        """The entries of a stride, in order; None if one of them is missing. The driver's own rows are the quickest."""
-        own = (audit_entries.c.number >= first, audit_entries.c.number < first + STRIDE)
+    def _numbered(self, first: int, count: int) -> list[bytes] | None:
+        """So many entries, in order; None if one of them is missing. The driver's own rows are the quickest."""
+        own = (audit_entries.c.number >= first, audit_entries.c.number < first + count)
         asked = select(audit_entries.c.number, audit_entries.c.entry).where(*own).order_by(audit_entries.c.number)
         result = self._connection.execute(asked)
         assert result.cursor is not None
         rows = result.cursor.fetchall()
         result.close()
-        if rows and rows[-1][0] - first + 1 != len(rows):
-            return None
-        return [bytes(entry) for _, entry in rows] if rows else None
+        return [as_bytes(entry) for _, entry in rows] if len(rows) == count else None
 
     def _missing(self, first: int) -> int:
-        """The first entry of a stride that is not there."""
+        """The first entry, from this one on, that is not there."""
         own = (audit_entries.c.number >= first, audit_entries.c.number < first + STRIDE)
         numbers = self._connection.execute(select(audit_entries.c.number).where(*own).order_by(audit_entries.c.number))
-        for expected, number in enumerate(numbers.scalars(), first):
-            if number != expected:
-                return expected
-        return first
+        there = set(numbers.scalars())
+        return next(number for number in range(first, first + STRIDE + 1) if number not in there)
 
     def _carried_on(self, first: int, entries: list[bytes], wanted: list[tuple[str, Checkpoint]]) -> Iterator[str]:
         """Carries the tree on by entries, and stops at the size of each checkpoint to compare it."""
