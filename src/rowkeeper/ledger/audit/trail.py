@@ -153,8 +153,7 @@ class Trail:
 
         Raises AuditBroken if what is there is not what was signed.
         """
-        if events:
-            self._group.submit(self._drafted(events))
+        self._group.submit(self._drafted(events))
 
     def _commit(self, parts: Sequence[_Part]) -> None:
         if self._recorded_quickly(parts):
@@ -168,6 +167,8 @@ class Trail:
         names = {name for part in parts for name in part.names}
         if self.engine.dialect.name != "sqlite" or sound is None or not names <= people.keys():
             return False
+        if not any(part.drafts for part in parts):
+            return True
         with driving(self.engine, "audit") as driver:
             found = driver.execute(GET_HEAD).fetchone()
             if found != sound.head:
@@ -181,8 +182,7 @@ class Trail:
 
         Raises AuditBroken if what is there is not what was signed.
         """
-        if events:
-            self._append(connection, [self._drafted(events)])
+        self._append(connection, [self._drafted(events)])
 
     def _drafted(self, events: Sequence[Event]) -> _Part:
         caller = current_caller()
@@ -193,6 +193,8 @@ class Trail:
         head = self._head(connection)
         if not head.size:
             parts = [self._drafted([self._beginning(connection)]), *parts]
+        if not any(part.drafts for part in parts):
+            return
         people = {name: self.id_of(connection, name) for part in parts for name in part.names}
         written = self._carried_on(head, self._tiles(connection, head), parts, people, _putter(connection))
         connection.info["after_commit"].append(lambda: self._committed(written))
