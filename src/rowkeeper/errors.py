@@ -42,7 +42,10 @@
     │   ├── BooksDiffer             RK-5002  ledger and destination do not say the same
     │   ├── ForeignWriter           RK-5003  somebody else wrote to the table
     │   ├── SealBroken              RK-5004  a sealed file was changed, or sealed with another key
-    │   └── AuditBroken             RK-5005  the audit trail is not what was signed
+    │   ├── AuditBroken             RK-5005  the audit trail is not what was signed
+    │   │   └── WitnessDiffers      RK-5007  a witness has seen another audit trail, or a longer one
+    │   ├── AuditEntryTooLong       RK-5006  what is to be done does not fit into an audit entry
+    │   └── CheckpointNotSent       RK-5008  a checkpoint of the audit trail cannot be brought to where it is kept
     ├── SecurityError               RK-6000  a key, a permission or a seal is wrong
     │   ├── KeyUnusable             RK-6001  the key cannot be made, had, read or understood
     │   │   └── WeakKey             RK-6013  the key is one that others can guess or know
@@ -68,6 +71,7 @@
     │   ├── RevealIrreversible      RK-6033  there is no way back from this protection
     │   ├── RevealFailed            RK-6034  a value is no ciphertext of its column
     │   ├── RevealRefused           RK-6035  somebody may not see these values
+    │   ├── EventsUnwritten         RK-6100  security events cannot be written to where they are to go
     │   ├── AccessDenied            RK-6070  somebody may not do this
     │   ├── UnknownUser             RK-6071  there is no account of this name
     │   ├── UserExists              RK-6072  there is an account of this name already
@@ -619,6 +623,37 @@ class AuditBroken(IntegrityError):  # noqa: N818 - reads as what happened
     )
 
 
+class WitnessDiffers(AuditBroken):
+    """A witness has cosigned another audit trail than this one, or one with more entries."""
+
+    code = "RK-5007"
+    advice = (
+        "The ledger was put back from an older copy, or somebody made up a trail of his own. rowkeeper audit verify "
+        "compares it with all that is kept elsewhere. What the witness has cosigned it never takes back: a ledger that "
+        "is older on purpose needs a new witness, or a new key at the witness."
+    )
+
+
+class AuditEntryTooLong(IntegrityError):  # noqa: N818 - reads as what happened
+    """What is to be done does not fit into an audit entry, and without one it is not done."""
+
+    code = "RK-5006"
+    advice = (
+        "An entry has at most 65,535 bytes. Names, paths and lists that it would hold are too long: use fewer at once."
+    )
+
+
+class CheckpointNotSent(IntegrityError):  # noqa: N818 - reads as what happened
+    """A checkpoint of the audit trail could not be brought to the URL or the witness that is to keep it."""
+
+    code = "RK-5008"
+    retryable = True
+    advice = (
+        "Nothing is held up by it: the entries are in the ledger. It is tried again by the next command, and by the "
+        "worker. Until then an older copy of the whole state folder could be put back unnoticed."
+    )
+
+
 # ----------------------------------------------------------------------------------------------- security
 
 
@@ -703,6 +738,13 @@ class RevealRefused(SecurityError):  # noqa: N818 - reads as what happened
         "The owner of the state folder may, and who was given a role for it. Nothing was shown, and the trail has the "
         "refusal alone."
     )
+
+
+class EventsUnwritten(SecurityError):  # noqa: N818 - reads as what happened
+    """Security events cannot be written to the file that they were to go to."""
+
+    code = "RK-6100"
+    advice = "What is in the ledger is not concerned. Name another file, free some space, and export them again."
 
 
 class AccessDenied(SecurityError):  # noqa: N818 - reads as what happened

@@ -26,7 +26,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from rowkeeper.configuration.file import PROFILES, SettingsFile
 from rowkeeper.configuration.literal import HOW_TO_SPLIT, refuse_url
 from rowkeeper.configuration.reference import parse
-from rowkeeper.endpoints import Proxy, Via, endpoint_from
+from rowkeeper.endpoints import Proxy, Via, endpoint_from, place_of_url
 from rowkeeper.errors import ConfigurationError
 
 PREFIX = "ROWKEEPER_"
@@ -67,6 +67,24 @@ def _an_interface(given: str | None) -> str | None:
             Via.parse(given)
     except ConfigurationError as error:
         raise ValueError(f"{error.what} ({error.hint})") from None
+    return given
+
+
+def _a_place(given: str | None) -> str | None:
+    try:
+        if given is not None:
+            place_of_url(given)
+    except ConfigurationError as error:
+        raise ValueError(f"{error.what} ({error.hint})") from None
+    return given
+
+
+def _all_witnesses(given: tuple[str, ...]) -> tuple[str, ...]:
+    for each in given:
+        url, _, key = each.partition(" ")
+        if key.count("+") < 2:
+            raise ValueError("a witness is its URL, a blank, and its public key NAME+ID+BASE64")
+        _a_place(url)
     return given
 
 
@@ -429,6 +447,31 @@ class Settings(BaseSettings):
             "`audit/checkpoint` in the state folder: by it an older copy of the whole state folder is found out."
         ),
     ] = None
+    audit_url: Annotated[
+        str | None,
+        AfterValidator(_a_place),
+        Field(
+            description="A URL that gets each checkpoint of the audit trail, and gives it back when the trail is "
+            "verified: https:// off this machine."
+        ),
+    ] = None
+    audit_url_method: Annotated[Literal["PUT", "POST"], Field(description="How a checkpoint is sent to audit_url.")] = (
+        "PUT"
+    )
+    audit_url_token: Annotated[
+        SecretReference | None,
+        Field(description="A reference to the bearer token for audit_url, where it wants one."),
+    ] = None
+    audit_witnesses: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        BeforeValidator(_listed),
+        AfterValidator(_all_witnesses),
+        Field(
+            description="Witnesses that cosign the checkpoints of the audit trail (c2sp.org/tlog-witness): URL KEY, "
+            "the submission prefix and the public key (NAME+ID+BASE64), with a blank between them."
+        ),
+    ] = ()
     audit_trusted: Annotated[
         tuple[str, ...],
         Field(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import trustme
 
 from tests.arena import Arena
+from tests.ledger.audit.witnessing import Shelf, Witness, serving
 
 PIPELINE = """
 from pydantic import BaseModel, Field
@@ -152,3 +156,78 @@ def test_an_edited_entry_stops_every_change_but_no_look(loaded: Arena):
     assert (refused.status, "RK-5005" in refused.stderr) == (1, True), refused
     assert (listed.status, verified.status) == (0, 1)
     assert loaded.run("audit", "verify").status == 0
+
+
+def test_entries_are_found_by_what_is_asked_for(loaded: Arena):
+    """Who, on what, when and how it ended can be asked for, together; a moment that is none is refused."""
+    assert actions(loaded, "--on", "run:1", "--action", "quarantine") == ["quarantine.show", "quarantine.export"]
+    assert set(actions(loaded, "--on", "run:2")) == {"run.start", "run.rollback"}
+    assert actions(loaded, "--who", "nobody-of-this-name") == []
+    assert len(actions(loaded, "--who", loaded.ok("audit", "list", "--limit", "1")["entries"][0]["name"])) >= 8
+    assert actions(loaded, "--outcome", "refused") == []
+    assert actions(loaded, "--since", "1h", "--limit", "2") == actions(loaded, "--limit", "2")
+    assert actions(loaded, "--until", "2026-01-01") == []
+    assert loaded.run("audit", "list", "--since", "last week").status == 2
+
+
+def test_the_trail_as_security_events(loaded: Arena):
+    """Listed, and exported as JSON lines to a file that is new and private."""
+    listed = loaded.ok("events", "list", "--class", "datastore_activity")["events"]
+    assert [each["message"] for each in listed][:5] == [
+        "run.publish: done",
+        "data.query: done",
+        "quarantine.show: done",
+        "quarantine.export: done",
+        "run.rollback: done",
+    ]
+    exported = loaded.ok("events", "export", "--to", "events.ndjson")
+    path = loaded.folder / "events.ndjson"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert len(lines) == exported["events"] >= 8
+    assert [each for each in lines if each["class_uid"] == 6005] == listed
+    assert path.stat().st_mode & 0o077 == 0
+    again = loaded.run("events", "export", "--to", "events.ndjson", "--json")
+    assert (again.status, again.json["error"]["code"]) == (1, "RK-6100")
+    printed = loaded.run("events", "export", "--since", "1h").stdout.splitlines()
+    assert json.loads(printed[0]) == lines[0]
+    assert "quarantine.show: done" in loaded.run("events", "list").stdout
+
+
+def test_a_witness_is_asked_when_the_trail_is_verified(own_arena: Arena, tmp_path: Path):
+    """Sent when a command ends; verified against; a state folder that was put back is not sound, and says why."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    witness, shelf = Witness("witness.example/w1", tmp_path), Shelf("t0ken")
+    witness.logs.append(own_arena.ok("audit", "key")["key"])
+    with serving(authority, witness, shelf) as url:
+        own_arena.env |= {
+            "ROWKEEPER_TLS_CA": str(tmp_path / "ca.pem"),
+            "ROWKEEPER_AUDIT_URL": f"{url}/kept",
+            "ROWKEEPER_AUDIT_URL_TOKEN": "env:SHELF",
+            "SHELF": "t0ken",
+            "ROWKEEPER_AUDIT_WITNESSES": f"{url}/w1 {witness.vkey}",
+        }
+        own_arena.ok("query", "SELECT 1")
+        whole = own_arena.ok("audit", "verify")
+        assert (whole["sound"], whole["unreachable"]) == (True, {})
+        assert whole["against"]["witness witness.example/w1"] == whole["against"][f"{url}/kept"] == whole["entries"]
+        shutil.copy(own_arena.home / "ledger.sqlite", tmp_path / "old")
+        shutil.copytree(own_arena.home / "audit", tmp_path / "old-audit")
+        own_arena.ok("query", "SELECT 2")
+        sent = own_arena.ok("audit", "send")["sent"]
+        assert [(each["entries"], each["lag"], each["error"]) for each in sent] == [(whole["entries"] + 1, 0, None)] * 2
+        for name in ("ledger.sqlite-wal", "ledger.sqlite-shm"):
+            (own_arena.home / name).unlink(missing_ok=True)
+        shutil.copy(tmp_path / "old", own_arena.home / "ledger.sqlite")
+        shutil.rmtree(own_arena.home / "audit")
+        shutil.copytree(tmp_path / "old-audit", own_arena.home / "audit")
+        found = own_arena.run("audit", "verify", "--json")
+        assert found.status == 1
+        assert "put back from an older copy" in " ".join(found.json["findings"])
+        assert f"{url}/kept: it is of {whole['entries'] + 1} entries" in " ".join(found.json["findings"])
+        failed = own_arena.run("audit", "send", "--json")
+        assert (failed.status, failed.json["sent"][1]["error"]["code"]) == (1, "RK-5007")
+        assert own_arena.ok("audit", "verify", "--offline")["sound"]
+    away = own_arena.run("audit", "verify", "--json")
+    assert away.status == 0, "who cannot be asked is told, and is no fault of the trail"
+    assert len(away.json["unreachable"]) == 2

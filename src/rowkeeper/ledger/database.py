@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from rowkeeper.errors import (
     ConfigurationError,
@@ -131,14 +131,18 @@ def _begin(busy_seconds: float, connection: Connection) -> None:
     if not connection.info.get("writes"):
         connection.exec_driver_sql("BEGIN")
         return
-    until = time.monotonic() + busy_seconds
     # By the driver: each way through SQLAlchemy takes as long as all that SQLite does for a small step of a run.
     driver: Any = connection.connection.dbapi_connection
+    _take_lock(driver, busy_seconds)
+
+
+def _take_lock(driver: sqlite3.Connection, busy_seconds: float) -> None:
+    until = time.monotonic() + busy_seconds
     driver.execute(f"PRAGMA busy_timeout = {BUSY_SLICE_MS}")
     while True:
         try:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        except OperationalError as error:
+            driver.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
             if not _is_locked(error) or time.monotonic() >= until:
                 raise
             seconds_left()
@@ -147,8 +151,8 @@ def _begin(busy_seconds: float, connection: Connection) -> None:
     driver.execute(f"PRAGMA busy_timeout = {int(busy_seconds * 1000)}")
 
 
-def _is_locked(error: DBAPIError) -> bool:
-    return "locked" in str(error.orig).lower()
+def _is_locked(error: BaseException) -> bool:
+    return "locked" in str(error).lower()
 
 
 @contextmanager
@@ -178,23 +182,42 @@ def writing(engine: Engine, step: str) -> Iterator[Connection]:
 
 
 @contextmanager
+def driving(engine: Engine, step: str) -> Iterator[sqlite3.Connection]:
+    """As `writing`, for SQLite and by its driver alone: for a step so small that SQLAlchemy would be most of it."""
+    with explained("written"):
+        seconds_left()
+        pooled = engine.raw_connection()
+        try:
+            driver: Any = pooled.driver_connection
+            _take_lock(driver, BUSY_SECONDS)
+            yield driver
+            failpoint(f"ledger.before_commit:{step}")
+            driver.execute("COMMIT")
+        finally:
+            pooled.close()  # which takes back what was not committed
+    failpoint(f"ledger.after_commit:{step}")
+
+
+@contextmanager
 def explained(done: str) -> Iterator[None]:
     """Puts what the database says in our words: never its SQL, never its parameters."""
     try:
         yield
-    except DBAPIError as error:
+    except sqlite3.Error as error:
         raise _explain(error, done) from error
+    except DBAPIError as error:
+        raise _explain(error.orig or error, done) from error
     except SQLAlchemyError as error:
         raise DatabaseError(
             f"the ledger could not be {done}: {type(error).__name__}", hint="rowkeeper doctor says what is wrong"
         ) from error
 
 
-def _explain(error: DBAPIError, done: str) -> FrameworkError:
-    if getattr(error.orig, "sqlstate", None) == QUERY_CANCELED and remaining() is not None:
+def _explain(error: BaseException, done: str) -> FrameworkError:
+    if getattr(error, "sqlstate", None) == QUERY_CANCELED and remaining() is not None:
         return exceeded()
-    text = str(error.orig).lower()
-    context = {"driver_error": type(error.orig).__name__}
+    text = str(error).lower()
+    context = {"driver_error": type(error).__name__}
     if "full" in text or "no space" in text:
         return DiskFull(
             "no room left on the disk for the ledger", hint="free some space and run again", context=context
@@ -212,7 +235,7 @@ def _explain(error: DBAPIError, done: str) -> FrameworkError:
             f"the ledger was locked by another process for {BUSY_SECONDS:.0f} s", hint="try again", context=context
         )
     return DatabaseError(
-        f"the ledger could not be {done}: {type(error.orig).__name__}",
+        f"the ledger could not be {done}: {type(error).__name__}",
         hint="rowkeeper doctor says what is wrong",
         context=context,
     )
@@ -243,6 +266,11 @@ def _revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+
+
+def as_bytes(value: object) -> bytes:
+    """What a column of bytes holds. SQLite takes text there from somebody who writes the file: that is what it is."""
+    return value if isinstance(value, bytes) else str(value).encode(errors="surrogateescape")
 
 
 def faults(engine: Engine) -> list[str]:

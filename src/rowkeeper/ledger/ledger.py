@@ -15,6 +15,7 @@ from sqlalchemy import Engine, insert, select
 from rowkeeper.ledger import leases
 from rowkeeper.ledger.accessversion import AccessVersion
 from rowkeeper.ledger.audit import Trail
+from rowkeeper.ledger.audit.deliveries import Deliveries
 from rowkeeper.ledger.audit.notes import Signer, Verifier
 from rowkeeper.ledger.breakers import LedgerBreakers
 from rowkeeper.ledger.database import connect, faults, migrate, reading, revision, writing
@@ -67,6 +68,9 @@ class Ledger(Reader, SpoolScribe):
         jobs: what servers were asked for.
         signing_in: their passwords, sessions and API tokens.
         grants: roles, grants and row filters.
+=======
+        deliveries: which checkpoints of the trail have been brought elsewhere.
+>>>>>>> audit
     """
 
     def __init__(self, engine: Engine, clock: Clock, auditing: Auditing, way_out: WayOut | None = None) -> None:
@@ -88,6 +92,7 @@ class Ledger(Reader, SpoolScribe):
         self.jobs = LedgerJobs(engine, clock, self.audit)
         self.signing_in = SigningIn(engine, clock, self.audit)
         self.grants = LedgerGrants(engine, clock, self.audit, version)
+        self.deliveries = Deliveries(engine, clock)
 
     @classmethod
     @contextmanager

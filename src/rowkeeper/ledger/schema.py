@@ -285,7 +285,8 @@ schedules = Table(
 audit_entries = Table(
     "audit_entries",
     metadata,
-    Column("number", BigInteger, primary_key=True, autoincrement=False),  # from 0, without gaps
+    # From 0, without gaps. In SQLite the row's own number: a BIGINT key would be a second tree to write and to search.
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
     Column("entry", LargeBinary, nullable=False),  # canonical JSON, whose hash is a leaf of the tree
 )
 
@@ -319,6 +320,18 @@ audit_reasons = Table(
     Column("number", BigInteger, primary_key=True, autoincrement=False),  # of the entry, which holds the hash
     Column("salt", LargeBinary, nullable=False),
     Column("reason", Text, nullable=False),
+)
+
+audit_deliveries = Table(
+    "audit_deliveries",
+    metadata,
+    Column("place", String(700), primary_key=True),  # a URL; of a witness with its key's name
+    Column("size", BigInteger, nullable=False),  # entries that it knows of
+    Column("note", Text, nullable=False),  # the checkpoint that it has
+    Column("delivered_at", UtcDateTime, nullable=True),
+    Column("failures", Integer, nullable=False),  # in a row
+    Column("try_after", UtcDateTime, nullable=True),
+    Column("told", Text, nullable=False),  # what went wrong last
 )
 
 users = Table(

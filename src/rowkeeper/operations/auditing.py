@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,34 +10,76 @@ from typing import Any
 from rowkeeper.access import of_installation
 from rowkeeper.errors import ConfigurationError
 from rowkeeper.ledger.audit import Entry, Event, exporting, verifying
+from rowkeeper.ledger.audit.listing import ALL, Wanted, newest
 from rowkeeper.ledger.audit.verifying import AuditVerdict
+from rowkeeper.operations.elsewhere import ask_elsewhere, with_findings
+from rowkeeper.runs.checkpoints import Sent
 from rowkeeper.runs.workspace import Workspace
 
 
-def list_entries(workspace: Workspace, *, limit: int, action: str | None = None) -> list[Entry]:
-    """The newest entries of the trail, in order; none for who may not read it.
+@dataclasses.dataclass(frozen=True, slots=True)
+class AuditCheck:
+    """What a verification found.
 
-    Args:
-        action: only these: `run.publish`, or `run` for all that begin with it.
+    Attributes:
+        unreachable: who elsewhere could not be asked, and why.
+        lags: how many entries each place elsewhere lacks.
     """
+
+    verdict: AuditVerdict
+    unreachable: Mapping[str, str]
+    lags: Mapping[str, int]
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is wrong with the trail."""
+        return self.verdict.sound
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "sound": self.verdict.sound,
+            "entries": self.verdict.size,
+            "against": dict(self.verdict.against),
+            "findings": list(self.verdict.findings),
+            "unreachable": dict(self.unreachable),
+            "lags": dict(self.lags),
+            "checkpoint": self.verdict.checkpoint,
+        }
+
+
+def list_entries(workspace: Workspace, *, limit: int, wanted: Wanted = ALL) -> list[Entry]:
+    """The newest entries of those that are wanted, in order; none for who may not read the trail."""
     if not workspace.access.may("audit.list", of_installation()):
         return []
-    return workspace.ledger.audit.newest(limit, action)
+    return newest(workspace.ledger.audit.engine, limit, wanted)
 
 
-def verify_trail(workspace: Workspace, kept: Mapping[str, str]) -> AuditVerdict:
-    """Hashes the whole trail anew, and compares it with what was signed, and the ledger's runs with it.
+def verify_trail(workspace: Workspace, kept: Mapping[str, str], *, offline: bool = False) -> AuditCheck:
+    """Hashes the whole trail anew, and compares it with what was signed and kept elsewhere, and the runs with it.
 
     Args:
         kept: signed checkpoints, by where they come from; those that this installation writes outside are looked at
             besides.
+        offline: ask neither the URL nor the witnesses.
 
     Raises AccessDenied; ConfigurationError if a checkpoint outside cannot be read.
     """
     workspace.access.require("audit.list", of_installation())
-    trail = workspace.ledger.audit
+    trail, checkpoints = workspace.ledger.audit, workspace.checkpoints
+    elsewhere = None if offline else ask_elsewhere(checkpoints)
     outside = {str(path): text_of(path) for path in trail.outside if path.exists()}
-    return verifying.verify(trail, {**kept, **outside})
+    notes = elsewhere.notes if elsewhere else {}
+    verdict = verifying.verify(trail, {**kept, **outside, **checkpoints.cosigned_files(), **notes})
+    lags = {place.name: lag for place, _, lag in checkpoints.lags()}
+    return AuditCheck(with_findings(verdict, elsewhere), elsewhere.unreachable if elsewhere else {}, lags)
+
+
+def send_checkpoint(workspace: Workspace) -> tuple[Sent, ...]:
+    """Brings the newest checkpoint to the URL and the witnesses that the settings name. Raises AccessDenied."""
+    workspace.access.require("audit.export", of_installation())
+    places = workspace.checkpoints.places if workspace.ledger.audit.head()[0] else ()
+    return tuple(workspace.checkpoints.send(places))
 
 
 def prove_entry(workspace: Workspace, number: int) -> str:
@@ -103,15 +146,4 @@ def entry_document(entry: Entry) -> dict[str, Any]:
         "detail": dict(event.detail),
         "purpose": event.purpose,
         "reason": event.reason,
-    }
-
-
-def verdict_document(verdict: AuditVerdict) -> dict[str, Any]:
-    """What a verification found, as JSON."""
-    return {
-        "sound": verdict.sound,
-        "entries": verdict.size,
-        "against": dict(verdict.against),
-        "findings": list(verdict.findings),
-        "checkpoint": verdict.checkpoint,
     }

@@ -3,6 +3,7 @@
 surroundings.py   versions, user, memory, disk, clock
 bookcheck.py      state folder, key, ledger, leases, sealed files, breakers
 certcheck.py      certificates that run out
+elsewhere.py      checkpoints of the audit trail at their URL and witnesses
 tablecheck.py     the engine, and each table
 """
 
@@ -12,6 +13,7 @@ from rowkeeper.access import of_installation
 from rowkeeper.errors import AccessDenied, FrameworkError
 from rowkeeper.operations.bookcheck import examine_books
 from rowkeeper.operations.certcheck import examine_certificates
+from rowkeeper.operations.elsewhere import examine_elsewhere
 from rowkeeper.operations.finding import Finding
 from rowkeeper.operations.surroundings import examine_surroundings
 from rowkeeper.operations.tablecheck import examine_tables
@@ -44,5 +46,6 @@ def examine(workspace: Workspace) -> list[Finding]:
         *examine_surroundings(workspace.settings),
         *examine_books(workspace),
         *examine_certificates(workspace),
+        *examine_elsewhere(workspace),
         *examine_tables(workspace),
     ]

@@ -16,12 +16,15 @@ from rowkeeper.destinations.embedded.places import EnginePlaces
 from rowkeeper.destinations.embedded.starting import engine_down
 from rowkeeper.errors import ConfigurationError, KeyInUse
 from rowkeeper.ledger.audit import Event
+from rowkeeper.ledger.audit.notes import Signer, is_signed_by
 from rowkeeper.logs import logger
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.security.keydocument import KeyRecord, WrappedKeyset
 from rowkeeper.security.keyproviders import TRANSIT, KeyProvider
-from rowkeeper.security.keysets import ENGINE, LOGIN, QUARANTINE, SAMPLES, SPOOL
+from rowkeeper.security.keysets import AUDIT, ENGINE, LOGIN, QUARANTINE, SAMPLES, SPOOL
 
+CERTIFICATES = "certificates"  # as `security.tls.authority` has it, whose import is not quick
+NOUNS = {AUDIT: ("checkpoint", "signed"), LOGIN: ("second factor", "sealed")}
 PRIMARY, READS, REVOKED = "primary", "reads", "revoked"
 log = logger("keys")
 
@@ -32,7 +35,8 @@ class KeyFound:
 
     Attributes:
         status: `primary` writes; `reads` was rotated away; `revoked` was destroyed.
-        files: how many are sealed with it, of `login` second factors; None where that cannot be counted.
+        files: how many are sealed with it; of `login` second factors, of `audit` checkpoints that it signed; None where
+            that cannot be counted.
     """
 
     purpose: str
@@ -114,8 +118,12 @@ def rotate(workspace: Workspace, purposes: Sequence[str]) -> list[KeyFound]:
         _note(workspace, "key.rotate", {"purpose": purpose})
         key = keysets.rotate(purpose).primary
         log.info("keyset rotated", purpose=purpose, key=f"{key.id:08x}")
+        if purpose == AUDIT:  # with the new key, so that no checkpoint of now hangs on the former one
+            workspace.ledger.audit.load_signers_again()
+            _note(workspace, "key.rotate", {"purpose": purpose, "key": f"{key.id:08x}"})
         record = keysets.records()[purpose].keys[key.id]
-        rotated.append(_found(purpose, key.id, record, True, None if _counted(workspace, purpose) is None else 0))
+        counted = _counted(workspace, purpose)
+        rotated.append(_found(purpose, key.id, record, True, None if counted is None else counted[key.id]))
     return rotated
 
 
@@ -184,8 +192,9 @@ def _refuse_used(purpose: str, number: int, counted: Counter[int] | None) -> Non
     if counted is None:
         what = f"what key {number:08x} of {purpose} was used for is in no files of its own, and is not counted"
     elif counted[number]:
-        noun, plural = "second factor" if purpose == LOGIN else "file", "s are" if counted[number] > 1 else " is"
-        what = f"{counted[number]:,} {noun}{plural} still sealed with key {number:08x} of {purpose}"
+        thing, done = NOUNS.get(purpose, ("file", "sealed"))
+        plural = "s are" if counted[number] > 1 else " is"
+        what = f"{counted[number]:,} {thing}{plural} still {done} with key {number:08x} of {purpose}"
     else:
         return
     raise KeyInUse(what, hint="with --force --reason TEXT it is revoked all the same, and that is lost")
@@ -213,12 +222,32 @@ def _files_of_engine(workspace: Workspace) -> Counter[int]:
     return files_by_key(EnginePlaces.under(workspace.folder.path), materials)
 
 
+def _checkpoints(workspace: Workspace) -> Counter[int]:
+    """The checkpoints of the audit trail that can be checked with each key: the head, and those kept elsewhere."""
+    trail, keyset = workspace.ledger.audit, workspace.folder.keysets.of(AUDIT)
+    notes = {trail.head()[1], *workspace.checkpoints.cosigned_files().values()}
+    notes |= {has.note for _, has, _ in workspace.checkpoints.lags()}
+    notes |= {path.read_text("utf-8") for path in trail.outside if path.exists()}
+    signers = {key.id: Signer(f"rowkeeper/{workspace.ledger.id}", key.derive("ed25519")) for key in keyset.keys}
+    return Counter(
+        number for note in notes for number, signer in signers.items() if is_signed_by(note, signer.verifier)
+    )
+
+
+def _authority(workspace: Workspace) -> Counter[int]:
+    from rowkeeper.security.tls.authority import Authority  # noqa: PLC0415 - `x509` is not quick to import
+
+    return Authority.of(workspace.folder).key_ids()
+
+
 COUNTS: Mapping[str, Callable[[Workspace], Counter[int]]] = {
     ENGINE: _files_of_engine,
     QUARANTINE: lambda workspace: workspace.quarantine.key_ids(),
     SAMPLES: lambda workspace: workspace.samples.key_ids(),
     SPOOL: lambda workspace: workspace.spool.key_ids(),
     LOGIN: lambda workspace: workspace.ledger.signing_in.factors.key_ids(),
+    AUDIT: _checkpoints,
+    CERTIFICATES: _authority,
 }
 
 

@@ -21,6 +21,7 @@ from rowkeeper.ledger.audit.notes import Verifier
 from rowkeeper.ledger.ledger import utc_now
 from rowkeeper.protocols import DiskKeys, Site
 from rowkeeper.resilience.calls import Calls
+from rowkeeper.runs.checkpoints import Checkpoints, checkpoints_sent
 from rowkeeper.runs.evidence import PlaintextNotes, note_settings
 from rowkeeper.runs.journal import journal_kept, log_breaker, log_try
 from rowkeeper.runs.reaching import gateway_of
@@ -49,6 +50,7 @@ class Workspace:
         access: asks whether who asks may.
         authentication: knows who asks, of requests to a server.
         calls: breakers and retry budgets for whoever calls other machines, shared with other processes; in `site` too.
+        checkpoints: brings those of the audit trail elsewhere.
     """
 
     settings: Settings
@@ -62,6 +64,7 @@ class Workspace:
     access: Access
     authentication: Authentication
     calls: Calls
+    checkpoints: Checkpoints
 
     @classmethod
     @contextmanager
@@ -84,6 +87,7 @@ class Workspace:
                 password=password_of(settings),
                 way_out=gateway,
             ) as ledger,
+            checkpoints_sent(settings, ledger, gateway, folder.path) as checkpoints,
         ):
             plaintext.follow(ledger)
             note_settings(settings, folder.path, ledger)
@@ -114,7 +118,7 @@ class Workspace:
             access = Access(permissions, ledger.audit)
             provider = functools.partial(provider_of, settings, gateway, ledger.signing_in.clock)
             signing_in = Authentication(ledger, folder.keysets, access, Rules.of(settings), provider=provider)
-            yield cls(settings, folder, ledger, sizes, site, seal, samples, spool, access, signing_in, calls)
+            yield cls(settings, folder, ledger, sizes, site, seal, samples, spool, access, signing_in, calls, checkpoints)
 
     @property
     def keysets(self) -> Keysets:

@@ -117,10 +117,14 @@ class Seal:
         except (InvalidTag, ValueError) as error:  # a ValueError for one that is cut off in its nonce
             raise _broken(path) from error
 
-    def key_ids(self) -> Counter[int]:
-        """How many files are sealed with which key, by what stands in their headers. Raises IntegrityError."""
+    def key_ids(self, pattern: str = "*.sealed") -> Counter[int]:
+        """How many files are sealed with which key, by what stands in their headers. Raises IntegrityError.
+
+        Args:
+            pattern: of their names.
+        """
         counted: Counter[int] = Counter()
-        for path in self._root.rglob("*.sealed"):
+        for path in self._root.rglob(pattern):
             try:
                 with path.open("rb") as file:
                     number = _key_id(file.read(HEADER_BYTES), self._purpose)

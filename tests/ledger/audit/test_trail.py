@@ -61,6 +61,29 @@ def test_a_change_whose_entry_cannot_be_written_does_not_happen(tmp_path: Path):
         assert ledger.runs() == []
 
 
+@pytest.mark.parametrize("column", ["audit_entries.entry", "audit_head.frontier"])
+def test_text_where_bytes_belong_is_found(tmp_path: Path, column: str):
+    """SQLite takes any type in any column; verify tells it as every other change, and nothing is built on it."""
+    table, _, name = column.partition(".")
+    with opened(tmp_path) as ledger:
+        fill(ledger, 3)
+        with database(tmp_path) as hand:
+            hand.execute(f"UPDATE {table} SET {name} = 'text'")
+        assert not verify(ledger.audit, {}).sound
+    if table == "audit_head":
+        with opened(tmp_path) as ledger, pytest.raises(AuditBroken):
+            ledger.audit.record(Event("run.start"))
+
+
+def test_a_gap_before_a_stride_ends_is_told(tmp_path: Path):
+    """Entries that are missing where the reading of one stride ends and that of the next begins are named."""
+    with opened(tmp_path) as ledger:
+        fill(ledger, 4_200, at_a_time=2_000)
+        with database(tmp_path) as hand:
+            hand.execute("DELETE FROM audit_entries WHERE number BETWEEN 4090 AND 4095")
+        assert "entry 4,090 is missing" in verify(ledger.audit, {}).findings
+
+
 def test_a_person_is_forgotten_and_the_trail_stays_sound(tmp_path: Path):
     """Name and reason lie beside the trail: without them entries tell an id, and every hash is as it was."""
     with opened(tmp_path) as ledger:

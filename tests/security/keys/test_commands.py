@@ -211,6 +211,36 @@ def test_a_key_that_nothing_is_sealed_with_is_revoked(loaded: Arena):
     assert BAD in json.dumps(loaded.ok("quarantine", "show", "1"))
 
 
+def test_the_key_of_the_trail_is_revoked_when_no_checkpoint_hangs_on_it(loaded: Arena):
+    """Rotated, the trail goes on with the new key; the former one, which signs no checkpoint now, needs no force."""
+    (first,) = [each for each in loaded.ok("keys", "list")["keys"] if each["purpose"] == "audit"]
+    assert first["files"] >= 1
+    kept = loaded.home / "audit" / "checkpoint"
+    old = kept.read_text()
+    loaded.ok("keys", "rotate", "audit")
+    found = keys(loaded)
+    assert (found["audit", "reads"]["files"], found["audit", "primary"]["files"]) == (0, 1)
+    kept.write_text(old)
+    refused = loaded.run("keys", "revoke", str(first["id"]), "--json")
+    assert refused.json["error"]["what"] == f"1 checkpoint is still signed with key {first['id']} of audit"
+    loaded.ok("query", "SELECT 1")
+    loaded.ok("keys", "revoke", str(first["id"]))
+    assert loaded.ok("audit", "verify")["sound"]
+
+
+def test_the_key_of_the_certificates_is_counted(loaded: Arena):
+    """The authority's own key is sealed with it: one file, and none with a key that was rotated in since."""
+    loaded.ok("certs", "init")
+    loaded.ok("keys", "rotate", "certificates")
+    found = keys(loaded)
+    assert (found["certificates", "reads"]["files"], found["certificates", "primary"]["files"]) == (1, 0)
+    refused = loaded.run("keys", "revoke", str(found["certificates", "reads"]["id"]), "--json")
+    assert "1 file is still sealed with" in refused.json["error"]["what"]
+    loaded.ok("keys", "rotate", "certificates")
+    unused = [each for each in loaded.ok("keys", "list")["keys"] if each["purpose"] == "certificates"][1]
+    assert loaded.ok("keys", "revoke", unused["id"])["status"] == "revoked"
+
+
 def test_the_engines_key_is_revoked_only_while_it_is_down(loaded: Arena):
     """An engine that is up writes with it; one that is down has files with it, which are counted by their headers; and
     when the key is gone, the engine says which one it misses.

@@ -6,6 +6,7 @@ from rowkeeper.cli.commands.accounts import users
 from rowkeeper.cli.commands.auditing import audit
 from rowkeeper.cli.commands.certificates import certs
 from rowkeeper.cli.commands.configuring import config
+from rowkeeper.cli.commands.eventing import events
 from rowkeeper.cli.commands.explaining import errors, explain
 from rowkeeper.cli.commands.granting import grants, roles
 from rowkeeper.cli.commands.history import runs, show
@@ -48,6 +49,7 @@ for command in (
     doctor,
     endpoints,
     errors,
+    events,
     explain,
     firewall,
     grants,

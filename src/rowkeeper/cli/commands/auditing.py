@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +13,26 @@ from rich.markup import escape
 
 from rowkeeper.cli import render
 from rowkeeper.cli.door import DONE, FAILED, json_option, out, print_json, workspace
+from rowkeeper.cli.moments import MOMENT
 from rowkeeper.errors import AuditBroken, ConfigurationError, StateError
-from rowkeeper.ledger.audit import Entry
+from rowkeeper.ledger.audit import Entry, Outcome
+from rowkeeper.ledger.audit.listing import Wanted
 from rowkeeper.ledger.audit.merkle import ProofInvalid
 from rowkeeper.ledger.audit.notes import Verifier
 from rowkeeper.ledger.audit.proofs import check_proof as check
-from rowkeeper.ledger.audit.verifying import AuditVerdict
 from rowkeeper.operations.auditing import (
+    AuditCheck,
     accept_trail,
     entry_document,
     export_trail,
     prove_entry,
     public_key,
+    send_checkpoint,
     text_of,
-    verdict_document,
     verify_trail,
 )
 from rowkeeper.operations.auditing import list_entries as audit_entries
+from rowkeeper.runs.checkpoints import Sent
 
 NEW_FILE = click.Path(path_type=Path)
 COLOURS = {"done": "green", "failed": "red", "refused": "yellow"}
@@ -41,11 +46,34 @@ def audit() -> None:
 @audit.command("list")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many, the newest.")
 @click.option("--action", help="Only these: run.publish, or run for all that begin with it.")
+@click.option("--who", help="Only of this person or service: a name, or an id.")
+@click.option("--on", "about", help="Only about this: run, or run:12, pipeline:flights, user:ann.")
+@click.option("--since", type=MOMENT, help="Only from then on: 2026-11-26, 2026-11-26T08:30, or 90m, 12h, 7d ago.")
+@click.option("--until", type=MOMENT, help="Only before then.")
+@click.option("--outcome", type=click.Choice([each.value for each in Outcome]), help="Only with this outcome.")
 @json_option
-def list_entries(limit: int, action: str | None, as_json: bool) -> None:
-    """The newest entries of the trail."""
+def list_entries(  # noqa: PLR0917 - click hands them over by name
+    limit: int,
+    action: str | None,
+    who: str | None,
+    about: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    outcome: str | None,
+    as_json: bool,
+) -> None:
+    """The newest entries of the trail, or of those that are asked for."""
+    kind, colon, value = (about or "").partition(":")
+    wanted = Wanted(
+        actions=() if action is None else (action,),
+        who=who,
+        on=(kind, value if colon else None) if about else None,
+        since=since,
+        until=until,
+        outcome=None if outcome is None else Outcome(outcome),
+    )
     with workspace() as space:
-        entries = audit_entries(space, limit=limit, action=action)
+        entries = audit_entries(space, limit=limit, wanted=wanted)
     if as_json:
         print_json({"entries": [entry_document(entry) for entry in entries]})
         return
@@ -73,16 +101,35 @@ def list_entries(limit: int, action: str | None, as_json: bool) -> None:
     type=click.Path(path_type=Path),
     help="A checkpoint that you kept: the trail must be its continuation. May be given several times.",
 )
+@click.option("--offline", is_flag=True, help="Ask neither the URL nor the witnesses.")
 @json_option
-def verify(since: tuple[Path, ...], as_json: bool) -> int:
-    """Hash the whole trail anew, and compare it with what was signed, and the ledger's runs with it."""
+def verify(since: tuple[Path, ...], offline: bool, as_json: bool) -> int:
+    """Hash the whole trail anew, and compare it with what was signed and kept elsewhere, and the runs with it."""
     with workspace() as space:
-        verdict = verify_trail(space, {str(path): text_of(path) for path in since})
+        found = verify_trail(space, {str(path): text_of(path) for path in since}, offline=offline)
+    print_json(found.as_dict()) if as_json else _show(found)
+    return DONE if found.sound else FAILED
+
+
+@audit.command("send")
+@json_option
+def send(as_json: bool) -> int:
+    """Bring the newest checkpoint to the URL and the witnesses that the settings name, now."""
+    with workspace() as space:
+        sent = send_checkpoint(space)
     if as_json:
-        print_json(verdict_document(verdict))
-    else:
-        _show(verdict)
-    return DONE if verdict.sound else FAILED
+        print_json({"sent": [_sent(each) for each in sent]})
+    for each in () if as_json else sent:
+        told = f"has {each.size:,} entries" if each.error is None else f"[red]{escape(each.error.what)}[/]"
+        out.print(f"{escape(each.place)}: {told}; {each.lag:,} to come")
+    if not sent and not as_json:
+        out.print("nothing to send, or nowhere to: ROWKEEPER_AUDIT_URL, ROWKEEPER_AUDIT_WITNESSES")
+    return DONE if all(each.error is None for each in sent) else FAILED
+
+
+def _sent(sent: Sent) -> dict[str, Any]:
+    error = None if sent.error is None else sent.error.document()
+    return {"place": sent.place, "entries": sent.size, "lag": sent.lag, "error": error}
 
 
 @audit.command("prove")
@@ -175,10 +222,15 @@ def _pairs(values: Any) -> str:
     return ", ".join(told)
 
 
-def _show(verdict: AuditVerdict) -> None:
+def _show(found: AuditCheck) -> None:
+    verdict = found.verdict
     for finding in verdict.findings:
         out.print(f"[red]wrong:[/] {escape(finding)}")
     for where, size in verdict.against.items():
         out.print(f"compared with the checkpoint of {size:,} entries in {escape(where)}")
+    for name, why in found.unreachable.items():
+        out.print(f"[yellow]not compared[/] with {escape(name)}: {escape(why)}")
+    for name, lag in found.lags.items():
+        out.print(f"{escape(name)} lacks the last {lag:,} entries") if lag else None
     if verdict.sound:
         out.print(f"[green]sound:[/] {verdict.size:,} entries, as they were signed")

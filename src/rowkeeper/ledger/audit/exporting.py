@@ -20,7 +20,8 @@ from rowkeeper.errors import AuditBroken, ConfigurationError, StateError
 from rowkeeper.ledger.audit.merkle import ProofInvalid
 from rowkeeper.ledger.audit.notes import open_checkpoint
 from rowkeeper.ledger.audit.proofs import proof_text
-from rowkeeper.ledger.audit.trail import TILE, TILE_BITS, Trail, tile_of, tree
+from rowkeeper.ledger.audit.tiles import TILE, TILE_BITS, tile_of, tree
+from rowkeeper.ledger.audit.trail import Trail
 from rowkeeper.ledger.database import reading
 from rowkeeper.ledger.schema import audit_entries, audit_head
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Self
 
 HASH_BYTES = 32
+_sha256 = hashlib.sha256  # a name of its own: it is called millions of times
 EMPTY_ROOT = hashlib.sha256().digest()
 
 Subtree = Callable[[int, int], bytes]
@@ -23,6 +24,11 @@ Subtree = Callable[[int, int], bytes]
 
 class ProofInvalid(Exception):  # noqa: N818 - says what was found; the callers make it one of our errors
     """A proof does not prove what it is said to prove."""
+
+
+def leaf_hashes(entries: Iterable[bytes]) -> list[bytes]:
+    """The hashes of entries."""
+    return [_sha256(b"\x00" + entry).digest() for entry in entries]
 
 
 def leaf_hash(entry: bytes) -> bytes:
@@ -66,18 +72,28 @@ class Frontier:
         return b"".join(self._roots)
 
     def append(self, leaf: bytes) -> None:
-        """Adds a leaf hash; subtrees of the same size become one."""
-        size, roots = self.size, self._roots
-        while size & 1:
-            leaf = node_hash(roots.pop(), leaf)
-            size >>= 1
-        roots.append(leaf)
-        self.size += 1
+        """Adds a leaf hash."""
+        self.extend((leaf,))
 
-    def extend(self, leaves: Iterable[bytes]) -> None:
-        """Adds leaf hashes."""
-        for leaf in leaves:
-            self.append(leaf)
+    def extend(self, leaves: Iterable[bytes]) -> list[list[bytes]]:
+        """Adds leaf hashes; two neighbouring subtrees of the same size become one, level by level.
+
+        Returns the roots of the whole subtrees that came with them, by level: the leaves first, of level 0.
+        """
+        hashes = list(leaves)
+        size, left, right = self.size, self._roots, list[bytes]()
+        self.size += len(hashes)
+        made = []
+        while hashes:
+            made.append(hashes)
+            row = [left.pop(), *hashes] if size & 1 else hashes
+            if len(row) & 1:
+                right.append(row[-1])
+            pairs = iter(row)
+            hashes = [_sha256(b"\x01" + one + other).digest() for one, other in zip(pairs, pairs, strict=False)]
+            size >>= 1
+        left.extend(reversed(right))
+        return made
 
     def root(self) -> bytes:
         """The root of the whole tree."""

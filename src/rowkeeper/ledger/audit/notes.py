@@ -16,6 +16,7 @@ import binascii
 import dataclasses
 import hashlib
 from collections.abc import Sequence
+from typing import ClassVar, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -58,10 +59,11 @@ class Verifier:
 
     name: str
     key: bytes
+    algorithm: ClassVar[bytes] = ED25519
 
     @classmethod
-    def parse(cls, text: str) -> Verifier:
-        """Reads a vkey. Raises ProofInvalid if it is none, or of another algorithm than Ed25519."""
+    def parse(cls, text: str) -> Self:
+        """Reads a vkey. Raises ProofInvalid if it is none, or of another algorithm."""
         parts = text.strip().split("+", 2)  # base64 may hold a plus
         try:
             name, id_text, key_text = parts
@@ -69,17 +71,17 @@ class Verifier:
         except ValueError as error:
             raise ProofInvalid("the key is not NAME+ID+BASE64") from error
         found = cls(name, data[1:])
-        if data[:1] != ED25519 or len(found.key) != HASH_BYTES or found.id.hex() != id_text:
-            raise ProofInvalid("the key is damaged, or is no Ed25519 key")
+        if data[:1] != cls.algorithm or len(found.key) != HASH_BYTES or found.id.hex() != id_text:
+            raise ProofInvalid(f"the key is damaged, or is no key of type {cls.algorithm[0]} (Ed25519)")
         return found
 
     @property
     def id(self) -> bytes:
         """Four bytes by which signatures name it."""
-        return hashlib.sha256(self.name.encode() + b"\n" + ED25519 + self.key).digest()[:KEY_ID_BYTES]
+        return hashlib.sha256(self.name.encode() + b"\n" + self.algorithm + self.key).digest()[:KEY_ID_BYTES]
 
     def __str__(self) -> str:
-        return f"{self.name}+{self.id.hex()}+{_base64(ED25519 + self.key)}"
+        return f"{self.name}+{self.id.hex()}+{_base64(self.algorithm + self.key)}"
 
 
 class Signer:
@@ -122,12 +124,18 @@ def open_checkpoint(note: str, verifiers: Sequence[Verifier]) -> Checkpoint:
     return _parsed(text)
 
 
+def is_signed_by(note: str, verifier: Verifier) -> bool:
+    """Whether a checkpoint has a signature of this key that holds."""
+    try:
+        open_checkpoint(note, [verifier])
+    except ProofInvalid:
+        return False
+    return True
+
+
 def _is_signed_by(line: str, text: str, verifiers: Sequence[Verifier]) -> bool:
     """Whether the line is a trusted key's signature; those of unknown keys are passed over."""
-    name, _, encoded = line.removeprefix(DASH).rpartition(" ")
-    data = _bytes(encoded)
-    if not line.startswith(DASH) or not name or data is None or len(data) <= KEY_ID_BYTES:
-        raise ProofInvalid("a signature line is damaged")
+    name, data = signature_of(line)
     known = [each for each in verifiers if (each.name, each.id) == (name, data[:KEY_ID_BYTES])]
     for each in known:
         try:
@@ -135,6 +143,15 @@ def _is_signed_by(line: str, text: str, verifiers: Sequence[Verifier]) -> bool:
         except InvalidSignature as error:
             raise ProofInvalid("its signature is not of this text") from error
     return bool(known)
+
+
+def signature_of(line: str) -> tuple[str, bytes]:
+    """The name of a signature line's key, and what follows it: the key's id and the signature. Raises ProofInvalid."""
+    name, _, encoded = line.removeprefix(DASH).rpartition(" ")
+    data = _bytes(encoded)
+    if not line.startswith(DASH) or not name or data is None or len(data) <= KEY_ID_BYTES:
+        raise ProofInvalid("a signature line is damaged")
+    return name, data
 
 
 def _parsed(text: str) -> Checkpoint:

@@ -5,6 +5,9 @@ head that it did not sign itself, it checks it: the signature, that the head's t
 ledger is no older than the checkpoint that was last seen outside. Otherwise somebody who can write the database, but
 has not the key, could let the next honest process sign what he made up.
 
+Entries that come with no change of the ledger (an access, a refusal) share a transaction with those that other threads
+record at the same time: see `grouping.py`.
+
 The last checkpoint is also written outside the database, after the commit: `audit/checkpoint` in the state folder, and
 wherever `ROWKEEPER_AUDIT_CHECKPOINT` says, at most ten times a second. One that a crash left behind is older than the
 ledger, which is no fault.
@@ -13,43 +16,83 @@ ledger, which is no fault.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Engine, func, insert, select
 
 from rowkeeper.caller import Caller, current_caller
 from rowkeeper.errors import AuditBroken, StateError
-from rowkeeper.ledger.audit.event import Entry, Event, Writer, parsed
-from rowkeeper.ledger.audit.merkle import HASH_BYTES, Frontier, ProofInvalid, Tree, leaf_hash, root_of
+from rowkeeper.ledger.audit.event import ADDRESS, Draft, Drafter, Entry, Event, address_field
+from rowkeeper.ledger.audit.grouping import GroupCommit
+from rowkeeper.ledger.audit.listing import Wanted, newest
+from rowkeeper.ledger.audit.merkle import Frontier, ProofInvalid, leaf_hashes
 from rowkeeper.ledger.audit.notes import Checkpoint, Signer, Verifier, open_checkpoint
-from rowkeeper.ledger.database import reading, writing
+from rowkeeper.ledger.audit.outside import hash_of, write_outside
+from rowkeeper.ledger.audit.tiles import OpenTiles
+from rowkeeper.ledger.database import as_bytes, driving, reading, writing
 from rowkeeper.ledger.leases import Clock
-from rowkeeper.ledger.schema import audit_entries, audit_head, audit_people, audit_reasons, audit_tiles, runs
-from rowkeeper.logs import failure, logger
-
-TILE_BITS = 8
-TILE = 1 << TILE_BITS  # hashes in a full tile, and entries in a full bundle
-SALT_BYTES = 16
-ADDRESS = "address:"
-PAGE = 4_096  # entries in memory at a time
+from rowkeeper.ledger.schema import audit_head, audit_people, runs
 
 TELL_SECONDS = 0.1  # between two writings of the checkpoint outside; the last one is written when the ledger is closed
 
-# Made once: SQLAlchemy finds its compiled form again by the object.
-GET_HEAD = select(audit_head).with_for_update()
-SET_HEAD = update(audit_head).values(
-    size=bindparam("new_size"), frontier=bindparam("new_frontier"), checkpoint=bindparam("new_checkpoint")
-)
-ADD_REASONS, ADD_TILE = insert(audit_reasons), insert(audit_tiles)
+# As the driver takes them: SQLAlchemy's way to it takes longer than all the hashing, and longer than what SQLite does.
+GET_HEAD = "SELECT size, frontier, checkpoint FROM audit_head"
+SET_HEAD = "UPDATE audit_head SET size = ?, frontier = ?, checkpoint = ?"
+ADD_ENTRY = "INSERT INTO audit_entries (number, entry) VALUES (?, ?)"
+ADD_TILE = "INSERT INTO audit_tiles (level, number, hashes) VALUES (?, ?, ?)"
+ADD_REASON = "INSERT INTO audit_reasons (number, salt, reason) VALUES (?, ?, ?)"
 
-log = logger("audit")
+Put = Callable[[str, list[tuple[Any, ...]]], object]
+"""Runs a statement for each of these rows."""
+
+
+class _Head(NamedTuple):
+    """The head of the trail, as it is stored."""
+
+    size: int = 0
+    frontier: bytes = b""
+    checkpoint: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Part:
+    """What one caller wants written."""
+
+    caller: str
+    address: str | None
+    drafts: Sequence[Draft]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Whose ids its entries hold."""
+        return (self.caller,) if self.address is None else (self.caller, self.address)
+
+    def entries(self, people: Mapping[str, str]) -> list[bytes]:
+        """Their bytes."""
+        who = people[self.caller].encode()
+        address = address_field(None if self.address is None else people[self.address])
+        return [draft.entry(who, address) for draft in self.drafts]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Written:
+    """What a transaction made of the trail; true once it is committed.
+
+    Attributes:
+        order: of the transactions of this process.
+        people: the ids of names that are in the database then.
+    """
+
+    order: int
+    head: _Head
+    tiles: OpenTiles
+    people: Mapping[str, str]
 
 
 class Trail:
@@ -81,16 +124,22 @@ class Trail:
         self.outside = tuple(outside)
         # The newest head that this process has signed or checked: all of it, as whoever writes the database could
         # change the rest and leave the checkpoint.
-        self._sound: tuple[int, bytes, str] | None = None
+        self._sound: _Written | None = None
+        self._order = 0  # of the transactions that wrote entries: whoever writes holds the database's lock
         self._people: dict[str, str] = {}  # the ids of those names that are in the database for good
         self._host = socket.gethostname()
         self._told_at = float("-inf")
         self._untold = False
+        self._group = GroupCommit(self._commit)
 
     def _known_signers(self) -> tuple[Signer, ...]:
         if not self._loaded:
             self._loaded = self._signers()
         return self._loaded
+
+    def load_signers_again(self) -> None:
+        """The keys were changed: the next entry is signed with the one that is first now."""
+        self._loaded = ()
 
     @property
     def verifiers(self) -> tuple[Verifier, ...]:
@@ -100,51 +149,90 @@ class Trail:
     # ---------------------------------------------------------------------------------- write
 
     def record(self, *events: Event) -> None:
-        """Writes entries in a transaction of their own: of an access, before it is granted."""
+        """Writes entries of their own: of an access, before it is granted. Returns when they are on the disk.
+
+        Raises AuditBroken if what is there is not what was signed.
+        """
+        self._group.submit(self._drafted(events))
+
+    def _commit(self, parts: Sequence[_Part]) -> None:
+        if self._recorded_quickly(parts):
+            return
         with writing(self.engine, "audit") as connection:
-            self.write(connection, *events)
+            self._append(connection, parts)
+
+    def _recorded_quickly(self, parts: Sequence[_Part]) -> bool:
+        """By SQLite's driver alone, if there is nothing to look up: the head is the one that this process left."""
+        sound, people = self._sound, self._people
+        names = {name for part in parts for name in part.names}
+        if self.engine.dialect.name != "sqlite" or sound is None or not names <= people.keys():
+            return False
+        if not any(part.drafts for part in parts):
+            return True
+        with driving(self.engine, "audit") as driver:
+            found = driver.execute(GET_HEAD).fetchone()
+            if found != sound.head:
+                return False
+            written = self._carried_on(sound.head, sound.tiles, parts, people, driver.executemany)
+        self._committed(written)
+        return True
 
     def write(self, connection: Connection, *events: Event) -> None:
         """Writes entries as part of a transaction that is open: both are committed, or neither.
 
         Raises AuditBroken if what is there is not what was signed.
         """
-        head = self._head(connection)
-        before, frontier = head.size, Frontier.from_bytes(head.size, head.frontier)
-        events = events if before else (self._beginning(connection), *events)
+        self._append(connection, [self._drafted(events)])
+
+    def _drafted(self, events: Sequence[Event]) -> _Part:
         caller = current_caller()
-        ids = {name: self.id_of(connection, name) for name in (str(caller), _address(caller)) if name is not None}
-        leaves: dict[int, bytes] = {}
-        entries: list[tuple[int, bytes]] = []
-        reasons: list[dict[str, Any]] = []
-        writer = Writer(
-            self._clock(),
-            ids[str(caller)],
-            self._host,
-            os.getpid(),
-            address=ids.get(_address(caller) or ""),
-            session=caller.session,
-            purpose=caller.purpose,
-        )
-        for number, event in enumerate(events, before):
-            salt = secrets.token_bytes(SALT_BYTES) if event.reason is not None else b""
-            data = writer.entry(event, salt)
-            leaves[number] = leaf = leaf_hash(data)
-            frontier.append(leaf)
-            entries.append((number, data))
-            if event.reason is not None:
-                reasons.append({"number": number, "salt": salt, "reason": event.reason})
-        # As the driver takes it: SQLAlchemy's way to it takes longer than all the hashing.
-        mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
-        connection.exec_driver_sql(f"INSERT INTO audit_entries (number, entry) VALUES ({mark}, {mark})", entries)
-        if reasons:
-            connection.execute(ADD_REASONS, reasons)
-        _close_tiles(connection, before, frontier.size, leaves)
+        drafter = Drafter(self._clock(), self._host, os.getpid(), session=caller.session, purpose=caller.purpose)
+        return _Part(str(caller), _address(caller), [drafter.draft(event) for event in events])
+
+    def _append(self, connection: Connection, parts: Sequence[_Part]) -> None:
+        head = self._head(connection)
+        if not head.size:
+            parts = [self._drafted([self._beginning(connection)]), *parts]
+        if not any(part.drafts for part in parts):
+            return
+        people = {name: self.id_of(connection, name) for part in parts for name in part.names}
+        written = self._carried_on(head, self._tiles(connection, head), parts, people, _putter(connection))
+        connection.info["after_commit"].append(lambda: self._committed(written))
+
+    def _carried_on(
+        self, head: _Head, tiles: OpenTiles, parts: Sequence[_Part], people: Mapping[str, str], put: Put
+    ) -> _Written:
+        """Carries the tree on by these entries, and signs it.
+
+        1. The entries follow the last one, each with the ids of its caller.
+        2. The tree over them: its edge, and the tiles that are full now.
+        3. The new head, signed.
+
+        Args:
+            head: sound, and held until the transaction ends.
+            tiles: those that are open at this head.
+            people: the ids of all who asked, and of their addresses.
+        """
+        entries = [entry for part in parts for entry in part.entries(people)]
+        drafts = [draft for part in parts for draft in part.drafts]
+        reasons = [(head.size + at, each.salt, each.reason) for at, each in enumerate(drafts) if each.salt]
+        frontier = Frontier.from_bytes(head.size, head.frontier)
+        tiles, full = tiles.grown(frontier.extend(leaf_hashes(entries)))
+        for statement, rows in ((ADD_ENTRY, enumerate(entries, head.size)), (ADD_REASON, reasons), (ADD_TILE, full)):
+            if rows:
+                put(statement, list(rows))
         signer = self._known_signers()[0]
         note = signer.sign(Checkpoint(signer.verifier.name, frontier.size, frontier.root()))
-        made = frontier.size, frontier.to_bytes(), note
-        connection.execute(SET_HEAD, dict(zip(("new_size", "new_frontier", "new_checkpoint"), made, strict=True)))
-        connection.info["after_commit"].append(lambda: self._committed(made, ids))
+        new = _Head(frontier.size, frontier.to_bytes(), note)
+        put(SET_HEAD, [new])
+        self._order += 1
+        return _Written(self._order, new, tiles, people)
+
+    def _tiles(self, connection: Connection, head: _Head) -> OpenTiles:
+        """The tiles that are open: as this process left them, if nobody else has written since."""
+        if self._sound is not None and self._sound.head == head:
+            return self._sound.tiles
+        return OpenTiles.load(connection, head.size)
 
     def person(self, name: str) -> str:
         """The id under which the trail knows a person, for an entry of whoever has no transaction open."""
@@ -162,13 +250,16 @@ class Trail:
             connection.execute(insert(audit_people).values(id=known, name=name))
         return str(known)
 
-    def _head(self, connection: Connection) -> Row[Any]:
+    def _head(self, connection: Connection) -> _Head:
         """The head, held against other writers until the transaction ends, and known to be sound."""
-        head = connection.execute(GET_HEAD).one_or_none()
-        if head is None:
+        get = GET_HEAD if connection.dialect.name == "sqlite" else f"{GET_HEAD} FOR UPDATE"
+        found = connection.exec_driver_sql(get).fetchone()
+        if found is None:
             connection.execute(insert(audit_head).values(id=1, size=0, frontier=b"", checkpoint=""))
-            head = connection.execute(GET_HEAD).one()
-        if (head.size, head.frontier, head.checkpoint) != self._sound:
+            found = connection.exec_driver_sql(get).fetchone()
+        assert found is not None
+        head = _Head(found[0], as_bytes(found[1]), found[2])
+        if self._sound is None or self._sound.head != head:
             try:
                 self._check(head)
             except AuditBroken:
@@ -176,7 +267,7 @@ class Trail:
                 self._check(head)
         return head
 
-    def _check(self, head: Row[Any]) -> None:
+    def _check(self, head: _Head) -> None:
         """Raises AuditBroken unless the head is one that a trusted key signed, and no older than those outside."""
         for path in self.outside:
             seen = self.checkpoint_in(path)
@@ -202,9 +293,12 @@ class Trail:
         last = connection.execute(select(func.max(runs.c.publish_order))).scalar()
         return Event("audit.begin", detail={"published_before": last or 0})
 
-    def _committed(self, head: tuple[int, bytes, str], ids: Mapping[str, str]) -> None:
-        self._sound, self._untold = head, True
-        self._people.update(ids)
+    def _committed(self, written: _Written) -> None:
+        """Called by whichever thread committed, so perhaps not in the order of the commits."""
+        self._people.update(written.people)
+        if self._sound is not None and self._sound.order > written.order:
+            return
+        self._sound, self._untold = written, True
         if time.monotonic() - self._told_at >= TELL_SECONDS:
             self.tell()
 
@@ -212,9 +306,9 @@ class Trail:
         """Writes the newest checkpoint of this process outside, if it is not there yet."""
         if not self._untold or self._sound is None:
             return
-        for path in self.outside:
-            _write_outside(path, self._sound[2])
         self._told_at, self._untold = time.monotonic(), False
+        for path in self.outside:
+            write_outside(path, self._sound.head.checkpoint)
 
     def accept(self, reason: str) -> None:
         """Takes the ledger as it is although a checkpoint outside is of more entries; an entry says so.
@@ -223,7 +317,7 @@ class Trail:
         """
         outside, self.outside = self.outside, ()
         try:
-            hashes = {str(path): _hash_of(path) for path in outside if path.exists()}
+            hashes = {str(path): hash_of(path) for path in outside if path.exists()}
             self.record(Event("audit.accept", detail={"outside": hashes}, reason=reason))
         finally:
             self.outside = outside
@@ -254,29 +348,30 @@ class Trail:
             head = connection.execute(select(audit_head)).one_or_none()
         return (0, "") if head is None else (head.size, head.checkpoint)
 
+    def sound_head(self, connection: Connection) -> tuple[int, str]:
+        """As `head`, if it is one that a trusted key signed and no older than those outside. Raises AuditBroken."""
+        found = connection.exec_driver_sql(GET_HEAD).fetchone()
+        if found is None:
+            return 0, ""
+        head = _Head(found[0], as_bytes(found[1]), found[2])
+        self._check(head)
+        return head.size, head.checkpoint
+
     def newest(self, limit: int, action: str | None = None) -> list[Entry]:
-        """The newest entries, in order.
+        """The newest entries, in order; `listing.newest` finds others.
 
         Args:
             action: only those of this action, or of those that begin with it and a dot.
         """
-        found: list[Entry] = []
-        with reading(self.engine) as connection:
-            names = {row.id: row.name for row in connection.execute(select(audit_people))}
-            wanted = (
-                select(audit_entries, audit_reasons.c.reason)
-                .join(audit_reasons, audit_reasons.c.number == audit_entries.c.number, isouter=True)
-                .order_by(audit_entries.c.number.desc())
-                .execution_options(yield_per=PAGE)
-            )
-            for row in connection.execute(wanted):
-                if len(found) == limit:
-                    break
-                entry = parsed(row.number, bytes(row.entry), reason=row.reason)
-                if action is None or f"{entry.event.action}.".startswith(f"{action}."):
-                    address = names.get(entry.address or "", "").removeprefix(ADDRESS) or None
-                    found.append(dataclasses.replace(entry, name=names.get(entry.who), address=address))
-        return found[::-1]
+        return newest(self.engine, limit, Wanted(() if action is None else (action,)))
+
+
+def _putter(connection: Connection) -> Put:
+    """In a transaction of SQLAlchemy's: for SQLite by the driver that it holds."""
+    driver: Any = connection.connection.dbapi_connection
+    if connection.dialect.name == "sqlite":
+        return driver.executemany  # type: ignore[no-any-return]
+    return lambda statement, rows: connection.exec_driver_sql(statement.replace("?", "%s"), rows)
 
 
 def _address(caller: Caller) -> str | None:
@@ -289,90 +384,3 @@ def _broken(why: str) -> AuditBroken:
         f"the audit trail was changed by somebody without its key: {why}",
         hint="rowkeeper audit verify tells where; put the ledger back from a backup",
     )
-
-
-def _close_tiles(connection: Connection, before: int, size: int, leaves: Mapping[int, bytes]) -> None:
-    """Stores each tile that is full now, so that proofs need not hash all entries anew.
-
-    Args:
-        leaves: the hashes of the new entries, by number.
-    """
-    level = 0
-    while size >> (TILE_BITS * (level + 1)) > 0:
-        shift = TILE_BITS * (level + 1)
-        for number in range(before >> shift, size >> shift):
-            if level == 0 and number * TILE >= before:
-                hashes = [leaves[at] for at in range(number * TILE, (number + 1) * TILE)]
-            else:
-                hashes = _tile_hashes(connection, level, number, TILE)
-            connection.execute(ADD_TILE, {"level": level, "number": number, "hashes": b"".join(hashes)})
-        level += 1
-
-
-def _tile_hashes(connection: Connection, level: int, number: int, width: int) -> list[bytes]:
-    """The first hashes of a tile, from the entries or the full tiles below it."""
-    first = number * TILE
-    if level == 0:
-        own = (audit_entries.c.number >= first, audit_entries.c.number < first + width)
-        rows = connection.execute(select(audit_entries.c.entry).where(*own).order_by(audit_entries.c.number))
-        return [leaf_hash(bytes(entry)) for (entry,) in rows]
-    below = (
-        audit_tiles.c.level == level - 1,
-        audit_tiles.c.number >= first,
-        audit_tiles.c.number < first + width,
-    )
-    rows = connection.execute(select(audit_tiles.c.hashes).where(*below).order_by(audit_tiles.c.number))
-    return [root_of(split(bytes(hashes))) for (hashes,) in rows]
-
-
-def tile_of(connection: Connection, level: int, number: int, width: int) -> list[bytes]:
-    """The hashes of a tile: as it is stored, if it is full."""
-    own = (audit_tiles.c.level == level, audit_tiles.c.number == number)
-    stored = connection.execute(select(audit_tiles.c.hashes).where(*own)).scalar()
-    return _tile_hashes(connection, level, number, width) if stored is None else split(bytes(stored))[:width]
-
-
-def split(hashes: bytes) -> list[bytes]:
-    """A tile's hashes, one by one."""
-    return [hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)]
-
-
-def tree(connection: Connection, size: int) -> Tree:
-    """The tree of the first entries, as the stored tiles and the entries after them make it."""
-    tiles: dict[tuple[int, int], list[bytes]] = {}
-
-    def tile(level: int, number: int) -> list[bytes]:
-        if (level, number) not in tiles:
-            width = min(TILE, (size >> (TILE_BITS * level)) - number * TILE)
-            tiles[level, number] = tile_of(connection, level, number, width)
-        return tiles[level, number]
-
-    def subtree(level: int, index: int) -> bytes:
-        in_tile, above = level % TILE_BITS, level // TILE_BITS
-        first = index << in_tile
-        hashes = tile(above, first // TILE)
-        at = first % TILE
-        return root_of(hashes[at : at + (1 << in_tile)])
-
-    return Tree(size, subtree)
-
-
-def _hash_of(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return "unreadable"
-
-
-def _write_outside(path: Path, note: str) -> None:
-    """Whole or not at all. If it cannot be, that is logged: the entry is committed, and the next one tries again."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(note)
-        os.replace(draft, path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        log.warning("checkpoint not written outside the ledger", path=str(path), **failure(error))

@@ -20,15 +20,18 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from rowkeeper.ledger.audit.event import reason_hash
-from rowkeeper.ledger.audit.merkle import Frontier, ProofInvalid, leaf_hash, root_of
+from rowkeeper.ledger.audit.merkle import Frontier, ProofInvalid, leaf_hashes, root_of
 from rowkeeper.ledger.audit.notes import Checkpoint, open_checkpoint
-from rowkeeper.ledger.audit.trail import PAGE, TILE, TILE_BITS, Trail, split
-from rowkeeper.ledger.database import reading
+from rowkeeper.ledger.audit.tiles import TILE, TILE_BITS, split
+from rowkeeper.ledger.audit.trail import Trail
+from rowkeeper.ledger.database import as_bytes, reading
 from rowkeeper.ledger.entries import published_detail
 from rowkeeper.ledger.reading import one_run
 from rowkeeper.ledger.schema import audit_entries, audit_head, audit_reasons, audit_tiles, runs
 
 FINDINGS_MAX = 20
+STRIDE = 16 * TILE  # entries in memory at a time
+LOOKED_INTO = (b'{"action":"run.', b'{"action":"audit.begin"')  # entries that the ledger's tables are compared with
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ class _Walk:
         head = connection.execute(select(audit_head)).one_or_none()
         self.size: int = 0 if head is None else head.size
         self.note: str = "" if head is None else head.checkpoint
-        self._edge: bytes = b"" if head is None else bytes(head.frontier)
+        self._edge: bytes = b"" if head is None else as_bytes(head.frontier)
         self.against: dict[str, int] = {}
         self._frontier = Frontier()
         self._published: dict[int, Mapping[str, Any]] = {}
@@ -103,56 +106,71 @@ class _Walk:
         yield from self._runs()
 
     def _entries(self, wanted: list[tuple[str, Checkpoint]]) -> Iterator[str]:
-        last = self._connection.execute(select(func.max(audit_entries.c.number))).scalar()
+        number = audit_entries.c.number
+        last, least = self._connection.execute(select(func.max(number), func.min(number))).one()
         there = 0 if last is None else last + 1
+        if least is not None and least < 0:
+            yield "there are entries before the first"
         if there != self.size:
             yield f"there are {there:,} entries where the head says {self.size:,}"
         if self.size and not any(where == "the ledger's head" and each.size == self.size for where, each in wanted):
             yield "the head's size is not the one that was signed"
-        leaves: list[bytes] = []
-        for number, data in self._raw():
-            if number != self._frontier.size:
-                yield f"entry {self._frontier.size:,} is missing"
+        for first in range(0, there, STRIDE):
+            entries = self._numbered(first, min(STRIDE, there - first))
+            if entries is None:
+                yield f"entry {self._missing(first):,} is missing"
                 return
-            leaf = leaf_hash(data)
-            self._frontier.append(leaf)
-            self._note(data)
-            leaves.append(leaf)
-            if len(leaves) == TILE:
-                yield from self._tile(number // TILE, leaves)
-                leaves = []
-            yield from self._compare(wanted)
+            yield from self._carried_on(first, entries, wanted)
         yield from (f"{where}: it is of {each.size:,} entries, and there are {there:,}" for where, each in wanted)
         if self._frontier.size == self.size and self._frontier.to_bytes() != self._edge:
             yield "the hashes by which the tree would be carried on are not those of its entries"
         yield from self._tiles_above()
 
-    def _raw(self) -> Iterator[tuple[int, bytes]]:
-        rows = self._connection.execution_options(yield_per=PAGE).execute(
-            select(audit_entries.c.number, audit_entries.c.entry).order_by(audit_entries.c.number)
-        )
-        for number, data in rows:
-            yield number, bytes(data)
+    def _numbered(self, first: int, count: int) -> list[bytes] | None:
+        """So many entries, in order; None if one of them is missing. The driver's own rows are the quickest."""
+        own = (audit_entries.c.number >= first, audit_entries.c.number < first + count)
+        asked = select(audit_entries.c.number, audit_entries.c.entry).where(*own).order_by(audit_entries.c.number)
+        result = self._connection.execute(asked)
+        assert result.cursor is not None
+        rows = result.cursor.fetchall()
+        result.close()
+        return [as_bytes(entry) for _, entry in rows] if len(rows) == count else None
 
-    def _compare(self, wanted: list[tuple[str, Checkpoint]]) -> Iterator[str]:
-        """Compares the tree so far with the checkpoints of its size, and takes them off the list."""
-        while wanted and wanted[0][1].size <= self._frontier.size:
+    def _missing(self, first: int) -> int:
+        """The first entry, from this one on, that is not there."""
+        own = (audit_entries.c.number >= first, audit_entries.c.number < first + STRIDE)
+        numbers = self._connection.execute(select(audit_entries.c.number).where(*own).order_by(audit_entries.c.number))
+        there = set(numbers.scalars())
+        return next(number for number in range(first, first + STRIDE + 1) if number not in there)
+
+    def _carried_on(self, first: int, entries: list[bytes], wanted: list[tuple[str, Checkpoint]]) -> Iterator[str]:
+        """Carries the tree on by entries, and stops at the size of each checkpoint to compare it."""
+        leaves = leaf_hashes(entries)
+        yield from self._tiles(first, leaves)
+        for entry in entries:
+            if entry.startswith(LOOKED_INTO):
+                self._note(entry)
+        at = 0
+        while wanted and wanted[0][1].size <= first + len(leaves):
             where, checkpoint = wanted.pop(0)
-            if checkpoint.size == self._frontier.size and checkpoint.root != self._frontier.root():
+            self._frontier.extend(leaves[at : checkpoint.size - first])
+            at = max(at, checkpoint.size - first)
+            if checkpoint.root != self._frontier.root():
                 yield f"{where}: the first {checkpoint.size:,} entries are not those that were signed"
+        self._frontier.extend(leaves[at:])
 
-    def _tile(self, number: int, leaves: list[bytes]) -> Iterator[str]:
-        own = (audit_tiles.c.level == 0, audit_tiles.c.number == number)
-        stored = self._connection.execute(select(audit_tiles.c.hashes).where(*own)).scalar()
-        if stored is None:
-            yield f"the stored hashes of the entries from {number * TILE:,} on are missing"
-            return
-        for at, (leaf, kept) in enumerate(zip(leaves, split(bytes(stored)), strict=False)):
-            if leaf != kept:
-                yield f"entry {number * TILE + at:,} is not the one whose hash is stored"
-                return
-        if len(stored) != TILE * len(leaves[0]):
-            yield f"the stored hashes of the entries from {number * TILE:,} on are not whole"
+    def _tiles(self, first: int, leaves: list[bytes]) -> Iterator[str]:
+        """Compares the hashes of entries with those in the stored tiles."""
+        own = (audit_tiles.c.level == 0, audit_tiles.c.number >= first // TILE)
+        asked = select(audit_tiles.c.number, audit_tiles.c.hashes).where(*own)
+        below = audit_tiles.c.number < (first + len(leaves)) // TILE
+        stored = {row.number: bytes(row.hashes) for row in self._connection.execute(asked.where(below))}
+        for at in range(0, len(leaves) - TILE + 1, TILE):
+            kept, made = stored.get((first + at) // TILE), leaves[at : at + TILE]
+            if kept is None:
+                yield f"the stored hashes of the entries from {first + at:,} on are missing"
+            elif kept != b"".join(made):
+                yield _differing(first + at, made, kept)
 
     def _tiles_above(self) -> Iterator[str]:
         """Each full tile above the lowest is made of those below it, and there are just those that should be."""
@@ -189,8 +207,6 @@ class _Walk:
 
     def _note(self, data: bytes) -> None:
         """Keeps of an entry what the ledger's tables are compared with."""
-        if b'"run.' not in data and b'"audit.begin"' not in data:
-            return
         try:
             document = json.loads(data)
             if document["action"] in ("run.publish", "run.rollback"):
@@ -218,3 +234,11 @@ class _Walk:
                 yield f"run {number}: the ledger's account or fingerprint is not the one that was published"
         for number in self._published:
             yield f"run {number} was published, says the trail, and the ledger does not have it"
+
+
+def _differing(first: int, leaves: list[bytes], kept: bytes) -> str:
+    """Where a tile differs from the hashes of its entries."""
+    for number, (leaf, stored) in enumerate(zip(leaves, split(kept), strict=False), first):
+        if leaf != stored:
+            return f"entry {number:,} is not the one whose hash is stored"
+    return f"the stored hashes of the entries from {first:,} on are not whole"

@@ -19,11 +19,13 @@ from rowkeeper.errors import FrameworkError
 from rowkeeper.ledger import ScheduleRecord
 from rowkeeper.operations.worker.admission import Admission
 from rowkeeper.operations.worker.attempt import STOP_SECONDS, Attempt
+from rowkeeper.operations.worker.chore import Chore
 from rowkeeper.operations.worker.duty import Duty
 from rowkeeper.operations.worker.files import Declared, Files, Tell
 from rowkeeper.operations.worker.notify import Notifier
 from rowkeeper.operations.worker.recovering import Reconciler
 from rowkeeper.operations.worker.renewing import Renewer
+from rowkeeper.operations.worker.sending import Sender
 from rowkeeper.operations.worker.spool import Drainer
 from rowkeeper.operations.worker.telling import logged
 from rowkeeper.operations.worker.waking import Waker
@@ -51,8 +53,8 @@ class Worker:
         self._leaving: list[Duty] = []  # no longer declared, and still under way
         self._admission = Admission(workspace, tell)
         self._reconciler = Reconciler(workspace, tell, source)
-        self._drainer = Drainer(workspace, tell, source)
-        self._renewer = Renewer(workspace, tell, source)
+        others = (each(workspace, tell, source) for each in (Drainer, Renewer, Sender))
+        self._chores: tuple[Chore, ...] = (self._reconciler, *others)
         self._notifier = Notifier()
         self._waker = Waker()
         self._watchdog = Watchdog()
@@ -91,9 +93,8 @@ class Worker:
             self._notifier.reloading()
             self._files.read_again()
         self._guarded(self._serve)
-        self._guarded(self._reconciler.look)
-        self._guarded(self._drainer.look)
-        self._guarded(self._renewer.look)
+        for chore in self._chores:
+            self._guarded(chore.look)
         if self._files.all_read and not self._declared_anew and not self._announced:
             self._announced = True
             self._notifier.ready(self._status())
@@ -189,9 +190,8 @@ class Worker:
         every = [*self._duties.values(), *self._leaving]
         for duty in every:
             duty.stop()
-        self._reconciler.stop()
-        self._drainer.stop()
-        self._renewer.stop()
+        for chore in self._chores:
+            chore.stop()
         deadline = time.monotonic() + STOP_SECONDS
         while self._busy(every) and self._waker.stops == 1 and time.monotonic() < deadline:
             self._waker.wait(0.2)
@@ -202,15 +202,13 @@ class Worker:
     def _busy(self, every: Sequence[Duty]) -> bool:
         for duty in every:
             self._guarded(duty.look)
-        chores = (self._reconciler, self._drainer, self._renewer)
-        return any(duty.attempt is not None for duty in every) or any(each.busy for each in chores)
+        return any(duty.attempt is not None for duty in every) or any(each.busy for each in self._chores)
 
     def _kill(self) -> int:
         """Ends whatever is left of what it started; how many runs that were."""
         self._files.kill()
-        self._reconciler.kill()
-        self._drainer.kill()
-        self._renewer.kill()
+        for chore in self._chores:
+            chore.kill()
         left = [duty for duty in [*self._duties.values(), *self._leaving] if duty.attempt is not None]
         for duty in left:
             duty.kill()

@@ -33,6 +33,8 @@ def service_endpoints(settings: Settings) -> tuple[Endpoint, ...]:
             _, host, port = place_of_url(str(url))
             via = getattr(settings, by, None)
             found.append(Endpoint(host, port, private=True, why=why, via=None if via is None else Via.parse(via)))
+    kept = [*filter(None, [settings.audit_url]), *(each.partition(" ")[0] for each in settings.audit_witnesses)]
+    found += [Endpoint(*place_of_url(url)[1:], private=True, why="the audit trail's checkpoints") for url in kept]
     proxy = proxy_of(settings)
     return (*found, *([] if proxy is None else [Endpoint.of_proxy(proxy)]))
 

@@ -11,7 +11,8 @@ from starlette.responses import PlainTextResponse
 from typing_extensions import TypedDict
 
 from rowkeeper.access import of_installation
-from rowkeeper.operations.auditing import entry_document, list_entries, prove_entry, verdict_document, verify_trail
+from rowkeeper.ledger.audit.listing import Wanted
+from rowkeeper.operations.auditing import entry_document, list_entries, prove_entry, verify_trail
 from rowkeeper.web.api.paging import LIMIT, NUMBER_MAX, Limit
 from rowkeeper.web.governed import Routes, asks
 from rowkeeper.web.house import Space
@@ -60,6 +61,8 @@ class Verdict(TypedDict):
     entries: int
     against: dict[str, Any]
     findings: list[Any]
+    unreachable: dict[str, str]
+    lags: dict[str, int]
     checkpoint: str
 
 
@@ -81,7 +84,7 @@ def show_audit(
 ) -> EntryList:
     """The newest entries: who did what, to what, from where, when and why."""
     space.access.require("audit.list", of_installation())
-    found = list_entries(space, limit=limit, action=action)
+    found = list_entries(space, limit=limit, wanted=Wanted(actions=() if action is None else (action,)))
     return {"entries": [cast("EntryDocument", entry_document(each)) for each in found]}
 
 
@@ -89,7 +92,7 @@ def show_audit(
 def verify_audit(space: Space, kept: Kept) -> Verdict:
     """Hashes the whole trail anew, and compares it with what was signed."""
     given = {} if kept.since is None else {"the request": kept.since}
-    return cast("Verdict", verdict_document(verify_trail(space, given)))
+    return cast("Verdict", verify_trail(space, given).as_dict())
 
 
 @routes.get("/audit/{number}/proof", asks("audit.list"), response_class=PlainTextResponse)

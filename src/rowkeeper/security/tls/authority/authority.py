@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -101,6 +102,10 @@ class Authority:
         """The authority of an opened state folder, whether or not it was founded."""
         path = state.path / "certs"
         return cls(CertificateFolder(path), Seal(state.keysets, PURPOSE, path), now)
+
+    def key_ids(self) -> Counter[int]:
+        """With which key of the state folder the authority's own is sealed. Raises IntegrityError."""
+        return self._seal.key_ids(KEY_NAME)
 
     # ------------------------------------------------------------------------------------------- the authority
 
