@@ -10,11 +10,7 @@ from rich.markup import escape
 
 from rowkeeper.cli import render
 from rowkeeper.cli.door import err, json_option, out, print_json, workspace, write_page
-from rowkeeper.cli.showing import show_incident
 from rowkeeper.nearest import did_you_mean
-from rowkeeper.operations.incident import incident_of
-from rowkeeper.operations.incident_page import incident_page
-from rowkeeper.runs.parked import parked
 from rowkeeper.runs.report import run_document
 
 
@@ -44,6 +40,8 @@ def _known(names: Sequence[str]) -> str:
 
 
 def _parked(pipeline: str | None, as_json: bool) -> None:
+    from rowkeeper.runs.parked import parked  # noqa: PLC0415 - it knows how runs go on: all there is
+
     with workspace() as space:
         waiting = [each for each in parked(space) if pipeline in (None, each.run.pipeline)]
     if as_json:
@@ -64,6 +62,10 @@ def _parked(pipeline: str | None, as_json: bool) -> None:
 @json_option
 def show(number: int, html: Path | None, as_json: bool) -> None:
     """One run: its account, what failed, where, how often, what was done about it, and what to do now."""
+    from rowkeeper.cli.showing import show_incident  # noqa: PLC0415 - a list of runs needs none of it
+    from rowkeeper.operations.incident import incident_of  # noqa: PLC0415
+    from rowkeeper.operations.incident_page import incident_page  # noqa: PLC0415
+
     with workspace() as space:
         incident = incident_of(number, space)
     if html is not None:
