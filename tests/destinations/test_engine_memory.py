@@ -47,3 +47,12 @@ def test_where_memory_is_short_few_merges_run_and_little_is_kept(
     host = Path(f"/proc/{own_arena.host_pid()}/environ").read_bytes().split(b"\0")
     found = dict(each.split(b"=", 1) for each in host if each)
     assert found.get(b"JE_MALLOC_CONF") == decay
+
+
+def test_the_engine_is_there_without_arrow(own_arena: Arena):
+    """chDB would import it, and numpy: a seventh of what the host holds at rest, and a third of its start."""
+    own_arena.ok("query", "SELECT 1")
+    maps = Path(f"/proc/{own_arena.host_pid()}/maps").read_text()
+    assert "_chdb" in maps
+    assert "libarrow" not in maps
+    assert "numpy" not in maps

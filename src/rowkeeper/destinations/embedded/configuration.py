@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from html import escape  # of XML as well; the one of `xml.sax` imports HTTP
 from pathlib import Path
-from xml.sax.saxutils import escape  # nosec B406  # it escapes, and parses nothing
 
 from rowkeeper.destinations.embedded.places import EnginePlaces
 
