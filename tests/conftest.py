@@ -18,6 +18,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     extent.whole = config.getoption("--whole")
+    extent.seed()  # before pytest-xdist starts its workers, which inherit it
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was sampled can be sampled again."""
+    if not extent.whole:
+        terminalreporter.write_line(f"{extent.SEED}={extent.seed()} tries the same samples again")
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import random
 from collections.abc import Iterator
 
 import pytest
@@ -21,17 +20,17 @@ class Mode:
     """A way to write.
 
     Attributes:
-        every: `make test` tries each n-th failpoint; of the first mode, all that are the spool's own as well.
+        tries: at how many failpoints `make test` kills it, others each time; `make torture` at each of them.
     """
 
     name: str
     options: str
     gates: str = ""
-    every: int = 20
+    tries: int = 2
 
 
 MODES = [
-    Mode("append", "", every=12),
+    Mode("append", "", tries=8),
     Mode("merge", 'write="merge", key=["id"]'),
     Mode("replace", 'write="replace"'),
     Mode("skip", 'key=["id"], duplicates="skip"'),
@@ -81,9 +80,10 @@ def passed(arena: Arena, *command: str) -> list[str]:
 
 
 def chosen(points: list[str], mode: Mode) -> Iterator[tuple[int, str]]:
-    every = 1 if extent.whole else mode.every
+    own = [point for point in points if "drain" in point or "spool" in point]
+    tried = points if extent.whole else extent.sample(f"kills in the spool, {mode.name}", points, mode.tries, own)
     for number, point in enumerate(points):
-        if number % every == every // 2 or (mode is MODES[0] and ("drain" in point or "spool" in point)):
+        if point in tried:
             yield number, point
 
 
@@ -145,7 +145,7 @@ def test_killed_on_its_way_out_of_the_spool_a_run_is_drained_once(arena: Arena, 
     assert not list((arena.home / "spool").iterdir())
 
 
-PAIRS, PAIRS_OF_TORTURE = 6, 80
+PAIRS, PAIRS_OF_TORTURE = 3, 80
 
 
 def test_a_second_death_on_the_way_out_changes_nothing(arena: Arena):
@@ -154,7 +154,7 @@ def test_a_second_death_on_the_way_out_changes_nothing(arena: Arena):
     expected = undisturbed(arena, mode, "pairs_calm")
     spooled_twice(arena, mode, ["pairs_out"])
     points = passed(arena, "spool", "drain", "pairs_out")
-    choice = random.Random(20261126)
+    choice = extent.chance("pairs of the spool")
     count = PAIRS_OF_TORTURE if extent.whole else PAIRS
     pairs = {f"pairs_{number}": (choice.choice(points), choice.choice(points)) for number in range(count)}
     spooled_twice(arena, mode, list(pairs))

@@ -16,12 +16,13 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from rich.console import Console
 from rich.markup import escape
 
+from rowkeeper.cli.topics import Listing
 from rowkeeper.errors import (
     Category,
     FrameworkError,
@@ -35,13 +36,13 @@ from rowkeeper.logs.failure import document, traced
 from rowkeeper.logs.foreign import hear_libraries
 from rowkeeper.logs.native import own_stderr, told_by
 from rowkeeper.logs.secrets import learn_environment, scrubbed
-from rowkeeper.operations.configuring import read_settings
 from rowkeeper.runs.interrupt import SIGNALS, Strike
 from rowkeeper.runs.last_resort import LastResort
-from rowkeeper.runs.reaching import guard_process
-from rowkeeper.runs.workspace import Workspace
-from rowkeeper.security.statefolder import StateFolder
-from rowkeeper.settings import PREFIX, Settings
+
+if TYPE_CHECKING:
+    from rowkeeper.runs.workspace import Workspace
+    from rowkeeper.security.statefolder import StateFolder
+    from rowkeeper.settings import Settings
 
 WIDTH_ELSEWHERE = 200  # where there is no terminal, lines are for other programs to cut
 out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else WIDTH_ELSEWHERE)
@@ -101,6 +102,9 @@ def load_settings() -> Settings:
 
     Raises as `read_settings`.
     """
+    from rowkeeper.operations.configuring import read_settings  # noqa: PLC0415 - help needs no settings
+    from rowkeeper.runs.reaching import guard_process  # noqa: PLC0415
+
     settings = read_settings()
     guard_process(settings)
     return settings
@@ -109,6 +113,8 @@ def load_settings() -> Settings:
 @contextmanager
 def workspace() -> Iterator[Workspace]:
     """The workspace of this command; tells of a key that was made just now."""
+    from rowkeeper.runs.workspace import Workspace  # noqa: PLC0415 - help needs none
+
     command = click.get_current_context().command_path.partition(" ")[2]
     with about(command=command), Workspace.open(load_settings()) as opened:
         log.debug("command begun")
@@ -130,7 +136,7 @@ def tell_key_made(key: Path | None, folder: Path) -> None:
     )
 
 
-class Door(click.Group):
+class Door(Listing):
     """The command group: wrong words get a suggestion, errors get one sentence and an exit status."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
@@ -139,6 +145,7 @@ class Door(click.Group):
         own_stderr()
         if not args:  # `--debug` is understood wherever it stands
             kwargs.setdefault("args", [word for word in sys.argv[1:] if word != "--debug"])
+            self.topics.fetch(kwargs["args"])  # while Ctrl-C is still Python's to answer
         try:
             _listen()  # from here on a Ctrl-C is raised, wherever the process is
             hear_libraries()
@@ -204,7 +211,7 @@ def _leave(status: int) -> NoReturn:
 def choose_profile(_context: click.Context, _option: click.Parameter, name: str | None) -> None:
     """`--profile`: in the environment, so that what the command starts has it as well."""
     if name is not None:
-        os.environ[f"{PREFIX}PROFILE"] = name
+        os.environ["ROWKEEPER_PROFILE"] = name
 
 
 def json_option(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.table import Table
 
 from rowkeeper.cli.door import out
-from rowkeeper.ledger import GateResult, Override, RunRecord
-from rowkeeper.runs.report import RunReport
-from rowkeeper.runs.verifying import VerifyReport
+
+if TYPE_CHECKING:
+    from rowkeeper.ledger import GateResult, Override, RunRecord
+    from rowkeeper.runs.report import RunReport
+    from rowkeeper.runs.verifying import VerifyReport
 
 REASONS_SHOWN = 8
 COLOURS = {

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from rowkeeper.endpoints import Endpoint, Proxy
 from rowkeeper.ledger import ledger_endpoints
-from rowkeeper.pipeline import Pipeline
 from rowkeeper.security.egress.gateway import Gateway
 from rowkeeper.security.egress.guard import Guard, stand
 from rowkeeper.security.egress.policy import Egress
 from rowkeeper.security.egress.settled import allowed_endpoints, by_way_of, proxy_of, service_endpoints
 from rowkeeper.security.references import resolve
 from rowkeeper.settings import Settings
+
+if TYPE_CHECKING:
+    from rowkeeper.pipeline import Pipeline
 
 
 def settled_endpoints(settings: Settings) -> tuple[Endpoint, ...]:

@@ -107,14 +107,14 @@ NUMBERLIKE = st.one_of(
 )
 
 
-@settings(max_examples=examples(60, 200), deadline=None)
+@settings(max_examples=examples(20, 200), deadline=None)
 @given(st.lists(NUMBERLIKE, min_size=50, max_size=100))
 def test_int_from_text(texts: list[str]):
     """Whatever text the columns take for an integer is that integer to Pydantic."""
     decided(int, texts, pa.string())
 
 
-@settings(max_examples=examples(60, 200), deadline=None)
+@settings(max_examples=examples(20, 200), deadline=None)
 @given(st.lists(NUMBERLIKE, min_size=50, max_size=100))
 def test_float_from_text(texts: list[str]):
     """Whatever text the columns take for a float is that float to Pydantic, to the last bit."""

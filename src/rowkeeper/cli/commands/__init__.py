@@ -1,82 +1,84 @@
-"""Every command: its words, and the function behind it; a file for each topic."""
+"""The commands, one module for each topic, imported when one of its commands is given."""
 
 import click
 
-from rowkeeper.cli.commands.accounts import users
-from rowkeeper.cli.commands.auditing import audit
-from rowkeeper.cli.commands.certificates import certs
-from rowkeeper.cli.commands.configuring import config
-from rowkeeper.cli.commands.eventing import events
-from rowkeeper.cli.commands.explaining import errors, explain
-from rowkeeper.cli.commands.granting import grants, roles
-from rowkeeper.cli.commands.history import runs, show
-from rowkeeper.cli.commands.holding import abandon, publish, resume, staging
-from rowkeeper.cli.commands.installing import doctor, init
-from rowkeeper.cli.commands.keeping import keys
-from rowkeeper.cli.commands.permitting import access
-from rowkeeper.cli.commands.profiling import profile
-from rowkeeper.cli.commands.reaching import endpoints
-from rowkeeper.cli.commands.rejected import quarantine
-from rowkeeper.cli.commands.reporting import bundle
-from rowkeeper.cli.commands.revealing import reveal
-from rowkeeper.cli.commands.running import recover, run
-from rowkeeper.cli.commands.secrets import secrets
-from rowkeeper.cli.commands.serving import serve
-from rowkeeper.cli.commands.signing_in import tokens
-from rowkeeper.cli.commands.spooled import spool
-from rowkeeper.cli.commands.tables import query, rollback, verify
-from rowkeeper.cli.commands.tunnelling import vpn
-from rowkeeper.cli.commands.walling import firewall
-from rowkeeper.cli.commands.working import schedule, status, worker
 from rowkeeper.cli.door import Door, choose_profile
 
-__all__ = ["main"]
+__all__ = ["PLACES", "main"]
 
-main = Door("rowkeeper")
+# By name of a command: its module, and its sentence for `rowkeeper --help`, for which nothing is imported.
+PLACES = {
+    "abandon": ("holding", "Give up a run that died, was stopped, or is held: its input is as if never read."),
+    "access": (
+        "permitting",
+        "Who may do what: why, whether it is as a file expects, and whether policies are sound.",
+    ),
+    "audit": ("auditing", "Who did what, in a trail that nobody can change unnoticed: list, verify, prove."),
+    "bundle": (
+        "reporting",
+        "Make a zip to attach to a report of a fault: log, plan, settings, versions; no secrets, no values of rows.",
+    ),
+    "certs": (
+        "certificates",
+        "A private authority: certificates for servers and clients of one's own, and a look at those of others.",
+    ),
+    "config": ("configuring", "What is configured, and from where."),
+    "doctor": ("installing", "What is wrong with this installation, and the mend."),
+    "endpoints": (
+        "reaching",
+        "Every place on the network that the settings and the pipelines of these files declare; no other is reached.",
+    ),
+    "errors": ("explaining", "What an error code means, and what to do; without a code, all of them."),
+    "events": ("eventing", "Security events, in the classes of OCSF: list, export."),
+    "explain": (
+        "explaining",
+        "How each field of the contract is checked, and why; what source and destination guarantee.",
+    ),
+    "firewall": ("walling", "Firewall rules that let out what is declared and nothing else."),
+    "grants": (
+        "granting",
+        "What is granted to accounts and roles, on what, for which purpose, until when: list, add, remove.",
+    ),
+    "init": ("installing", "Write a pipeline file to start from, its contract inferred from a sample file."),
+    "keys": ("keeping", "The keys of everything at rest: list, rotate, rewrap, revoke."),
+    "profile": ("profiling", "What the columns of the last load look like, and what changed since the one before."),
+    "publish": ("holding", "Publish a run that its quality gates hold, on the record."),
+    "quarantine": ("rejected", "Rejected rows: list, show, export, replay."),
+    "query": ("tables", "SQL on the embedded ClickHouse, read only."),
+    "recover": ("running", "Finish or undo what dead runs left behind."),
+    "resume": ("holding", "Go on with a run that died, was stopped, or is held: its pipeline is run again."),
+    "reveal": ("revealing", "Turn the values of a protected column back, for a reason, and on the record."),
+    "roles": ("granting", "What roles there are, and what each may: list, show, add, remove, filter."),
+    "rollback": ("tables", "Take a published run back; its input counts as not loaded."),
+    "run": ("running", "Run the pipelines of a file, or the one of this name."),
+    "runs": ("history", "What ran."),
+    "schedule": ("working", "When the pipelines of a file are due."),
+    "secrets": ("secrets", "Secrets, where they do not belong."),
+    "serve": ("serving", "Serve the API, and the pipelines of these files, until told to stop."),
+    "show": (
+        "history",
+        "One run: its account, what failed, where, how often, what was done about it, and what to do now.",
+    ),
+    "spool": ("spooled", "Runs that wait in encrypted files until their destination can take them."),
+    "staging": ("holding", "What a run has staged and not published: its account, its quality gates, its rows."),
+    "status": ("working", "What is scheduled, due next, under way, and what became of it the last time."),
+    "tokens": ("signing_in", "API tokens, by which programs ask a server: list, make, revoke."),
+    "users": (
+        "signing_in",  # which adds to the group of `accounts`
+        "Accounts of people and services: list, add, disable and enable them, give and take roles.",
+    ),
+    "verify": ("tables", "Recompute what is in the tables, and compare it with the books."),
+    "vpn": ("tunnelling", "WireGuard interfaces: their configuration, and whether they are as pipelines demand."),
+    "worker": (
+        "working",
+        "Run the scheduled pipelines of these files, and finish what dead runs left behind, until told to stop.",
+    ),
+}
+
+main = Door("rowkeeper", PLACES)
 main.help = "Double-entry bookkeeping for data pipelines: every row that was read is on one line of the run's account."
 main.params.append(click.Option(["--debug"], is_flag=True, expose_value=False, help="Show tracebacks."))
 main.params.append(
     click.Option(["--profile"], callback=choose_profile, expose_value=False, help="The profile of rowkeeper.toml.")
 )
 click.version_option(package_name="rowkeeper")(main)
-for command in (
-    abandon,
-    access,
-    audit,
-    bundle,
-    certs,
-    config,
-    doctor,
-    endpoints,
-    errors,
-    events,
-    explain,
-    firewall,
-    grants,
-    init,
-    keys,
-    profile,
-    publish,
-    quarantine,
-    query,
-    recover,
-    resume,
-    reveal,
-    roles,
-    rollback,
-    run,
-    runs,
-    schedule,
-    secrets,
-    serve,
-    show,
-    spool,
-    staging,
-    status,
-    tokens,
-    users,
-    verify,
-    vpn,
-    worker,
-):
-    main.add_command(command)

@@ -9,11 +9,7 @@ from rich.markup import escape
 
 from rowkeeper.cli import render
 from rowkeeper.cli.door import err, json_option, out, print_json, workspace, write_page
-from rowkeeper.cli.showing import show_incident
-from rowkeeper.operations.incident import incident_of
-from rowkeeper.operations.incident_page import incident_page
 from rowkeeper.runs.asking import list_runs
-from rowkeeper.runs.parked import parked
 from rowkeeper.runs.report import run_document
 
 
@@ -38,6 +34,8 @@ def runs(limit: int, pipeline: str | None, only_parked: bool, as_json: bool) -> 
 
 
 def _parked(pipeline: str | None, as_json: bool) -> None:
+    from rowkeeper.runs.parked import parked  # noqa: PLC0415 - it knows how runs go on: all there is
+
     with workspace() as space:
         waiting = [each for each in parked(space) if pipeline in (None, each.run.pipeline)]
     if as_json:
@@ -58,6 +56,10 @@ def _parked(pipeline: str | None, as_json: bool) -> None:
 @json_option
 def show(number: int, html: Path | None, as_json: bool) -> None:
     """One run: its account, what failed, where, how often, what was done about it, and what to do now."""
+    from rowkeeper.cli.showing import show_incident  # noqa: PLC0415 - a list of runs needs none of it
+    from rowkeeper.operations.incident import incident_of  # noqa: PLC0415
+    from rowkeeper.operations.incident_page import incident_page  # noqa: PLC0415
+
     with workspace() as space:
         incident = incident_of(number, space)
     if html is not None:

@@ -19,14 +19,16 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rowkeeper.destinations.embedded import configuration
-from rowkeeper.destinations.embedded.answering import Engine, Handler, Limits
 from rowkeeper.destinations.embedded.locking import locked_within
 from rowkeeper.destinations.embedded.places import EnginePlaces
 from rowkeeper.destinations.embedded.tidying import drop_torn_mutations
 from rowkeeper.machine import be_nice
+
+if TYPE_CHECKING:
+    from rowkeeper.destinations.embedded.answering import Engine, Handler
 
 WATCH_SECONDS = 0.5
 BACKLOG = 64
@@ -38,7 +40,7 @@ class Host(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
     request_queue_size = BACKLOG
 
-    def __init__(self, places: EnginePlaces, engine: Engine, idle_seconds: float) -> None:
+    def __init__(self, places: EnginePlaces, engine: Engine, handler: type[Handler], idle_seconds: float) -> None:
         self.engine = engine
         self.places = places
         self.idle_seconds = idle_seconds
@@ -48,7 +50,7 @@ class Host(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         # The path goes through a descriptor: a socket's own path may have no more than 107 characters.
         folder = os.open(places.folder, os.O_RDONLY | os.O_DIRECTORY)
         places.socket.unlink(missing_ok=True)
-        super().__init__(f"/proc/self/fd/{folder}/{places.socket.name}", Handler)
+        super().__init__(f"/proc/self/fd/{folder}/{places.socket.name}", handler)
         self.inode = places.socket.stat().st_ino
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -101,6 +103,9 @@ def main() -> None:
     if not locked_within(lock, float(order["lock_seconds_max"]), _starter_alive(os.getppid())):
         _tell(json.dumps({"error": "a former host has gone from its socket, and does not end"}))
         sys.exit(1)
+    _leave_out_arrow()
+    from rowkeeper.destinations.embedded.answering import Handler  # noqa: PLC0415 - it imports chDB
+
     try:
         engine = _open(places, order)
     except (RuntimeError, OSError) as error:
@@ -109,7 +114,7 @@ def main() -> None:
     password = secrets.token_hex(16)
     places.secret.write_text(password)
     engine.password = password
-    host = Host(places, engine, float(order["idle_seconds"]))
+    host = Host(places, engine, Handler, float(order["idle_seconds"]))
     signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(0))
     _tell("ready")
     _leave_terminal()
@@ -126,7 +131,14 @@ def _starter_alive(starter: int) -> Callable[[], None]:
     return look
 
 
+def _leave_out_arrow() -> None:
+    """Where chDB finds pyarrow it imports it, and numpy with it: 40 MB for answers of kinds that nobody asks for."""
+    sys.modules["pyarrow"] = None  # type: ignore[assignment]  # Python's own way to say that there is none
+
+
 def _open(places: EnginePlaces, order: dict[str, Any]) -> Engine:
+    from rowkeeper.destinations.embedded.answering import Engine, Limits  # noqa: PLC0415
+
     keys = {configuration.key_variable(number): key for number, key in order["disk_keys"].items()}
     os.environ.update(keys)
     for torn in drop_torn_mutations(places):

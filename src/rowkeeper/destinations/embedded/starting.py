@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from rowkeeper.destinations.embedded.configuration import allocator
 from rowkeeper.destinations.embedded.diskkeys import UNKNOWN, files_by_key
 from rowkeeper.destinations.embedded.locking import locked_within
 from rowkeeper.destinations.embedded.places import EnginePlaces
@@ -130,6 +131,7 @@ def _start(places: EnginePlaces, site: Site) -> None:
             stderr=log,
             start_new_session=True,  # Ctrl-C at the terminal is for the command, not for the engine
             cwd="/",
+            env={**os.environ, **allocator(site.engine_total_bytes_max)},
         )
     assert host.stdin is not None
     assert host.stdout is not None

@@ -113,7 +113,8 @@ class StagedRows:
         """Every row whose hashed address falls to us."""
         share = math.ceil(self._number(self._relation.select("count()")) / rows_max)
         some = f"intHash64({ROW_ID}) % {share} = 0" if share > 1 else "1"
-        return self._table.statements.arrow(self._relation.select(self._plain(columns, text_characters_max), some))
+        found = self._table.statements.arrow(self._relation.select(self._plain(columns, text_characters_max), some))
+        return found.combine_chunks()  # it comes in a piece for every 8,192 rows that were read, however few are in it
 
     def _plain(self, columns: Sequence[str], text_characters_max: int | None = None) -> str:
         kinds = dict(self.columns)
