@@ -307,5 +307,14 @@ class _Tokens:
         if not isinstance(token, str) or not token or str(answer.get("token_type", "bearer")).lower() != "bearer":
             _, host, _ = place_of_url(declared.token_url)
             raise ApiUnauthorised(f"{host} answers without a bearer token", hint="see whether token_url= is right")
-        lasts = float(seconds) if isinstance(seconds, (int, float)) and seconds > 0 else LIFETIME_SECONDS
+        lasts = _lifetime(seconds)
         self._token, self._good_until = Secret(token), asked_at + max(lasts - EARLY_SECONDS, 0.9 * lasts)
+
+
+def _lifetime(stated: Any) -> float:
+    """Seconds; some servers write the number as a text."""
+    try:
+        seconds = float(stated)
+    except (TypeError, ValueError):
+        return LIFETIME_SECONDS
+    return seconds if seconds > 0 else LIFETIME_SECONDS

@@ -27,6 +27,7 @@ from rowkeeper.errors import (
     DeadlineExceeded,
     FrameworkError,
     RetryError,
+    SourceError,
 )
 from rowkeeper.protocols import Site
 from rowkeeper.resilience.calls import Line
@@ -177,6 +178,8 @@ class Client:
         except CircuitOpenError as error:
             raise ApiUnavailable(f"{place}: {error.what}", hint=error.hint) from error
         except (RetryError, AmbiguousError, httpx.HTTPError, httpx.InvalidURL) as error:
+            if isinstance(error.__cause__, SourceError):  # what was wrong with the answer, each time
+                raise error.__cause__ from error.__cause__.__cause__
             raise _unavailable(place, error) from error
 
     def _once(self, request: Request, known: tuple[str, str] | None) -> Answer:

@@ -96,7 +96,7 @@ def api(
     if records == LINES and isinstance(pagination, (Cursor, NextLink, Token)):
         raise DeclarationError(
             'records="lines" has no body to look for the next page in',
-            hint="PageNumber, Offset or LinkHeader need none",
+            hint="use PageNumber, Offset or LinkHeader",
         )
     errors = (error,) if isinstance(error, str) else None if error is None else tuple(error)
     for path in errors or ():

@@ -102,7 +102,8 @@ class Value:
         if not lookback and (written is None or self.kind != "time"):
             return self
         if self.kind == "number":
-            step = Decimal(str(lookback.total_seconds())) if isinstance(lookback, timedelta) else Decimal(lookback or 0)
+            is_time = isinstance(lookback, timedelta)
+            step = Decimal(lookback // timedelta(microseconds=1)) / 10**6 if is_time else Decimal(lookback or 0)
             back = Decimal(self.order) - step  # type: ignore[arg-type]
             return Value("number", f"{back:f}", back)
         if self.kind == "text" or not isinstance(lookback, (timedelta, type(None))):

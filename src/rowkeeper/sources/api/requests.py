@@ -62,11 +62,11 @@ class Request:
 
         Raises RedirectRefused if that is another host, or no longer TLS.
         """
-        url = urljoin(self.url, link)
         here = place_of_url(self.url)
         try:
+            url = urljoin(self.url, link)
             there = place_of_url(url)
-        except DeclarationError:
+        except (DeclarationError, ValueError):
             raise RedirectRefused(f"{here[1]} links to what is no URL", hint="see to that server") from None
         if there != here:
             raise RedirectRefused(
