@@ -42,5 +42,5 @@ class TestFiles(SourceConformance):
     kill_every = 25  # tests/runs/test_failpoints.py tries the others
 
     @pytest.fixture
-    def rig(self, arena: Arena) -> FileRig:
-        return FileRig(InArena(arena), folders=len(list(arena.folder.glob("in*"))))
+    def rig(self, class_arena: Arena) -> FileRig:
+        return FileRig(InArena(class_arena), folders=len(list(class_arena.folder.glob("in*"))))

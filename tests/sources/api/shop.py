@@ -11,6 +11,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -200,10 +201,10 @@ def rows(count: int, first: int = 0) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def open_shop(shop: Shop, authority: trustme.CA) -> Iterator[Shop]:
-    """A shop that answers by TLS as localhost."""
+def open_shop(shop: Shop, authority: trustme.CA, not_after: datetime | None = None) -> Iterator[Shop]:
+    """A shop that answers by TLS as localhost, with a certificate until then."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("localhost").configure_cert(context)
+    authority.issue_cert("localhost", not_after=not_after).configure_cert(context)
     shop.socket = context.wrap_socket(shop.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=shop.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import datetime
 import os
-import ssl
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -49,7 +48,7 @@ class ApiRig:
 
     def offer(self, rows: Sequence[Row]) -> None:
         self.shop.rows = [dict(row) for row in rows]
-        self.shop.size = max(20, len(rows) // 50)
+        self.shop.size = max(2, len(rows) // 100)
 
     def add(self, rows: Sequence[Row]) -> None:
         self.shop.rows += [dict(row) for row in rows]
@@ -98,33 +97,35 @@ class ApiRig:
         self.shop.first = own
 
     @contextlib.contextmanager
+    def _expired(self) -> Iterator[None]:
+        authority = trustme.CA()
+        past = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+        authority.cert_pem.write_to_path(self.runner.folder / "expired.pem")
+        with (
+            open_shop(Shop(self.shop.rows), authority, past) as other,
+            self._declared_otherwise(
+                {str(self.cutter.port): str(other.server_port), str(self.ca): str(self.runner.folder / "expired.pem")}
+            ),
+        ):
+            yield
+
+    @contextlib.contextmanager
     def _silent(self) -> Iterator[None]:
         with Cutter(self.shop.server_port) as silent:
             silent.fall_silent()
-            file = self.runner.folder / sorted(self.runner.folder.glob("fault_*.py"), key=os.path.getmtime)[-1].name
-            text = file.read_text()
-            file.write_text(text.replace(str(self.cutter.port), str(silent.port)))
-            yield
-            file.write_text(text)
+            with self._declared_otherwise({str(self.cutter.port): str(silent.port)}):
+                yield
 
     @contextlib.contextmanager
-    def _expired(self) -> Iterator[None]:
-        authority = trustme.CA()
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        past = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
-        authority.issue_cert("localhost", not_after=past).configure_cert(context)
-        good = self.ca.read_bytes()
-        with open_shop(Shop(self.shop.rows), authority) as other:
-            other.socket.context = context
-            file = sorted(self.runner.folder.glob("fault_*.py"), key=os.path.getmtime)[-1]
-            text = file.read_text()
-            expired_ca = self.runner.folder / "expired.pem"
-            authority.cert_pem.write_to_path(expired_ca)
-            changed = text.replace(str(self.cutter.port), str(other.server_port))
-            file.write_text(changed.replace(str(self.ca), str(expired_ca)))
-            yield
-            file.write_text(text)
-        assert good == self.ca.read_bytes()
+    def _declared_otherwise(self, changes: dict[str, str]) -> Iterator[None]:
+        """The pipeline file that was written last, for a while with other words."""
+        file = max(self.runner.folder.glob("fault_*.py"), key=os.path.getmtime)
+        text = changed = file.read_text()
+        for former, new in changes.items():
+            changed = changed.replace(former, new)
+        file.write_text(changed)
+        yield
+        file.write_text(text)
 
 
 def checked(asked: Asked) -> Said | None:
@@ -132,12 +133,12 @@ def checked(asked: Asked) -> Said | None:
 
 
 @pytest.fixture
-def shop_rig(arena: Arena, authority: trustme.CA, ca: Path) -> Iterator[ApiRig]:
-    arena.env["SHOP_TOKEN"] = "sesame"
+def shop_rig(class_arena: Arena, authority: trustme.CA, ca: Path) -> Iterator[ApiRig]:
+    class_arena.env["SHOP_TOKEN"] = "sesame"
     shop = Shop([], size=20)
     shop.first = checked
     with open_shop(shop, authority), Cutter(shop.server_port) as cutter:
-        yield ApiRig(InArena(arena), shop, cutter, ca)
+        yield ApiRig(InArena(class_arena), shop, cutter, ca)
 
 
 class TestWholeLoads(SourceConformance):

@@ -170,7 +170,6 @@ class PythonSource:
         where = self.where
         return {
             "kind": "python",
-            "guarantee": self.guarantee.value,
             "name": self.name,
             "base": None if where is None else where.base,
             "auth": None if where is None or where.auth is None else dict(where.auth.describe()),

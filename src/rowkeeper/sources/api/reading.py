@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,7 @@ from rowkeeper.sources.api.walking import Ask, Page, State, Walk
 
 BEGINNING = ""
 VALIDATORS_MAX = 1_000
+PAGES_PER_BATCH, BATCH_SECONDS = 20, 2.0
 EXPIRED = frozenset({400, 404, 409, 410, 422})  # what APIs say of a page token that ran out
 
 log = logger("run")
@@ -121,7 +123,8 @@ class Reading:
                 if at < row and self._pending.is_full(self._task):
                     upto = linked(before, page.records[: at - first])
                     yield self._flush(at, {"at": dict(page.before), "row": first, "chain": before, "upto": upto})
-            if self._pending.is_full(self._task):
+            self._pending.pages += 1
+            if self._pending.is_full(self._task) or self._pending.is_due:
                 after = None if page.after is None else dict(page.after)
                 yield self._flush(row, {"at": after, "row": row, "chain": chain, "upto": chain})
         if resumed is not None:
@@ -206,6 +209,8 @@ class _Pending:
     malformed: list[Malformed] = dataclasses.field(default_factory=list)
     duplicates: int = 0
     size_bytes: int = 0
+    pages: int = 0
+    since: float = dataclasses.field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         self.next_row = self.first_row
@@ -224,6 +229,12 @@ class _Pending:
 
     def is_full(self, task: Task) -> bool:
         return self.next_row - self.first_row >= task.batch_rows or self.size_bytes >= task.batch_bytes
+
+    @property
+    def is_due(self) -> bool:
+        """Whether so much was asked for that it would be a pity to ask for it again: pages come slowly."""
+        late = self.pages >= PAGES_PER_BATCH or time.monotonic() - self.since >= BATCH_SECONDS
+        return late and self.next_row > self.first_row
 
     def batch(self, key: str, row: int, position: Mapping[str, Any]) -> Batch:
         numbers: Any = pa.array(self.numbers, pa.uint64())

@@ -82,7 +82,6 @@ class ApiSource:
         where = self.where
         return {
             "kind": "api",
-            "guarantee": self.guarantee.value,
             "name": self.name,
             "headers": dict(where.headers),
             "auth": None if where.auth is None else dict(where.auth.describe()),
