@@ -34,7 +34,9 @@ def show_incident(incident: Incident) -> None:
         out.print(f"  fingerprint  {run.fingerprint}")
     guarantees = run.source.get("guarantees")
     if guarantees:
-        out.print(f"  guaranteed   {guarantees['source']} by the source, {guarantees['destination']} by the destination")
+        out.print(
+            f"  guaranteed   {guarantees['source']} by the source, {guarantees['destination']} by the destination"
+        )
     _show_partitions(incident)
     _show_schema_changes(incident)
     _show_failed(incident)

@@ -105,7 +105,7 @@ class _Bench:
     def left_behind(self) -> dict[str, Any]:
         """The table, what the books say of it, and what all published runs together account for."""
         ask = self.rig.runner.run
-        rows = ask("query", f"SELECT id, name, toString(amount) FROM {self.name} ORDER BY ALL", "--json")  # noqa: S608
+        rows = ask("query", f"SELECT id, name, toString(amount) FROM {self.name} ORDER BY ALL", "--json")
         runs = ask("runs", "--pipeline", self.name, "--limit", "1000", "--json").document["runs"]
         published = [each["account"] for each in runs if each["status"] == "published"]
         verified = ask("verify", f"{self.name}.py", "--json")
@@ -184,7 +184,11 @@ class SourceConformance:
     def test_unusual_values_arrive_as_they_are(self, rig: SourceRig) -> None:
         """The largest integers, all digits of decimals, null, and letters of all kinds."""
         rows = [
-            {"id": 2**63 - 1, "name": "Ærø 東京 \U0001f6a2 \"quoted\", 'so'", "amount": "123456789012345678901234.123456"},
+            {
+                "id": 2**63 - 1,
+                "name": "Ærø 東京 \U0001f6a2 \"quoted\", 'so'",
+                "amount": "123456789012345678901234.123456",
+            },
             {"id": -(2**63), "name": "two\twords", "amount": "-0.000001"},
             {"id": 0, "name": None, "amount": None},
             {"id": 1, "name": "x" * 50_000, "amount": "100"},

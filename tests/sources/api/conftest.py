@@ -108,4 +108,3 @@ QUICK = rk.Resilience(
     breaker=None,
     deadline_seconds=10.0,
 )
-

@@ -124,7 +124,7 @@ def test_oauth_tokens_are_asked_for_and_renewed(sent, shop: Shop, tls, loader: L
 
 
 def test_a_token_that_runs_out_is_renewed_before_it_does(shop: Shop, tls, loader: Loader, monkeypatch):
-    """Nine tenths of its time are over at once where it lasts no time: each page is asked for with a token of its own."""
+    """One that lasts no time is renewed for each page, before it is refused."""
     monkeypatch.setenv("SHOP_SECRET", "sesame")
     given: list[Asked] = []
 
@@ -355,7 +355,9 @@ def test_what_cannot_be_unpacked_within_bounds_is_told(content, coding, error, s
 def test_another_charset_is_believed_if_it_is_named(shop: Shop, tls, loader: Loader):
     """And what it is not in is told."""
     document = '{"items": [{"id": 1, "name": "Ærø"}]}'
-    shop.first = lambda _: Said(content=document.encode("latin-1"), headers={"Content-Type": "text/json; charset=latin-1"})
+    shop.first = lambda _: Said(
+        content=document.encode("latin-1"), headers={"Content-Type": "text/json; charset=latin-1"}
+    )
     assert loader.load(source(shop, tls, "/token", TOKEN)).records == [{"id": 1, "name": "Ærø"}]
     shop.first = lambda _: Said(content=b"\xff\xfe", headers={"Content-Type": "text/json; charset=klingon"})
     with pytest.raises(AnswerUnreadable, match="charset"):

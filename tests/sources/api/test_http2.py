@@ -74,14 +74,13 @@ class Server:
     @staticmethod
     def _send(connection: h2.connection.H2Connection, waiting: dict[int, bytes]) -> None:
         """As much as the windows let through."""
-        for stream, left in list(waiting.items()):
-            while left and (size := min(connection.local_flow_control_window(stream), connection.max_outbound_frame_size)):
-                connection.send_data(stream, left[:size], end_stream=size >= len(left))
-                left = left[size:]
-            if left:
-                waiting[stream] = left
-            else:
-                del waiting[stream]
+        for stream in list(waiting):
+            while size := min(connection.local_flow_control_window(stream), connection.max_outbound_frame_size):
+                piece, waiting[stream] = waiting[stream][:size], waiting[stream][size:]
+                connection.send_data(stream, piece, end_stream=not waiting[stream])
+                if not waiting[stream]:
+                    del waiting[stream]
+                    break
 
 
 @pytest.fixture

@@ -215,5 +215,3 @@ def test_the_mark_is_sent_in_a_body_where_it_belongs(shop: Shop, tls, loader: Lo
     loader.load(made, loaded)
     loader.plan(made, loaded)
     assert shop.asked[-1].json == {"since": 7, "sort": "at"}
-
-

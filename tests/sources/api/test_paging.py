@@ -116,7 +116,7 @@ def test_a_total_that_changes_between_pages_is_told(shop: Shop, tls: rk.TLS, loa
             del shop.rows[0]
 
     shop.first = answer
-    with pytest.raises(PagesChanged, match="had 25 records .* and has 24 now"):
+    with pytest.raises(PagesChanged, match=r"had 25 records .* and has 24 now"):
         loader.load(source(shop, tls, "/page", rk.sources.PageNumber(total="$.total")))
 
 
