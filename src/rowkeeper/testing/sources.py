@@ -183,7 +183,7 @@ class SourceConformance:
 
     def test_unusual_values_arrive_as_they_are(self, rig: SourceRig) -> None:
         """The largest integers, all digits of decimals, null, and letters of all kinds."""
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 "id": 2**63 - 1,
                 "name": "Ærø 東京 \U0001f6a2 \"quoted\", 'so'",

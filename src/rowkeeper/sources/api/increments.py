@@ -102,8 +102,11 @@ class Value:
         if not lookback and (written is None or self.kind != "time"):
             return self
         if self.kind == "number":
-            is_time = isinstance(lookback, timedelta)
-            step = Decimal(lookback // timedelta(microseconds=1)) / 10**6 if is_time else Decimal(lookback or 0)
+            step = Decimal(0)
+            if isinstance(lookback, timedelta):
+                step = Decimal(lookback // timedelta(microseconds=1)) / 10**6
+            elif lookback is not None:
+                step = Decimal(lookback)
             back = Decimal(self.order) - step  # type: ignore[arg-type]
             return Value("number", f"{back:f}", back)
         if self.kind == "text" or not isinstance(lookback, (timedelta, type(None))):
