@@ -263,7 +263,7 @@ class SourceConformance:
         return bench
 
     def _points(self, passed: Sequence[str]) -> list[tuple[str, int]]:
-        """Which failpoints are tried, each with the number of the pass: the source's own at the first and in the midst.
+        """Which failpoints are tried, each with the number of the pass: the source's own in the midst of its passes.
 
         Without those of a lease's renewal: whether a command comes by there is a matter of time.
         """
@@ -272,7 +272,7 @@ class SourceConformance:
         chosen = []
         for number, (name, count) in enumerate(passes.items()):
             if re.search(self.own_failpoints, name):
-                chosen += [(name, each) for each in sorted({1, (count + 2) // 2})]
+                chosen.append((name, (count + 2) // 2))
             elif number % self.kill_every == 0:
                 chosen.append((name, 1))
         return chosen

@@ -15,6 +15,7 @@ import ssl
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from rowkeeper.endpoints import canonical_host
 from rowkeeper.errors import ConfigurationError, DeclarationError, EgressRefused, RedirectRefused
@@ -56,11 +57,13 @@ def http_client(
         plaintext: hosts off this machine may be reached without TLS.
         plaintext_setting: how a user says so, for the error.
         seconds_max: how long each step may take: to connect, to send, to wait for the next piece of an answer.
-        http2: HTTP/2 is spoken with servers that do, which their TLS says.
+        http2: HTTP/2 is spoken with servers that do, which their TLS says; where `h2` is not installed, HTTP/1.1 is.
 
     Its calls raise EgressRefused and TLSError and what is derived from them, DeadlineExceeded, and otherwise httpx's
     own errors.
     """
+
+    http2 = http2 and find_spec("h2") is not None
 
     def check(request: httpx.Request) -> None:
         _refuse_user(request)

@@ -262,8 +262,10 @@ def _unavailable(place: str, error: Exception) -> FrameworkError:
     cause = error.__cause__ if isinstance(error, FrameworkError) else error
     if isinstance(cause, _Refused):
         status = cause.response.status_code
+        is_spent = isinstance(error, RetryError) and "budget" in error.what
+        why = "so often that it is not asked again for now" if is_spent else "however often it is asked"
         return ApiUnavailable(
-            f"{place} answers {status}, however often it is asked",
+            f"{place} answers {status}, {why}",
             hint="run again later: it goes on at this page",
             context={"status": status},
         )
