@@ -26,7 +26,7 @@ from rowkeeper.protocols import Columns, Site
 from rowkeeper.security.egress.gateway import Gateway
 from rowkeeper.security.egress.policy import Egress
 
-PAGES = 300
+PAGES = 500
 RECORDS = 100
 
 
@@ -50,7 +50,7 @@ def serve(certificate: str) -> None:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        wbufsize = -1  # headers and body in one piece: two would wait for each other's acknowledgement
+        disable_nagle_algorithm = True  # headers and body are two pieces: neither waits for an acknowledgement
 
         def do_GET(self) -> None:
             page = int(parse_qs(urlsplit(self.path).query).get("page_token", ["0"])[0])

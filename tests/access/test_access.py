@@ -96,7 +96,7 @@ def test_accounts_are_kept_with_their_roles(ledger: Ledger):
 
 
 def _entries(home: Path) -> list[tuple[bytes]]:
-    import sqlite3  # noqa: PLC0415 - the ledger's file, looked at from outside
+    import sqlite3
 
     with sqlite3.connect(home / "ledger.sqlite") as database:
         return database.execute("SELECT entry FROM audit_entries").fetchall()
