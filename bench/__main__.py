@@ -69,8 +69,17 @@ def main() -> None:
     _host(console, min(options.rows, STAGED_ROWS_MAX), options.repeats, whole["parquet"] / options.rows)
     _audit(console)
     _access(console)
+    _pages(console)
     if options.large:
         _large(console, options.large)
+
+
+def _pages(console: Console) -> None:
+    found = measured("bench.paging")
+    table = Table("client", "pages/s", "speed, bare client = 1")
+    for word, ratio in (("bare", 1.0), ("rowkeeper", float(found["ratio"]))):
+        table.add_row(word, f"{found['pages_per_second'][word]:,.0f}", f"{ratio:.2f}")
+    console.print(f"An API by TLS, {found['records_per_page']} records a page", table)
 
 
 def _protect(console: Console) -> None:

@@ -35,6 +35,14 @@ def arena(tmp_path_factory) -> Arena:
     made.kill_host()
 
 
+@pytest.fixture(scope="class")
+def class_arena(tmp_path_factory) -> Arena:
+    """An arena that the tests of one class share."""
+    made = Arena(tmp_path_factory.mktemp("arena"))
+    yield made
+    made.kill_host()
+
+
 @pytest.fixture
 def own_arena(tmp_path: Path) -> Arena:
     """An arena of the test's own, where the state folder itself is the subject."""

@@ -42,12 +42,15 @@ class Partition:
         identity: what its content is known by (size and hash, etag, offsets); equal means unchanged.
         size_bytes: for progress and planning; None where unknown.
         detail: what the source needs to read it again; JSON values only, kept in the ledger.
+        position: how far it was read, in the source's own words, as its last batch said it (`Batch.position`); the
+            ledger's to set, and no part of what is compared.
     """
 
     key: str
     identity: str
     size_bytes: int | None = None
     detail: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    position: Mapping[str, Any] | None = dataclasses.field(default=None, compare=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,6 +86,11 @@ class Batch:
         places: where a person finds each row of `table`: uint64 array of numbers in `unit`s from 1, or a string array.
         malformed: the rows that could not be read as rows.
         unit: what `places` counts, such as "line"; empty where they are text.
+        duplicates: rows that were read and that the source knows to be loaded already: they are counted, and go no
+            further.
+        position: how far the partition was read with this batch, for sources that cannot tell it from the row's number;
+            JSON values only. Kept in the ledger in the transaction that notes the batch, handed back as
+            `Partition.position`. A batch without rows says nothing else: it can only be the last.
     """
 
     table: pa.Table
@@ -94,10 +102,13 @@ class Batch:
     places: pa.Array[Any]
     malformed: tuple[Malformed, ...] = ()
     unit: str = ""
+    duplicates: int = 0
+    position: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         assert len(self.row_numbers) == len(self.places) == self.table.num_rows
-        assert self.rows_read == self.table.num_rows + len(self.malformed), "a row is missing from its batch"
+        accounted = self.table.num_rows + len(self.malformed) + self.duplicates
+        assert self.rows_read == accounted, "a row is missing from its batch"
 
     @property
     def rows_read(self) -> int:

@@ -17,7 +17,17 @@
     │   │   ├── SourceMissing       RK-2101  nothing is there
     │   │   ├── SourceDamaged       RK-2102  it is truncated, damaged, or not what it says it is
     │   │   ├── SourceChanged       RK-2103  it changed since it was loaded, or while it was read
-    │   │   └── ColumnsDiffer       RK-2104  its columns are not those of the contract
+    │   │   ├── ColumnsDiffer       RK-2104  its columns are not those of the contract
+    │   │   ├── ApiUnavailable      RK-2110  an API did not answer, however often it was asked
+    │   │   ├── ApiRefused          RK-2111  an API refuses what it was asked
+    │   │   ├── ApiUnauthorised     RK-2112  an API does not take our credentials
+    │   │   ├── AnswerUnreadable    RK-2113  what an API answered is not JSON
+    │   │   ├── AnswerTooLarge      RK-2114  what an API answered is larger than it may be
+    │   │   ├── AnswerIsError       RK-2115  an API said that all is well, with an error inside
+    │   │   ├── RecordsMissing      RK-2116  an answer has no records where they were declared to be
+    │   │   ├── PagesEndless        RK-2117  the pages of an API go round in a circle, or do not end
+    │   │   ├── PagesChanged        RK-2118  the pages of an API changed while they were read
+    │   │   └── CursorWentBack      RK-2119  an API gives rows from before what it was asked for
     │   ├── TransformError          RK-2201  the pipeline's own code failed
     │   └── GateError               RK-2202  a quality gate refused what is staged
     ├── ValidationError             RK-2301  rows that a person asked to be good are not
@@ -378,6 +388,100 @@ class ColumnsDiffer(SourceError):  # noqa: N818 - reads as what happened
     advice = (
         'A missing column must be mended at the source or be optional in the contract. For new ones, drift="ignore" '
         'drops them and drift="evolve" adds them to the table.'
+    )
+
+
+class ApiUnavailable(SourceError):  # noqa: N818 - reads as what happened
+    """An API did not answer, or said that it cannot at present, however often it was asked."""
+
+    code = "RK-2110"
+    category = Category.NETWORK
+    retryable = True
+    advice = (
+        "Run again when it is up: what was staged is kept, and the run goes on at the page where it stopped. "
+        "resilience= says how often, and for how long, it is asked."
+    )
+
+
+class ApiRefused(SourceError):  # noqa: N818 - reads as what happened
+    """An API refuses what it was asked, and would again: a status such as 400, 403 or 404."""
+
+    code = "RK-2111"
+    category = Category.NETWORK
+    advice = "See whether the URL, the parameters and the permissions of the account are right; its answer is not told."
+
+
+class ApiUnauthorised(SourceError):  # noqa: N818 - reads as what happened
+    """An API does not take our credentials, renewed ones neither; or nobody gives us a token."""
+
+    code = "RK-2112"
+    category = Category.SECURITY
+    advice = "See to the secret that the reference leads to, and to what its owner may do; then run again."
+
+
+class AnswerUnreadable(SourceError):  # noqa: N818 - reads as what happened
+    """What an API answered is not JSON: a page for people, a text that breaks off, another encoding."""
+
+    code = "RK-2113"
+    retryable = True
+    advice = (
+        "A login or a maintenance page comes as HTML: see whether the URL is that of the API, and the API is up. Then "
+        "run again; it goes on at that page."
+    )
+
+
+class AnswerTooLarge(SourceError):  # noqa: N818 - reads as what happened
+    """What an API answered, unpacked, is larger than a page may be."""
+
+    code = "RK-2114"
+    advice = "Ask for smaller pages, or allow larger ones: page_bytes_max=."
+
+
+class AnswerIsError(SourceError):
+    """An API answered with a status of success, and with an error in the body."""
+
+    code = "RK-2115"
+    retryable = True
+    advice = (
+        "The message names the member that says so, never what it says: ask the API by hand. Where that member is no "
+        "error, name the one that is (error=), or none (error=None)."
+    )
+
+
+class RecordsMissing(SourceError):  # noqa: N818 - reads as what happened
+    """An answer is JSON, but has no records where they were declared to be: the API changed, or the path is wrong."""
+
+    code = "RK-2116"
+    advice = "Compare records= with an answer. An empty list is no fault; a list that is not there is."
+
+
+class PagesEndless(SourceError):  # noqa: N818 - reads as what happened
+    """The pages of an API lead back to one that was read, are the same again and again, or are more than allowed."""
+
+    code = "RK-2117"
+    advice = (
+        "Nothing was published. See whether the pagination is of the kind that was declared: an API that does not know "
+        "a parameter gives its first page for ever. Where there are that many pages: pages_max=."
+    )
+
+
+class PagesChanged(SourceError):  # noqa: N818 - reads as what happened
+    """The pages of an API changed while they were read, so that rows may be missing, or there twice."""
+
+    code = "RK-2118"
+    advice = (
+        "Nothing was published; run again, and it starts over. Where it happens often, read by a cursor rather than by "
+        "page numbers, or incrementally."
+    )
+
+
+class CursorWentBack(SourceError):  # noqa: N818 - reads as what happened
+    """An API gives rows from before what it was asked for, or not in the order that was declared."""
+
+    code = "RK-2119"
+    advice = (
+        "See whether the API knows the parameter, and in which steps: one that rounds to days needs a lookback of a "
+        "day. Nothing was published."
     )
 
 

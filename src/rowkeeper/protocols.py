@@ -150,6 +150,9 @@ class Source(Protocol):
     ) -> Iterator[Batch]:
         """Reads a partition from `start_row` on, in batches of about `batch_rows`, in a fixed order.
 
+        A source that cannot tell from a row's number where that row is says it with each batch (`Batch.position`), and
+        is given it back with the partition when it goes on.
+
         Args:
             batch_bytes: a batch of wide rows has fewer of them, so that it is not much larger than this (one row at
                 least).
@@ -233,6 +236,8 @@ class Site:
         calls: how other machines, and the engine's host, are called, and no other way: breakers and retry budgets of
             this process, shared with others through the ledger.
         way_out: how other machines are connected to, and no other way; None leads nowhere.
+        default_tls: what the settings say of TLS (`rowkeeper.security.tls.TLS`, of a room above), for places that say
+            nothing of their own.
     """
 
     home: Path
@@ -246,6 +251,7 @@ class Site:
     query_seconds_max: float = 300.0
     calls: Calls = dataclasses.field(default_factory=Calls, repr=False, compare=False)
     way_out: WayOut | None = dataclasses.field(default=None, repr=False, compare=False)
+    default_tls: Any = dataclasses.field(default=None, repr=False, compare=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

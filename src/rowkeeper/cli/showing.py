@@ -32,7 +32,13 @@ def show_incident(incident: Incident) -> None:
     out.print(f"\n  table        {escape(run.target)}")
     if run.fingerprint:
         out.print(f"  fingerprint  {run.fingerprint}")
+    guarantees = run.source.get("guarantees")
+    if guarantees:
+        out.print(
+            f"  guaranteed   {guarantees['source']} by the source, {guarantees['destination']} by the destination"
+        )
     _show_partitions(incident)
+    _show_schema_changes(incident)
     _show_failed(incident)
     if run.degraded:
         out.print("\n[bold]degraded[/]")
@@ -84,6 +90,21 @@ def _show_partitions(incident: Incident) -> None:
     out.print(table)
     if len(shown) > PARTITIONS_SHOWN:
         out.print(f"and {len(shown) - PARTITIONS_SHOWN:,} more: rowkeeper show {incident.run.run} --json", style="dim")
+
+
+def _show_schema_changes(incident: Incident) -> None:
+    """What the records of an API are made of since this load, and were not before."""
+    found = [
+        (partition.partition.key, change)
+        for partition, _ in incident.partitions
+        for change in (partition.partition.position or {}).get("changes", ())
+    ]
+    if found:
+        out.print("\n[bold]the records have changed[/]")
+    for key, change in found[:PARTITIONS_SHOWN]:
+        was = ", ".join(change["was"]) or "absent"
+        told = f"{change['field']} was {was}, is {change['now']}, from record {change['row'] + 1:,} on"
+        out.print(f"  {escape(key)}: {escape(told)}")
 
 
 def _show_failed(incident: Incident) -> None:

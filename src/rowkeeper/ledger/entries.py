@@ -77,7 +77,7 @@ def _accounts_so_far(connection: Connection, run: int) -> dict[int, Account]:
     accounts: dict[int, Account] = {}
     own = select(batches).where(batches.c.run == run, batches.c.of_duplicates.is_(False))
     for row in connection.execute(own):
-        batch = Account(row.next_row - row.first_row, row.staged, row.quarantined, 0, row.filtered)
+        batch = Account(row.next_row - row.first_row, row.staged, row.quarantined, row.duplicate, row.filtered)
         accounts[row.partition_ordinal] = accounts.get(row.partition_ordinal, Account()) + batch
     return accounts
 

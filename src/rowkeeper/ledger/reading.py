@@ -387,7 +387,7 @@ def _partition_of(row: Row[Any]) -> RunPartition:
     return RunPartition(
         run=row.run,
         ordinal=row.ordinal,
-        partition=Partition(row.key, row.identity, row.size_bytes, row.detail),
+        partition=Partition(row.key, row.identity, row.size_bytes, row.detail, row.position),
         reload=row.reload,
         complete=row.complete,
         next_row=row.next_row,
@@ -414,6 +414,7 @@ def _batch_of(row: Row[Any]) -> BatchRecord:
         rules=row.rules,
         spool_file=row.spool_file,
         spool_sha256=row.spool_sha256,
+        duplicate=row.duplicate,
     )
 
 

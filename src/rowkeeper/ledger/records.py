@@ -141,6 +141,7 @@ class BatchRecord:
         by_pydantic: rows that the columns could not decide.
         rules: for each business rule, how many rows it held for, did not hold for, could not be told of.
         spool_file: name below the spool, if it has accepted rows and they are there.
+        duplicate: rows that the source knew to be loaded already.
     """
 
     run: int
@@ -158,6 +159,7 @@ class BatchRecord:
     rules: Mapping[str, Sequence[int]] = dataclasses.field(default_factory=dict)
     spool_file: str | None = None
     spool_sha256: str | None = None
+    duplicate: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

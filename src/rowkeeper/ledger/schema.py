@@ -151,6 +151,7 @@ run_partitions = Table(
     *_account(),
     Column("fingerprint", FingerprintText, nullable=True),
     Column("error", JSON(none_as_null=True), nullable=True),  # why none of its rows are in the run
+    Column("position", JSON(none_as_null=True), nullable=True),  # how far it was read, in the source's own words
 )
 
 batches = Table(
@@ -173,6 +174,7 @@ batches = Table(
     Column("rules", JSON, nullable=False, server_default="{}"),  # rule to rows valid, invalid, unknown
     Column("spool_file", String(255), nullable=True),  # where its accepted rows are, of a run in the spool
     Column("spool_sha256", String(64), nullable=True),
+    Column("duplicate", BigInteger, nullable=False, server_default="0"),  # rows that the source knew to be loaded
     Index("ix_batches_run_partition_ordinal", "run", "partition_ordinal"),
 )
 

@@ -161,8 +161,18 @@ class Scribe:
         with self._step(lease, "note_degraded", run, (RunStatus.STAGING,)) as (connection, record):
             set_run(connection, run, degraded=list(dict.fromkeys((*record.degraded, *sentences))))
 
-    def note_batch(self, lease: Lease, batch: BatchRecord, *, partition_complete: bool) -> None:
-        """Notes that a batch is staged and its rejects are sealed. Raises IntegrityError if it was noted before."""
+    def note_batch(
+        self,
+        lease: Lease,
+        batch: BatchRecord,
+        *,
+        partition_complete: bool,
+        position: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Notes that a batch is staged and its rejects are sealed, and how far its source was read with it.
+
+        Raises IntegrityError if it was noted before.
+        """
         with self._step(lease, "note_batch", batch.run, (RunStatus.STAGING,)) as (connection, _):
             noted = connection.execute(
                 update(run_partitions)
@@ -172,7 +182,7 @@ class Scribe:
                     run_partitions.c.next_row == batch.first_row,
                     run_partitions.c.complete.is_(False),
                 )
-                .values(next_row=batch.next_row, complete=partition_complete)
+                .values(next_row=batch.next_row, complete=partition_complete, position=position)
             )
             if noted.rowcount != 1 or batch.next_row <= batch.first_row:
                 raise IntegrityError(
@@ -182,13 +192,16 @@ class Scribe:
                 )
             connection.execute(insert(batches).values(**dataclasses.asdict(batch), of_duplicates=False))
 
-    def note_partition_complete(self, lease: Lease, run: int, ordinal: int) -> None:
-        """Notes that a partition was read to its end."""
+    def note_partition_complete(
+        self, lease: Lease, run: int, ordinal: int, position: Mapping[str, Any] | None = None
+    ) -> None:
+        """Notes that a partition was read to its end, and what its source has to say of that."""
+        said = {} if position is None else {"position": dict(position)}
         with self._step(lease, "note_partition_complete", run, (RunStatus.STAGING,)) as (connection, _):
             connection.execute(
                 update(run_partitions)
                 .where(run_partitions.c.run == run, run_partitions.c.ordinal == ordinal)
-                .values(complete=True)
+                .values(complete=True, **said)
             )
 
     def note_partition_failed(
@@ -202,7 +215,9 @@ class Scribe:
         """
         with self._step(lease, "note_partition_failed", run, (RunStatus.STAGING,)) as (connection, record):
             own = (run_partitions.c.run == run, run_partitions.c.ordinal == ordinal)
-            connection.execute(update(run_partitions).where(*own).values(complete=False, next_row=0, error=dict(error)))
+            connection.execute(
+                update(run_partitions).where(*own).values(complete=False, next_row=0, position=None, error=dict(error))
+            )
             connection.execute(delete(batches).where(batches.c.run == run, batches.c.partition_ordinal == ordinal))
             drops = [list(each) for each in record.drop_rows if each not in keeps]
             set_run(connection, run, drop_rows=drops)

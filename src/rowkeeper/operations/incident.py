@@ -191,6 +191,7 @@ def _account(run: RunRecord, batches: Sequence[BatchRecord]) -> Mapping[str, int
         "read": sum(each.next_row - each.first_row for each in batches),
         "staged, not published": sum(each.staged for each in batches),
         "quarantined": sum(each.quarantined for each in batches),
+        "duplicate": sum(each.duplicate for each in batches),
         "filtered": sum(each.filtered for each in batches),
     }
 

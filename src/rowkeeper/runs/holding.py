@@ -66,7 +66,10 @@ def look_at(number: int, workspace: Workspace) -> StagedRun:
 def _account(workspace: Workspace, number: int) -> Account:
     batches = workspace.ledger.batches(number)
     return sum(
-        (Account(each.next_row - each.first_row, each.staged, each.quarantined, 0, each.filtered) for each in batches),
+        (
+            Account(each.next_row - each.first_row, each.staged, each.quarantined, each.duplicate, each.filtered)
+            for each in batches
+        ),
         Account(),
     )
 

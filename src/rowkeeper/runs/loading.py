@@ -367,8 +367,15 @@ class _Load:
         return resumed
 
     def _source_document(self) -> dict[str, Any]:
-        """The source, and for commands that are given the run alone the pipeline file and how columns are protected."""
-        document = {**self.material.source.describe(), "pipeline_file": str(self.pipeline.file or "")}
+        """The source, and for commands that are given the run alone the pipeline file and how columns are protected;
+        what both ends guaranteed when the run was made.
+        """
+        guarantees = {"source": self.material.source.guarantee, "destination": self.pipeline.destination.guarantee}
+        document = {
+            **self.material.source.describe(),
+            "pipeline_file": str(self.pipeline.file or ""),
+            "guarantees": {each: guarantee.value for each, guarantee in guarantees.items()},
+        }
         return {**document, **noted(self.material.protections)}
 
     # ------------------------------------------------------------------ how it ends

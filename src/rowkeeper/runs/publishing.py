@@ -103,7 +103,7 @@ def _accounts(
             read=sum(batch.next_row - batch.first_row for batch in own),
             committed=sealed.by_partition.get(ordinal, Fingerprint()).rows,
             quarantined=sum(batch.quarantined for batch in own) + set_aside,
-            duplicate=sealed.duplicates.get(ordinal, 0) - set_aside,
+            duplicate=sealed.duplicates.get(ordinal, 0) - set_aside + sum(batch.duplicate for batch in own),
             filtered=sum(batch.filtered for batch in own),
         )
         if not account.balanced:

@@ -149,6 +149,7 @@ def run_document(record: RunRecord) -> dict[str, Any]:
         "kind": record.kind.value,
         "status": record.status.value,
         "account": record.account.as_dict(),
+        "guarantees": dict(record.source.get("guarantees", {})),
         "fingerprint": str(record.fingerprint) if record.fingerprint else "",
         "reverses": record.reverses,
         "started_at": record.started_at.isoformat(),
@@ -189,7 +190,16 @@ def partition_document(partition: RunPartition) -> dict[str, Any]:
         "identity": partition.partition.identity,
         "account": partition.account.as_dict(),
         "fingerprint": str(partition.fingerprint) if partition.fingerprint else "",
+        **_shape_of(partition),
     }
+
+
+def _shape_of(partition: RunPartition) -> dict[str, Any]:
+    """What the records of a source without columns were made of, and what of that was new; names and kinds."""
+    position = partition.partition.position or {}
+    if "shape" not in position:
+        return {}
+    return {"schema": position["shape"], "schema_changes": list(position.get("changes", ()))}
 
 
 def gate_document(result: GateResult) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -73,10 +74,11 @@ class _Failed:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Read:
-    """A batch as it was read; None marks the end of a partition."""
+    """A batch as it was read; None marks the end of a partition, and the position is what its source says of it."""
 
     ordinal: int
     batch: Batch | None
+    position: Mapping[str, Any] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ class _Checked:
     rejects: Rejects | None
     by_pydantic: int
     rules: Mapping[str, RuleCount]
+    duplicates: int
+    position: Mapping[str, Any] | None
 
     @property
     def rows_read(self) -> int:
@@ -169,6 +173,7 @@ class Stager:
                 yield _Failed(ordinal, error)
 
     def _batches(self, ordinal: int, partition: RunPartition) -> Iterator[_Read]:
+        end: Mapping[str, Any] | None = None
         with about(partition=partition.partition.key):
             batches = self._material.source.read(
                 partition.partition,
@@ -179,8 +184,11 @@ class Stager:
             )
             for batch in batches:
                 look()
-                yield _Read(ordinal, batch)
-        yield _Read(ordinal, None)
+                if batch.rows_read:
+                    yield _Read(ordinal, batch)
+                else:
+                    end = batch.position
+        yield _Read(ordinal, None, end)
 
     def _check(self, items: Iterator[_Read | _Failed]) -> Iterator[_Checked | _Read | _Failed]:
         failed: set[int] = set()
@@ -243,6 +251,8 @@ class Stager:
             rejects,
             verdict.by_pydantic,
             verdict.rules,
+            batch.duplicates,
+            batch.position,
         )
 
     def _stage(self, items: Sequence[_Checked]) -> None:
@@ -284,9 +294,10 @@ class Stager:
             staged_at=datetime.now(UTC),
             by_pydantic=item.by_pydantic,
             rules={name: dataclasses.astuple(count) for name, count in item.rules.items()},
+            duplicate=item.duplicates,
             **self._put_aside(item.ordinal, item.first_row, item.rows),
         )
-        self._held.ledger.note_batch(self._held.lease, record, partition_complete=False)
+        self._held.ledger.note_batch(self._held.lease, record, partition_complete=False, position=item.position)
         log.debug(
             "batch noted",
             partition=self._partitions[item.ordinal].partition.key,
@@ -296,12 +307,13 @@ class Stager:
             quarantined=record.quarantined,
             filtered=record.filtered,
         )
-        own = Account(record.next_row - record.first_row, record.staged, record.quarantined, 0, item.filtered)
+        read = record.next_row - record.first_row
+        own = Account(read, record.staged, record.quarantined, record.duplicate, item.filtered)
         self._accounts[item.ordinal] += own
         self._tell(item.ordinal)
 
     def _end(self, item: _Read) -> None:
-        self._held.ledger.note_partition_complete(self._held.lease, self._run.run, item.ordinal)
+        self._held.ledger.note_partition_complete(self._held.lease, self._run.run, item.ordinal, item.position)
         log.info("partition read", partition=self._partitions[item.ordinal].partition.key)
         failpoint("run.after_partition")
         self._tell(item.ordinal + 1)

@@ -110,6 +110,7 @@ class Workspace:
                 query_seconds_max=settings.query_seconds_max,
                 calls=calls,
                 way_out=gateway,
+                default_tls=transport.tls,
             )
             seal = Seal(folder.keysets, QUARANTINE, folder.path / "quarantine")
             samples = Seal(folder.keysets, SAMPLES, folder.path / "samples")

@@ -1,5 +1,47 @@
 """Where rows come from: each source in a room of its own."""
 
+from rowkeeper.resilience.rates import RateLimit
+from rowkeeper.security.httpauth import Basic, Bearer, HeaderKey, OAuth2, Outgoing, Signed
+from rowkeeper.sources.api import (
+    Api,
+    ApiSource,
+    Cursor,
+    Incremental,
+    LinkHeader,
+    NextLink,
+    Offset,
+    PageNumber,
+    PythonSource,
+    Records,
+    Token,
+    api,
+    python,
+)
 from rowkeeper.sources.file import FilesSource, Sample, files, sample
 
-__all__ = ["FilesSource", "Sample", "files", "sample"]
+__all__ = [
+    "Api",
+    "ApiSource",
+    "Basic",
+    "Bearer",
+    "Cursor",
+    "FilesSource",
+    "HeaderKey",
+    "Incremental",
+    "LinkHeader",
+    "NextLink",
+    "OAuth2",
+    "Offset",
+    "Outgoing",
+    "PageNumber",
+    "PythonSource",
+    "RateLimit",
+    "Records",
+    "Sample",
+    "Signed",
+    "Token",
+    "api",
+    "files",
+    "python",
+    "sample",
+]

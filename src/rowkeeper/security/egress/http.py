@@ -15,6 +15,7 @@ import ssl
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from rowkeeper.endpoints import canonical_host
 from rowkeeper.errors import ConfigurationError, DeclarationError, EgressRefused, RedirectRefused
@@ -32,6 +33,7 @@ except ImportError as missing:
 
 REDIRECTS_MAX = 5
 SECONDS_MAX = 30.0
+H2_OR_1 = ("h2", "http/1.1")
 NEVER_USED = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # httpcore wants one; which is used is decided at each connection
 
 
@@ -45,6 +47,7 @@ def http_client(
     base_url: str = "",
     headers: Mapping[str, str] | None = None,
     seconds_max: float = SECONDS_MAX,
+    http2: bool = False,
 ) -> httpx.Client:
     """A client for what may be reached by a way out. Close it, or use it as a context manager.
 
@@ -54,17 +57,20 @@ def http_client(
         plaintext: hosts off this machine may be reached without TLS.
         plaintext_setting: how a user says so, for the error.
         seconds_max: how long each step may take: to connect, to send, to wait for the next piece of an answer.
+        http2: HTTP/2 is spoken with servers that do, which their TLS says; where `h2` is not installed, HTTP/1.1 is.
 
     Its calls raise EgressRefused and TLSError and what is derived from them, DeadlineExceeded, and otherwise httpx's
     own errors.
     """
+
+    http2 = http2 and find_spec("h2") is not None
 
     def check(request: httpx.Request) -> None:
         _refuse_user(request)
         require_tls(str(request.url), plaintext=plaintext, name=name, setting=plaintext_setting)
 
     return httpx.Client(
-        transport=_Transport(_Backend(way_out, tls)),
+        transport=_Transport(_Backend(way_out, tls, H2_OR_1 if http2 else ()), http2=http2),
         base_url=base_url,
         headers=headers,
         timeout=seconds_max,
@@ -108,9 +114,13 @@ def _port(url: httpx.URL) -> int:
 class _Transport(httpx.BaseTransport):
     """httpx's own one would make its pool without our backend; this is the public part of it."""
 
-    def __init__(self, backend: httpcore.NetworkBackend) -> None:
+    def __init__(self, backend: httpcore.NetworkBackend, *, http2: bool) -> None:
         self._pool = httpcore.ConnectionPool(
-            ssl_context=NEVER_USED, network_backend=backend, keepalive_expiry=5.0, max_keepalive_connections=20
+            ssl_context=NEVER_USED,
+            network_backend=backend,
+            keepalive_expiry=5.0,
+            max_keepalive_connections=20,
+            http2=http2,
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -173,9 +183,10 @@ def _in_httpx_words() -> Iterator[None]:
 class _Backend(httpcore.NetworkBackend):
     """Where httpcore gets its connections: from the one way out, and from nowhere else."""
 
-    def __init__(self, way_out: WayOut, tls: TLS | None) -> None:
+    def __init__(self, way_out: WayOut, tls: TLS | None, alpn: tuple[str, ...]) -> None:
         self._way_out = way_out
         self._tls = tls
+        self._alpn = alpn
 
     def connect_tcp(
         self,
@@ -188,13 +199,14 @@ class _Backend(httpcore.NetworkBackend):
         """Implements httpcore.NetworkBackend."""
         with _told(httpcore.ConnectTimeout, httpcore.ConnectError):
             line = self._way_out.connect(host, port, seconds_max=timeout)
-        return _Stream(line, self._tls)
+        return _Stream(line, self._tls, self._alpn)
 
 
 class _Stream(httpcore.NetworkStream):
-    def __init__(self, line: socket.socket, tls: TLS | None) -> None:
+    def __init__(self, line: socket.socket, tls: TLS | None, alpn: tuple[str, ...]) -> None:
         self._line = line
         self._tls = tls
+        self._alpn = alpn
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         with _told(httpcore.ReadTimeout, httpcore.ReadError):
@@ -213,10 +225,11 @@ class _Stream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        bounded_tls(client_context(self._tls))  # the one that `secure` takes as well
+        bounded_tls(client_context(self._tls, self._alpn))  # the one that `secure` takes as well
         with _told(httpcore.ConnectTimeout, httpcore.ConnectError):
             self._line.settimeout(timeout)
-            return _Stream(secure(self._line, canonical_host(server_hostname or ""), self._tls), self._tls)
+            line = secure(self._line, canonical_host(server_hostname or ""), self._tls, self._alpn)
+            return _Stream(line, self._tls, self._alpn)
 
     def get_extra_info(self, info: str) -> typing.Any:
         if info == "is_readable":  # asked of a connection that is kept: then the other side has closed it

@@ -27,28 +27,33 @@ SERVER_CURVE = "prime256v1"  # `ssl` can set no more than one before Python 3.15
 DEFAULT = TLS()
 KEPT_MAX = 64
 Stamps = tuple[tuple[int, int, int], ...]
+Protocols = tuple[str, ...]
 
 log = logger("network")
 _lock = threading.Lock()
-_made: dict[TLS, tuple[Stamps, ssl.SSLContext]] = {}
+_made: dict[tuple[TLS, Protocols], tuple[Stamps, ssl.SSLContext]] = {}
 
 
-def client_context(tls: TLS | None = None) -> ssl.SSLContext:
+def client_context(tls: TLS | None = None, alpn: Protocols = ()) -> ssl.SSLContext:
     """The context for the next connection to a place of which this was declared.
 
     It checks everything but pins: call `verify_peer` after the handshake, or let `secure` make it.
+
+    Args:
+        alpn: the protocols that are spoken over it, the preferred one first, such as `h2`.
 
     Raises CertificateUnusable if a file cannot be used.
     """
     tls = tls or DEFAULT
     with _lock:
-        found = _made.get(tls)
+        found = _made.get((tls, alpn))
     if found is None or found[0] != _stamps(tls.files):
-        found = _coherent(tls.files, functools.partial(_client, tls))  # may ask for a passphrase: not within the lock
+        made = functools.partial(_client, tls, alpn)  # may ask for a passphrase: not within the lock
+        found = _coherent(tls.files, made)
         with _lock:
             if len(_made) >= KEPT_MAX:
                 _made.clear()
-            _made[tls] = found
+            _made[tls, alpn] = found
     return found[1]
 
 
@@ -156,8 +161,10 @@ def _stamps_or_none(files: tuple[Path, ...]) -> Stamps | None:
         return None
 
 
-def _client(tls: TLS) -> ssl.SSLContext:
+def _client(tls: TLS, alpn: Protocols) -> ssl.SSLContext:
     context = _modern(ssl.PROTOCOL_TLS_CLIENT)  # checks the host's name, and demands a certificate
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
     context.verify_flags |= STRICT
     if tls.ca is None:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)

@@ -16,16 +16,17 @@ from rowkeeper.security.tls.declaring import TLS
 from rowkeeper.security.tls.explaining import explained
 
 
-def secure(sock: socket.socket, host: str, tls: TLS | None = None) -> ssl.SSLSocket:
+def secure(sock: socket.socket, host: str, tls: TLS | None = None, alpn: tuple[str, ...] = ()) -> ssl.SSLSocket:
     """Makes the handshake on a connected socket, which it takes over: on an error it is closed.
 
     Args:
         host: the name, or the address, that the server's certificate must be for.
+        alpn: the protocols that are spoken over it, the preferred one first.
 
     Raises TLSError, and OSError for a connection that ends in the middle.
     """
     try:
-        wrapped = client_context(tls).wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+        wrapped = client_context(tls, alpn).wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
     except BaseException:
         sock.close()
         raise
