@@ -119,7 +119,9 @@ class Workspace:
             access = Access(permissions, ledger.audit)
             provider = functools.partial(provider_of, settings, gateway, ledger.signing_in.clock)
             signing_in = Authentication(ledger, folder.keysets, access, Rules.of(settings), provider=provider)
-            yield cls(settings, folder, ledger, sizes, site, seal, samples, spool, access, signing_in, calls, checkpoints)
+            yield cls(
+                settings, folder, ledger, sizes, site, seal, samples, spool, access, signing_in, calls, checkpoints
+            )
 
     @property
     def keysets(self) -> Keysets:

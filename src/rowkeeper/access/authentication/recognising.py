@@ -156,7 +156,7 @@ def _caller_of_token(user: User, token: TokenRecord) -> Caller:
     roles = user.roles if token.roles is None else user.roles & token.roles
     limited = token.actions is not None or token.pipelines is not None
     scope = Scope(token.actions, token.pipelines) if limited else None
-    return Caller(user.kind, user.name, roles=roles, session=token.id, scope=scope)
+    return Caller(user.kind, user.name, roles=roles, session=token.id, limited=token.roles is not None, scope=scope)
 
 
 def _shown(credentials: Credentials) -> tuple[str, str]:
