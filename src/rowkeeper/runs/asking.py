@@ -15,7 +15,6 @@ from rowkeeper.access import Resource, ResourceKind, of_pipeline, of_run
 from rowkeeper.ledger import QuarantineSummary, RunRecord, RunStatus
 from rowkeeper.ledger.audit import Event
 from rowkeeper.nearest import did_you_mean
-from rowkeeper.runs.rejects import describe_rejects, open_rejects
 from rowkeeper.runs.report import run_document
 from rowkeeper.runs.spoolfiles import spool_bytes
 from rowkeeper.runs.workspace import Workspace
@@ -167,6 +166,8 @@ def show_rejected(number: int, workspace: Workspace, *, limit: int) -> list[dict
 
 
 def _rejected(workspace: Workspace, number: int) -> Iterator[dict[str, Any]]:
+    from rowkeeper.runs.rejects import describe_rejects, open_rejects  # noqa: PLC0415 - it knows contracts: all there is
+
     for record in workspace.ledger.quarantine(number):
         table = open_rejects(workspace.quarantine, str(record.quarantine_file))
         yield from describe_rejects(table, workspace.keysets)

@@ -12,6 +12,7 @@ from typing import Annotated
 from fastapi import Depends
 
 from rowkeeper.access.authentication import Authentication
+from rowkeeper.operations.events import EventCounts
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.web.catalogue import Catalogue
 from rowkeeper.web.jobs.jobs import Jobs
@@ -29,6 +30,7 @@ class House:
         seconds_max: for one request.
         jobs: long work; of the event loop.
         catalogue: the pipelines that the files of this server declare.
+        events: counts security events, for the metrics.
     """
 
     space: Workspace
@@ -38,6 +40,7 @@ class House:
     seconds_max: float
     jobs: Jobs
     catalogue: Catalogue
+    events: EventCounts
     started_at: datetime
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import psutil
 
+from rowkeeper.operations.events.counting import Counts
 from rowkeeper.runs.workspace import Workspace
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -58,6 +59,12 @@ def of_process(jobs_under_way: int) -> list[Family]:
         Family("process_cpu_seconds_total", "Processor time.", "counter", (({}, times.user + times.system),)),
         Family("process_start_time_seconds", "Start, since 1970.", "gauge", (({}, started),)),
     ]
+
+
+def of_events(counts: Counts) -> list[Family]:
+    """Security events, by OCSF's class and by outcome."""
+    samples = tuple(({"class": of, "outcome": outcome}, count) for (of, outcome), count in sorted(counts.items()))
+    return [Family("rowkeeper_security_events_total", "Security events since the trail began.", "counter", samples)]
 
 
 def rendered(families: Iterable[Family]) -> str:

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import uvicorn
 
-from rowkeeper.errors import ListeningRefused
+from rowkeeper.errors import FrameworkError, ListeningRefused
 from rowkeeper.ledger.audit import Event
-from rowkeeper.logs import logger
+from rowkeeper.logs import failure, logger
+from rowkeeper.operations.events import EventCounts
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.security.tls import is_local
 from rowkeeper.web.app import made_app
@@ -71,6 +72,7 @@ class Serving:
             seconds_max=settings.server_seconds_max,
             jobs=Jobs(space, pool, most=settings.server_jobs_max, seconds_max=settings.worker_run_seconds_max),
             catalogue=Catalogue(files),
+            events=EventCounts(space.ledger),
             started_at=datetime.now(UTC),
         )
         space.access.permissions = Witness(space.access.permissions)
@@ -135,7 +137,8 @@ class Serving:
         """Reads the pipeline files, and begins what goes on beside the requests."""
         await self.house.pool.run(self._space.ledger.jobs.tidy)
         await self.house.catalogue.look()
-        self._beside = [asyncio.create_task(each) for each in (self.house.catalogue.keeping(), self._renewing())]
+        beside = (self.house.catalogue.keeping(), self._renewing(), self._sending())
+        self._beside = [asyncio.create_task(each) for each in beside]
 
     async def end(self) -> None:
         """Ends it, and the jobs."""
@@ -150,6 +153,18 @@ class Serving:
             await asyncio.sleep(RENEW_SECONDS)
             if self._secure:
                 await self.house.pool.run(renew_if_due, self._space)
+
+    async def _sending(self) -> None:
+        """A worker may not be there to bring the trail's checkpoints elsewhere."""
+        while True:
+            await asyncio.sleep(self._space.settings.worker_reconcile_seconds)
+            try:
+                await self.house.pool.run(self._send_due)
+            except FrameworkError as error:
+                log.warning("checkpoint not delivered", **failure(error))
+
+    def _send_due(self) -> None:
+        self._space.checkpoints.send(self._space.checkpoints.due())
 
 
 class Server(uvicorn.Server):

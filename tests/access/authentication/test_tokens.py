@@ -58,6 +58,15 @@ def test_a_token_has_no_more_roles_than_its_account(here: Installation):
         here.authentication.accounts.make_token("ann", "more", MONTH, roles=["admin"])
 
 
+def test_a_token_with_some_roles_has_no_grants_of_its_account(here: Installation):
+    """What was granted to the account by name counts for a token that is not limited, and for no other."""
+    here.add("ann", "viewer", "operator")
+    limited = here.authentication.accounts.make_token("ann", "nightly", MONTH, roles=["viewer"])
+    whole = here.authentication.accounts.make_token("ann", "daily", MONTH)
+    assert here.by_token(limited.text).limited
+    assert not here.by_token(whole.text).limited
+
+
 def test_a_token_is_limited_to_actions_and_pipelines(here: Installation):
     """Whatever the policies say: another action, another pipeline, and what is of no pipeline, are refused."""
     here.add()

@@ -4,6 +4,7 @@ from rowkeeper.web.api import (
     auditing,
     credentials,
     describing,
+    events,
     health,
     history,
     jobs,
@@ -29,5 +30,6 @@ ROUTES: tuple[Routes, ...] = (
     credentials.routes,
     queries.routes,
     auditing.routes,
+    events.routes,
     describing.routes,
 )

@@ -13,7 +13,7 @@ from rowkeeper.caller import current_caller
 from rowkeeper.operations.health import show_health
 from rowkeeper.web.governed import Routes, anybody, asks, whoever_signed_in
 from rowkeeper.web.house import Here, Space
-from rowkeeper.web.metrics import MEDIA_TYPE, of_ledger, of_process, rendered
+from rowkeeper.web.metrics import MEDIA_TYPE, of_events, of_ledger, of_process, rendered
 
 routes = Routes("health", prefix="")
 
@@ -73,8 +73,8 @@ def health(house: Here) -> Health:
 def metrics(house: Here) -> PlainTextResponse:
     """What there is to count, as Prometheus reads it."""
     house.space.access.require("metrics.show", of_installation())
-    text = rendered([*of_ledger(house.space), *of_process(house.jobs.under_way)])
-    return PlainTextResponse(text, media_type=MEDIA_TYPE)
+    counted = [*of_ledger(house.space), *of_events(house.events.read()), *of_process(house.jobs.under_way)]
+    return PlainTextResponse(rendered(counted), media_type=MEDIA_TYPE)
 
 
 @routes.get("/api/v1/whoami", whoever_signed_in("it is about the caller alone"))

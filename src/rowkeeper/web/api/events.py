@@ -1,0 +1,65 @@
+"""Security events: the audit trail as OCSF has it, and what stands out in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Annotated, Any, Literal
+
+from fastapi import Query
+from pydantic import AwareDatetime
+from typing_extensions import TypedDict
+
+from rowkeeper.ledger.audit import Outcome
+from rowkeeper.ledger.audit.listing import Wanted
+from rowkeeper.operations.events import EventClass, SecurityEvent, export_events, newest_events
+from rowkeeper.web.api.paging import LIMIT, Limit
+from rowkeeper.web.api.queries import JSON_LINES
+from rowkeeper.web.governed import Routes, Streamed, asks
+from rowkeeper.web.house import Space
+
+EVENTS_AT_A_TIME = 500
+CLASSES = {each.word: each for each in EventClass}
+routes = Routes("events")
+
+Since = Annotated[AwareDatetime | None, Query(description="Only from then on.")]
+Until = Annotated[AwareDatetime | None, Query(description="Only before then.")]
+ClassWord = Literal["detection_finding", "account_change", "authentication", "api_activity", "datastore_activity"]
+
+
+class EventList(TypedDict):
+    """Events of OCSF 1.5.0 in the order of the trail, the newest last."""
+
+    events: list[dict[str, Any]]
+
+
+@routes.get("/events", asks("event.list"))
+def show_events(  # noqa: PLR0917 - FastAPI hands them over by name
+    space: Space,
+    limit: Limit = LIMIT,
+    event_class: Annotated[ClassWord | None, Query(alias="class", description="Only of this class.")] = None,
+    outcome: Annotated[Outcome | None, Query(description="Only with this outcome.")] = None,
+    since: Since = None,
+    until: Until = None,
+) -> EventList:
+    """The newest security events, and detections among them."""
+    wanted = Wanted(since=since, until=until, outcome=outcome)
+    found = newest_events(space, limit, wanted, CLASSES.get(event_class or ""))
+    return {"events": [dict(each.document) for each in found]}
+
+
+@routes.get(
+    "/events/export",
+    asks("event.list"),
+    responses={200: {"description": "An event in each line.", "content": {JSON_LINES: {}}}},
+)
+def export_all_events(space: Space, since: Since = None, until: Until = None) -> Streamed:
+    """All security events as JSON lines, in the order of the trail."""
+    return Streamed(_lines(export_events(space, Wanted(since=since, until=until))), JSON_LINES)
+
+
+def _lines(events: Iterable[SecurityEvent]) -> Iterator[bytes]:
+    left = iter(events)
+    while some := list(islice(left, EVENTS_AT_A_TIME)):
+        yield "".join(json.dumps(each.document, ensure_ascii=False, default=str) + "\n" for each in some).encode()
