@@ -23,8 +23,29 @@ import psutil
 from rowkeeper.operations.configuring import read_settings
 from rowkeeper.runs.workspace import Workspace
 
-PATHS = ("/api/v1/runs?limit=20", "/api/v1/whoami", "/api/v1/pipelines", "/api/v1/quarantine", "/health/ready")
+PATHS = (
+    "/api/v1/runs?limit=20",
+    "/api/v1/runs/3",
+    "/api/v1/runs/7/account",
+    "/api/v1/pipelines",
+    "/api/v1/quarantine",
+    "/api/v1/whoami",
+    "/health/ready",
+)
 CONNECTIONS = 16
+PIPELINES = 20
+PIPELINE_FILE = """
+import rowkeeper as rk
+from pydantic import BaseModel, PositiveInt
+
+class Order(BaseModel):
+    id: int
+    pieces: PositiveInt
+
+def orders(name: str) -> rk.Pipeline:
+    return rk.Pipeline(name, source=rk.sources.files("orders.csv"), contract=Order,
+        destination=rk.destinations.clickhouse(name, order_by=["id"]))
+"""
 
 
 async def one(port: int, context: ssl.SSLContext, token: str, due: list[float], took: list[float]) -> None:
@@ -52,6 +73,17 @@ async def asked(port: int, context: ssl.SSLContext, token: str, rate: int, secon
     return sorted(took)
 
 
+def prepared(folder: Path) -> Path:
+    """A file with pipelines that have all run, and rejected some rows."""
+    rows = [f"{number},{number % 5}" for number in range(100)]
+    (folder / "orders.csv").write_text("\n".join(["id,pieces", *rows]) + "\n")
+    made = [f'orders_{number} = orders("orders_{number}")' for number in range(PIPELINES)]
+    file = folder / "pipelines.py"
+    file.write_text("\n".join([PIPELINE_FILE, *made]) + "\n")
+    subprocess.run([sys.executable, "-m", "rowkeeper.cli", "run", str(file)], check=True, capture_output=True)
+    return file
+
+
 def main() -> None:
     """Starts a server over a new state folder, asks it, and prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -62,11 +94,14 @@ def main() -> None:
         os.environ |= {"ROWKEEPER_HOME": f"{folder}/state", "XDG_CONFIG_HOME": f"{folder}/config"}
         os.environ |= {"ROWKEEPER_SERVER_ADDRESS": "127.0.0.1:0", "ROWKEEPER_SERVER_ADDRESS_RATE": "100000"}
         os.environ["ROWKEEPER_SERVER_CALLER_RATE"] = "100000"
+        pipelines = prepared(Path(folder))
         with Workspace.open(read_settings()) as space:
             space.ledger.users.add("reader", roles=frozenset({"viewer"}))
             token = space.authentication.accounts.make_token("reader", "bench", timedelta(hours=1)).text
         server = subprocess.Popen(
-            [sys.executable, "-m", "rowkeeper.cli", "serve", "--json"], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-m", "rowkeeper.cli", "serve", str(pipelines), "--json"],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         try:
             assert server.stdout is not None

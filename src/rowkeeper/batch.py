@@ -219,7 +219,7 @@ class Account:
 
     def as_dict(self) -> dict[str, int]:
         """The five lines by name, in the order of the equation."""
-        return dataclasses.asdict(self)
+        return {line: getattr(self, line) for line in self.__slots__}  # `asdict` copies deeply: ten times as slow
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

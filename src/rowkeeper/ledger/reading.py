@@ -180,6 +180,13 @@ class Reader:
         with reading(self._engine) as connection:
             return list(connection.execute(select(runs.c.pipeline).distinct().order_by(runs.c.pipeline)).scalars())
 
+    def last_targets(self) -> dict[str, str]:
+        """By pipeline, in the order of their names, where its newest run went."""
+        newest = select(func.max(runs.c.run)).group_by(runs.c.pipeline)
+        query = select(runs.c.pipeline, runs.c.target).where(runs.c.run.in_(newest)).order_by(runs.c.pipeline)
+        with reading(self._engine) as connection:
+            return dict(connection.execute(query).tuples().all())
+
     def targets(self, *, unfinished: bool = False) -> list[str]:
         """The destinations that runs went to; or only those with unfinished runs."""
         query = select(runs.c.target).distinct().order_by(runs.c.target)

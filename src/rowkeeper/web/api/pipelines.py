@@ -10,7 +10,6 @@ from typing_extensions import TypedDict
 from rowkeeper.access import of_pipeline
 from rowkeeper.errors import PipelineFileError, RunUnfit
 from rowkeeper.operations.scheduled import list_schedules
-from rowkeeper.runs.asking import list_pipelines
 from rowkeeper.runs.profiling import profile_of
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.web.api.paging import LIMIT, NUMBER_MAX, After, Limit, PipelineName
@@ -64,15 +63,14 @@ class ScheduleList(TypedDict):
     schedules: list[ScheduleDocument]
 
 
-def _document(house: House, name: str, ran: bool) -> PipelineDocument:
+def _document(house: House, name: str, target: str | None) -> PipelineDocument:
     declared = house.catalogue.pipelines.get(name)
-    last = house.space.ledger.runs(limit=1, pipeline=name) if ran else []
     return {
         "name": name,
         "served": declared is not None,
         "schedule": None if declared is None else declared.schedule,
-        "runs": ran,
-        "target": last[0].target if last else None,
+        "runs": target is not None,
+        "target": target,
     }
 
 
@@ -80,17 +78,20 @@ def _document(house: House, name: str, ran: bool) -> PipelineDocument:
 def list_of_pipelines(house: Here, limit: Limit = LIMIT, after: After = None) -> PipelineList:
     """The pipelines that the files of this server declare, and those that ran."""
     space = house.space
-    ran = set(list_pipelines(space))
-    served = space.access.only("pipeline.show", house.catalogue.pipelines, of_pipeline)
-    names = sorted(each for each in ran.union(served) if after is None or each > after)
-    shown = [_document(house, each, each in ran) for each in names[:limit]]
+    targets = space.ledger.last_targets()
+    known = {*targets, *house.catalogue.pipelines}
+    names = sorted(
+        each for each in space.access.only("pipeline.show", known, of_pipeline) if after is None or each > after
+    )
+    shown = [_document(house, each, targets.get(each)) for each in names[:limit]]
     return {"pipelines": shown, "next": names[limit - 1] if len(names) > limit else None}
 
 
 def _require_known(house: House, name: str, action: str) -> PipelineDocument:
     """Permission comes before existence. Raises AccessDenied, PipelineFileError."""
     house.space.access.require(action, of_pipeline(name))
-    found = _document(house, name, ran=bool(house.space.ledger.runs(limit=1, pipeline=name)))
+    last = house.space.ledger.runs(limit=1, pipeline=name)
+    found = _document(house, name, last[0].target if last else None)
     if not found["served"] and not found["runs"]:
         raise PipelineFileError(
             f"there is no pipeline {name}", hint="GET /api/v1/pipelines lists them", context={"http_status": 404}
