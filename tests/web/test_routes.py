@@ -154,7 +154,7 @@ def own_app(site: Site):
     from rowkeeper.web.rates import Rates
 
     class Everybody:
-        def caller(self, _credentials: object, _purpose: str | None = None) -> Caller:
+        def remembered(self, _credentials: object, _purpose: str | None = None) -> Caller:
             return Caller(CallerKind.USER, "viewer", roles=frozenset({"viewer"}))
 
     def ask(name: str, rule: Rule, function: Any) -> httpx.Response:

@@ -224,7 +224,10 @@ async def _caller(request: Request, house: House, rule: Rule) -> Caller:
     if rule.anybody:
         return Caller(CallerKind.ANONYMOUS, "anonymous", address=address_of(request))
     shown = credentials_of(request)
-    caller = await house.pool.run(house.authentication.caller, shown, purpose_of(request))
+    purpose = purpose_of(request)
+    caller = house.authentication.remembered(shown, purpose)
+    if caller is None:
+        caller = await house.pool.run(house.authentication.caller, shown, purpose)
     if shown.session is not None and shown.bearer is None and request.method not in SAFE:
         house.authentication.require_csrf(shown.session, request.headers.get(CSRF_HEADER))
     if wait := house.callers.wait(str(caller)):

@@ -9,6 +9,7 @@ import ipaddress
 import os
 import socket
 import ssl
+import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,6 +38,7 @@ JOB_SECONDS_MAX = 9.0  # for jobs, which give up by themselves after that
 RENEW_SECONDS = 3600.0
 BACKLOG = 1024
 THREADS_MAX = 16
+SWITCH_SECONDS = 0.001  # a thread lets the event loop go on after that; Python's own 5 ms add up over a few threads
 
 log = logger("server")
 
@@ -91,6 +93,7 @@ class Serving:
         Raises ListeningRefused, and SecurityError if there is no certificate to show.
         """
         self._refuse_plaintext()
+        sys.setswitchinterval(SWITCH_SECONDS)
         context = context_of(self._space, self._host) if self._secure else None
         listener = listening(self._host, self._port)
         with contextlib.closing(listener):

@@ -97,6 +97,10 @@ class Authentication:
         """
         return self._recognition.caller(credentials, purpose)
 
+    def remembered(self, credentials: Credentials, purpose: str | None = None) -> Caller | None:
+        """The same, if it was found out within the last second: for event loops, as it waits for nothing."""
+        return self._recognition.remembered(credentials, purpose)
+
     def login(self, name: str, password: str, code: str | None, address: str) -> NewSession:
         """Begins a session.
 
