@@ -12,9 +12,11 @@ import pytest
 from rowkeeper.access.administering import Administration
 from rowkeeper.caller import CallerKind, acting
 from rowkeeper.errors import AuditBroken
+from rowkeeper.ledger.audit.listing import ALL
 from rowkeeper.ledger.grants import Gives, NewGrant, To
 from rowkeeper.operations import accounts, auditing, health, incident, keys
 from rowkeeper.operations.configuring import show_settings
+from rowkeeper.operations.events import export_events, newest_events
 from rowkeeper.pipeline import load_file
 from rowkeeper.runs import asking, holding, parked, reconciling, replaying, revealing, rollback, verifying
 from rowkeeper.runs.draining import drain_spool
@@ -56,6 +58,9 @@ FUNCTIONS: dict[str, Callable[[Workspace, Path], object]] = {
     "operations.auditing.verify_trail": lambda space, _: auditing.verify_trail(space, {}),
     "operations.auditing.prove_entry": lambda space, _: auditing.prove_entry(space, 0),
     "operations.auditing.export_trail": lambda space, file: auditing.export_trail(space, file.parent / "tiles"),
+    "operations.auditing.send_checkpoint": lambda space, _: auditing.send_checkpoint(space),
+    "operations.events.reading.newest_events": lambda space, _: newest_events(space, 1, ALL),
+    "operations.events.reading.export_events": lambda space, _: export_events(space, ALL),
     "operations.auditing.public_key": lambda space, _: auditing.public_key(space),
     "operations.auditing.accept_trail": lambda space, _: auditing.accept_trail(space, "why"),
     "operations.configuring.show_settings": lambda space, _: show_settings(space),
@@ -138,6 +143,7 @@ INSIDE = {
     "runs.watching.watching",
     "operations.bookcheck.examine_books",
     "operations.certcheck.examine_certificates",
+    "operations.elsewhere.examine_elsewhere",
     "operations.tablecheck.examine_tables",
 }
 """Parts of the others, which ask nobody: no door may import them."""

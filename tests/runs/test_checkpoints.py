@@ -94,8 +94,8 @@ def town(tmp_path: Path, authority: trustme.CA) -> Iterator[Town]:
 
 def test_a_checkpoint_is_brought_when_a_command_has_ended(town: Town):
     """The URL has it, and the witness has cosigned it; that is noted in the ledger and in a file beside it."""
-    assert (town.record(3), town.seen(), town.kept()) == (4, 4, 4)
-    assert (town.record(300), town.seen(), town.kept()) == (304, 304, 304)
+    assert (town.record(3), town.seen(), town.kept()) == (5, 5, 5)  # with the beginning, and other settings
+    assert (town.record(300), town.seen(), town.kept()) == (305, 305, 305)
     with town.opened() as space:
         assert [(has.size, lag) for _, has, lag in space.checkpoints.lags()] == [(304, 0), (304, 0)]
         (note,) = space.checkpoints.cosigned_files().values()
@@ -115,8 +115,8 @@ def test_a_whole_state_folder_that_was_put_back_is_found_out(town: Town):
     town.put_back(copy)
     with town.opened() as space:
         found = ask_elsewhere(space.checkpoints)
-        assert [each for each in found.findings if "has cosigned 9 entries, and the ledger has 4" in each]
-        assert "\n9\n" in found.notes[f"{town.url}/checkpoint"]
+        assert [each for each in found.findings if "has cosigned 10 entries, and the ledger has 5" in each]
+        assert "\n10\n" in found.notes[f"{town.url}/checkpoint"]
         space.ledger.audit.record(Event("data.query"))  # nobody stops it: what is beside the ledger is as old
     assert (town.seen(), town.kept()) == (9, 9)
     with town.opened() as space:
@@ -135,7 +135,7 @@ def test_a_trail_that_goes_another_way_is_found_out(town: Town):
     with town.opened() as space:
         (finding,) = ask_elsewhere(space.checkpoints).findings
         assert "does not find in the ledger's entries those that it has cosigned" in finding
-    assert town.seen() == 9
+    assert town.seen() == 10
 
 
 def test_a_fork_of_the_same_size_is_found_out(town: Town):

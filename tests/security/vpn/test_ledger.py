@@ -67,22 +67,28 @@ def lab(postgres: Path) -> Iterator[Lab]:
             relay.communicate()
 
 
-def settings(lab: Lab, tmp_path: Path) -> rk.Settings:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the one state folder is: its key has signed the audit trail of the ledger that these tests share."""
+    return tmp_path_factory.mktemp("folder")
+
+
+def settings(lab: Lab, folder: Path) -> rk.Settings:
     url = f"postgresql+psycopg://postgres@{Lab.inside}:{PORT}/postgres"
     return rk.Settings(
-        home=tmp_path / "state",
-        key_file=tmp_path / "the.key",
+        home=folder / "state",
+        key_file=folder / "the.key",
         ledger_url=url,
         ledger_via=lab.interface,
         ledger_plaintext=True,  # what the tunnel is for
     )
 
 
-def test_the_ledger_is_reached_by_its_interface_and_bound_to_it(lab: Lab, tmp_path: Path):
+def test_the_ledger_is_reached_by_its_interface_and_bound_to_it(lab: Lab, folder: Path):
     """The very connection that libpq made cannot leave by another interface any more."""
 
     def work() -> bytes:
-        with rk.Workspace.open(settings(lab, tmp_path)) as space, reading(space.ledger._engine) as connection:
+        with rk.Workspace.open(settings(lab, folder)) as space, reading(space.ledger._engine) as connection:
             descriptor = os.dup(connection.connection.driver_connection.fileno())
             with socket.socket(fileno=descriptor) as line:
                 return line.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16)
@@ -90,13 +96,13 @@ def test_the_ledger_is_reached_by_its_interface_and_bound_to_it(lab: Lab, tmp_pa
     assert lab.client.within(work).rstrip(b"\0").decode() == lab.interface
 
 
-def test_a_ledger_whose_route_leads_elsewhere_is_not_asked(lab: Lab, tmp_path: Path):
+def test_a_ledger_whose_route_leads_elsewhere_is_not_asked(lab: Lab, folder: Path):
     """No packet leaves by the other cable, and the error is the one of the VPN, at once."""
     lab.client.ip("route", "add", f"{Lab.inside}/32", "via", "10.84.0.2", "dev", "eth2")
     before = lab.client.sent("eth2")
 
     def work() -> None:
-        with rk.Workspace.open(settings(lab, tmp_path)):
+        with rk.Workspace.open(settings(lab, folder)):
             pass
 
     began = time.monotonic()
@@ -106,9 +112,9 @@ def test_a_ledger_whose_route_leads_elsewhere_is_not_asked(lab: Lab, tmp_path: P
     assert lab.client.sent("eth2") == before
 
 
-def test_a_ledger_that_is_cut_off_in_the_middle(lab: Lab, tmp_path: Path):
+def test_a_ledger_that_is_cut_off_in_the_middle(lab: Lab, folder: Path):
     """A statement that waits for its answer ends with the one error, and not by a timeout of TCP."""
-    made = settings(lab, tmp_path)
+    made = settings(lab, folder)
 
     def asked_while_down(ledger: Ledger) -> None:
         with explaining(), reading(ledger._engine) as connection:

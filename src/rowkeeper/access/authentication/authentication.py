@@ -164,9 +164,9 @@ class Authentication:
 
     @functools.cached_property
     def identities(self) -> Identities:
-        """Whom of the provider's people accounts are of. Raises as `oidc` does."""
-        provider, _ = self._provider
-        return Identities(self._ledger.signing_in, self._ledger.users, self._access, provider.rules.issuer)
+        """Whom of the provider's people accounts are of. What it does raises as `oidc`, once permission is asked."""
+        issuer = lambda: self._provider[0].rules.issuer  # noqa: E731 - read when it is needed
+        return Identities(self._ledger.signing_in, self._ledger.users, self._access, issuer)
 
     @functools.cached_property
     def _provider(self) -> tuple[Provider, Mapped]:

@@ -74,6 +74,8 @@ def fault_of_text(canonical: str) -> str | None:
             return "INTO OUTFILE writes a file"
         if token.strip("`").lower() == "file":  # with or without parentheses: arrayMap(file, ...) calls it as well
             return "the function file reads any file (a column of that name can be asked for as table.file)"
+        if (token.strip("`").lower(), following) == ("python", "("):  # chDB looks for the object when it parses it
+            return "the table function Python reaches out of the tables"
     return None
 
 

@@ -10,6 +10,7 @@ from rowkeeper.operations.worker.files import Tell
 
 EVENTS = {
     "adopted": "process of a dead worker adopted",
+    "checkpoint not sent": "checkpoint of the audit trail not sent",
     "drained": "spooled run drained",
     "ended": "process of a run ended",
     "going on": "runs started again",
@@ -27,7 +28,7 @@ EVENTS = {
     "stopping": "worker stopping",
     "unreadable": "pipeline file not read",
 }
-FAULTS = ("held back", "ignored", "not drained", "not renewed", "refused", "unreadable")
+FAULTS = ("checkpoint not sent", "held back", "ignored", "not drained", "not renewed", "refused", "unreadable")
 WELL = ("published", "unchanged", "busy", "stopped")
 NAMES = {"pid": "child", "error": "what", "why": "note"}  # a line's `pid` is the worker's, its `error` a class
 
