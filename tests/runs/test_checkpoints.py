@@ -97,14 +97,14 @@ def test_a_checkpoint_is_brought_when_a_command_has_ended(town: Town):
     assert (town.record(3), town.seen(), town.kept()) == (5, 5, 5)  # with the beginning, and other settings
     assert (town.record(300), town.seen(), town.kept()) == (305, 305, 305)
     with town.opened() as space:
-        assert [(has.size, lag) for _, has, lag in space.checkpoints.lags()] == [(304, 0), (304, 0)]
+        assert [(has.size, lag) for _, has, lag in space.checkpoints.lags()] == [(305, 0), (305, 0)]
         (note,) = space.checkpoints.cosigned_files().values()
     cosigner = Cosigner.parse(town.witness.vkey)
     check_cosignatures(note, cosigner)
     assert "somebody.example" not in note
     with pytest.raises(ProofInvalid):
-        check_cosignatures(note.replace("\n304\n", "\n305\n"), cosigner)
-    assert [body.partition("\n")[0] for body in town.witness.asked] == ["old 0", "old 4"]
+        check_cosignatures(note.replace("\n305\n", "\n306\n"), cosigner)
+    assert [body.partition("\n")[0] for body in town.witness.asked] == ["old 0", "old 5"]
 
 
 def test_a_whole_state_folder_that_was_put_back_is_found_out(town: Town):
@@ -118,7 +118,7 @@ def test_a_whole_state_folder_that_was_put_back_is_found_out(town: Town):
         assert [each for each in found.findings if "has cosigned 10 entries, and the ledger has 5" in each]
         assert "\n10\n" in found.notes[f"{town.url}/checkpoint"]
         space.ledger.audit.record(Event("data.query"))  # nobody stops it: what is beside the ledger is as old
-    assert (town.seen(), town.kept()) == (9, 9)
+    assert (town.seen(), town.kept()) == (10, 10)
     with town.opened() as space:
         told = [finding for finding in examine_elsewhere(space) if "put back from an older copy" in finding.found]
         assert len(told) == 2

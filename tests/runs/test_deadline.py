@@ -176,7 +176,8 @@ def test_a_run_ends_at_its_deadline_whatever_it_is_at(bench: Bench, seam: str):
         assert any(bench.overrun(1.5) < SLACK_SECONDS for _ in range(5))
     if seam == "start":
         assert bench.stopped
-        assert not any(psutil.pid_exists(pid) for pid in bench.stopped), "a half started host was left"
+        there = [each for each in psutil.process_iter() if each.pid in bench.stopped]
+        assert not psutil.wait_procs(there, timeout=10)[1], "a half started host was left"
     if seam == SEAMS[-1]:
         bench.goes_on()
 

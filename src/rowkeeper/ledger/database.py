@@ -32,6 +32,7 @@ from rowkeeper.resilience.deadline import exceeded, remaining, seconds_left
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.security.secret import Secret
 
+KEPT_CONNECTIONS = 16  # as many as a server has threads: those beyond would be opened anew for each question
 BUSY_SECONDS = 30.0
 HASTY_BUSY_SECONDS = 0.25
 BUSY_SLICE_MS = 50
@@ -70,7 +71,9 @@ def connect(
                 ) from error
     path = home / "ledger.sqlite"
     engine = create_engine(
-        url or f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}
+        url or f"sqlite:///{path}",
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+        pool_size=KEPT_CONNECTIONS,
     )
     event.listen(engine, "connect", _tune)
     event.listen(engine, "begin", functools.partial(_begin, BUSY_SECONDS))

@@ -44,8 +44,8 @@ def made_app(house: House | None, routes: Sequence[Routes] = ROUTES) -> FastAPI:
     )
     app.state.house = house
     app.state.ways = [way for each in routes for way in each.ways]
-    for each in routes:
-        app.include_router(each.router)
+    for each in routes:  # not `include_router`, which looks for routes router by router, at each request
+        app.router.routes.extend(each.router.routes)
     app.add_exception_handler(FrameworkError, _told)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
