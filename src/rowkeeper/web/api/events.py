@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Annotated, Any, Literal
 
 from fastapi import Query
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, BeforeValidator
 from typing_extensions import TypedDict
 
 from rowkeeper.ledger.audit import Outcome
@@ -23,8 +24,19 @@ EVENTS_AT_A_TIME = 500
 CLASSES = {each.word: each for each in EventClass}
 routes = Routes("events")
 
-Since = Annotated[AwareDatetime | None, Query(description="Only from then on.")]
-Until = Annotated[AwareDatetime | None, Query(description="Only before then.")]
+# As RFC 3339 writes it. Pydantic alone takes numbers, too.
+WRITTEN = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})", re.IGNORECASE)
+
+
+def _written(given: Any) -> Any:
+    if isinstance(given, str) and not WRITTEN.fullmatch(given):
+        raise ValueError("a time is written like 2026-11-26T08:00:00Z")
+    return given
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
+Since = Annotated[Moment | None, Query(description="Only from then on.")]
+Until = Annotated[Moment | None, Query(description="Only before then.")]
 ClassWord = Literal["detection_finding", "account_change", "authentication", "api_activity", "datastore_activity"]
 
 
