@@ -14,7 +14,7 @@ from rowkeeper.caller import CallerKind, acting
 from rowkeeper.errors import AuditBroken
 from rowkeeper.ledger.audit.listing import ALL
 from rowkeeper.ledger.grants import Gives, NewGrant, To
-from rowkeeper.operations import accounts, auditing, health, incident, keys
+from rowkeeper.operations import auditing, health, incident, keys
 from rowkeeper.operations.configuring import show_settings
 from rowkeeper.operations.events import export_events, newest_events
 from rowkeeper.pipeline import load_file
@@ -50,11 +50,6 @@ FUNCTIONS: dict[str, Callable[[Workspace, Path], object]] = {
     "runs.revealing.look_at_rejected": lambda space, file: revealing.look_at_rejected(1, space, file, "why"),
     "runs.rollback.rollback_run": lambda space, _: rollback.rollback_run(1, space),
     "runs.verifying.verify_pipeline": lambda space, file: verifying.verify_pipeline(load_file(file)["flights"], space),
-    "operations.accounts.show_user": lambda space, _: accounts.show_user(space, "ann"),
-    "operations.accounts.add_user": lambda space, _: accounts.add_user(space, "bob"),
-    "operations.accounts.give_role": lambda space, _: accounts.give_role(space, "ann", "admin"),
-    "operations.accounts.take_role": lambda space, _: accounts.take_role(space, "ann", "viewer"),
-    "operations.accounts.set_enabled": lambda space, _: accounts.set_enabled(space, "ann", enabled=False),
     "operations.auditing.verify_trail": lambda space, _: auditing.verify_trail(space, {}),
     "operations.auditing.prove_entry": lambda space, _: auditing.prove_entry(space, 0),
     "operations.auditing.export_trail": lambda space, file: auditing.export_trail(space, file.parent / "tiles"),
@@ -78,12 +73,12 @@ LISTS: dict[str, Callable[[Workspace], Any]] = {
     "runs.asking.list_unfinished": asking.list_unfinished,
     "runs.asking.list_rejected": asking.list_rejected,
     "runs.parked.parked": parked.parked,
-    "operations.accounts.list_users": accounts.list_users,
     "operations.auditing.list_entries": lambda space: auditing.list_entries(space, limit=10),
     "operations.keys.list_keys": lambda space: keys.list_keys(space).keys,
 }
 
 ADMINISTERING: dict[str, Callable[[Administration], object]] = {
+    "user": lambda them: them.user("ann"),
     "add_user": lambda them: them.add_user("bob", CallerKind.USER),
     "enable_user": lambda them: them.enable_user("ann", False),
     "give_role": lambda them: them.give_role("ann", "admin"),

@@ -52,6 +52,11 @@ class Administration:
         """Accounts that the caller may see, by name."""
         return self._access.only("user.list", self._users.all(), lambda each: of_user(each.name))
 
+    def user(self, name: str) -> User:
+        """One account. Raises UnknownUser."""
+        self._access.require("user.list", of_user(name))
+        return self._users.get(name)
+
     def add_user(self, name: str, kind: CallerKind, roles: frozenset[str] = frozenset()) -> User:
         """Makes an account. Raises UserExists, UnknownRole, GrantInvalid."""
         self._access.require("user.change", of_user(name))

@@ -193,7 +193,7 @@ class LedgerGrants:
         """A grant in an audit entry: a user by an id, as a name is a person's."""
         if grant.to_kind is To.ROLE:
             return {"grant": grant.id, "role": grant.to}
-        return {"grant": grant.id, "user": self._audit.id_of(connection, f"{CallerKind.USER}:{grant.to}")}
+        return {"grant": grant.id, "user": self._audit.user_id(connection, grant.to)}
 
     # ---------------------------------------------------------------------------------- roles
 

@@ -112,7 +112,7 @@ class LedgerUsers:
 
     def _on(self, connection: Connection, name: str) -> dict[str, str]:
         """An account in an audit entry: by an id, as a name is a person's."""
-        return {"user": self._audit.id_of(connection, f"{CallerKind.USER}:{name}")}
+        return {"user": self._audit.user_id(connection, name)}
 
     def _need(self, name: str) -> None:
         self.get(name)

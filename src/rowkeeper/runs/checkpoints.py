@@ -277,12 +277,16 @@ class Checkpoints:
         return Sent(place.name, size, self._ledger.audit.head()[0] - size)
 
     def send_when_closing(self) -> None:
-        """The same for what is due, when a command has ended: briefly, and without a word but in the log."""
+        """Sends what is due when a command has ended: briefly."""
         if process_is_ending():
             return
+        with deadline(CLOSING_SECONDS_MAX):
+            self.send_due()
+
+    def send_due(self) -> None:
+        """Sends to the places that lack something, without a word but in the log."""
         try:
-            with deadline(CLOSING_SECONDS_MAX):
-                self.send(self.due())
+            self.send(self.due())
         except FrameworkError as error:
             log.warning("checkpoint not delivered", **failure(error))
 

@@ -9,16 +9,15 @@ import ipaddress
 import os
 import socket
 import ssl
-import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import uvicorn
 
-from rowkeeper.errors import FrameworkError, ListeningRefused
+from rowkeeper.errors import ListeningRefused
 from rowkeeper.ledger.audit import Event
-from rowkeeper.logs import failure, logger
+from rowkeeper.logs import logger
 from rowkeeper.operations.events import EventCounts
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.security.tls import is_local
@@ -38,7 +37,6 @@ JOB_SECONDS_MAX = 9.0  # for jobs, which give up by themselves after that
 RENEW_SECONDS = 3600.0
 BACKLOG = 1024
 THREADS_MAX = 16
-SWITCH_SECONDS = 0.001  # a thread lets the event loop go on after that; Python's own 5 ms add up over a few threads
 
 log = logger("server")
 
@@ -93,7 +91,6 @@ class Serving:
         Raises ListeningRefused, and SecurityError if there is no certificate to show.
         """
         self._refuse_plaintext()
-        sys.setswitchinterval(SWITCH_SECONDS)
         context = context_of(self._space, self._host) if self._secure else None
         listener = listening(self._host, self._port)
         with contextlib.closing(listener):
@@ -140,7 +137,13 @@ class Serving:
         """Reads the pipeline files, and begins what goes on beside the requests."""
         await self.house.pool.run(self._space.ledger.jobs.tidy)
         await self.house.catalogue.look()
-        beside = (self.house.catalogue.keeping(), self._renewing(), self._sending())
+        beside = [
+            self.house.catalogue.keeping(),
+            # A worker may not be there to bring the trail's checkpoints elsewhere.
+            self._every(self._space.settings.worker_reconcile_seconds, lambda space: space.checkpoints.send_due()),
+        ]
+        if self._secure:
+            beside.append(self._every(RENEW_SECONDS, renew_if_due))
         self._beside = [asyncio.create_task(each) for each in beside]
 
     async def end(self) -> None:
@@ -151,23 +154,10 @@ class Serving:
             each.cancel()
         await self.house.jobs.stopped(JOB_SECONDS_MAX)
 
-    async def _renewing(self) -> None:
+    async def _every(self, seconds: float, work: Callable[[Workspace], object]) -> None:
         while True:
-            await asyncio.sleep(RENEW_SECONDS)
-            if self._secure:
-                await self.house.pool.run(renew_if_due, self._space)
-
-    async def _sending(self) -> None:
-        """A worker may not be there to bring the trail's checkpoints elsewhere."""
-        while True:
-            await asyncio.sleep(self._space.settings.worker_reconcile_seconds)
-            try:
-                await self.house.pool.run(self._send_due)
-            except FrameworkError as error:
-                log.warning("checkpoint not delivered", **failure(error))
-
-    def _send_due(self) -> None:
-        self._space.checkpoints.send(self._space.checkpoints.due())
+            await asyncio.sleep(seconds)
+            await self.house.pool.run(work, self._space)
 
 
 class Server(uvicorn.Server):

@@ -20,10 +20,9 @@ from rowkeeper.cli.moments import MOMENT
 from rowkeeper.errors import EventsUnwritten
 from rowkeeper.ledger.audit import Outcome
 from rowkeeper.ledger.audit.listing import Wanted
-from rowkeeper.operations.events import EventClass, SecurityEvent, export_events, newest_events
+from rowkeeper.operations.events import CLASSES, SecurityEvent, export_events, newest_events
 
 COLOURS = {"done": "green", "failed": "red", "refused": "yellow"}
-CLASSES = {each.word: each for each in EventClass}
 
 
 @click.group()

@@ -8,12 +8,12 @@ from datetime import timedelta
 import click
 from rich.markup import escape
 
+from rowkeeper.access.administering import Administration
 from rowkeeper.cli import render
 from rowkeeper.cli.asking import asked_for
 from rowkeeper.cli.commands.accounts import users
 from rowkeeper.cli.door import err, json_option, out, print_json, workspace
 from rowkeeper.ledger.signing_in import SessionRecord, TokenRecord
-from rowkeeper.operations.accounts import show_user
 from rowkeeper.operations.credentials import session_document, token_document
 
 
@@ -23,7 +23,7 @@ from rowkeeper.operations.credentials import session_document, token_document
 def set_password(name: str, as_json: bool) -> None:
     """Give an account another password. It is asked for, or read from standard input. All its sessions end."""
     with workspace() as space:
-        show_user(space, name)
+        Administration(space.access, space.ledger).user(name)
         new = asked_for("new password", twice=True)
         ended = space.authentication.change_password(name, new)
         tokens = [each for each in space.authentication.accounts.tokens(name) if _is_good(each)]

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, func, insert, select
 
-from rowkeeper.caller import Caller, current_caller
+from rowkeeper.caller import Caller, CallerKind, current_caller
 from rowkeeper.errors import AuditBroken, StateError
 from rowkeeper.ledger.audit.event import ADDRESS, Draft, Drafter, Entry, Event, address_field
 from rowkeeper.ledger.audit.grouping import GroupCommit
@@ -238,6 +238,10 @@ class Trail:
         """The id under which the trail knows a person, for an entry of whoever has no transaction open."""
         with writing(self.engine, "audit_person") as connection:
             return self.id_of(connection, name)
+
+    def user_id(self, connection: Connection, user: str) -> str:
+        """The id under which the trail knows an account: as a name is a person's, entries have this in its place."""
+        return self.id_of(connection, f"{CallerKind.USER}:{user}")
 
     def id_of(self, connection: Connection, name: str) -> str:
         """The id under which the trail knows a person or an address; made, in this transaction, at the first time."""

@@ -17,7 +17,7 @@ from rowkeeper.ledger.schema import passwords, user_roles, users
 from rowkeeper.ledger.signing_in.factors import use_recovery_code, use_step
 from rowkeeper.ledger.signing_in.passwords import rehash
 from rowkeeper.ledger.signing_in.records import SessionRecord
-from rowkeeper.ledger.signing_in.sessions import begin_session, hold_user, user_id
+from rowkeeper.ledger.signing_in.sessions import begin_session, hold_user
 from rowkeeper.ledger.signing_in.throttles import forgive, know_address
 
 NOBODY = "nobody"
@@ -81,7 +81,7 @@ class LedgerAdmissions:
             if proven.known_as is not None:
                 know_address(connection, proven.known_as, now)
             factor = {"recovery_code": True} if proven.recovery_code else {"second_factor": proven.step is not None}
-            on = {"session": id, "user": user_id(connection, self._audit, proven.user)}
+            on = {"session": id, "user": self._audit.user_id(connection, proven.user)}
             self._audit.write(connection, Event("session.begin", on, detail={"by": proven.by, **factor}))
             return record
 
@@ -99,7 +99,7 @@ class LedgerAdmissions:
             acting(Caller(CallerKind.ANONYMOUS, NOBODY, address=address)),
             writing(self._engine, "session_refuse") as connection,
         ):
-            on: Mapping[str, Any] = {} if user is None else {"user": user_id(connection, self._audit, user)}
+            on: Mapping[str, Any] = {} if user is None else {"user": self._audit.user_id(connection, user)}
             detail = {"by": by, "why": why}
             events = [Event("session.begin", on, outcome=Outcome.REFUSED, detail=detail)]
             if locked:

@@ -11,7 +11,6 @@ from rowkeeper.ledger.audit import Event, Trail
 from rowkeeper.ledger.database import reading, writing
 from rowkeeper.ledger.leases import Clock
 from rowkeeper.ledger.schema import client_certificates
-from rowkeeper.ledger.signing_in.sessions import user_id
 
 
 class LedgerCertificates:
@@ -42,7 +41,7 @@ class LedgerCertificates:
             if connection.execute(taken).scalar() is not None:
                 return False
             connection.execute(insert(client_certificates).values(name=name, user=user, bound_at=self._clock()))
-            on = {"certificate": name, "user": user_id(connection, self._audit, user)}
+            on = {"certificate": name, "user": self._audit.user_id(connection, user)}
             self._audit.write(connection, Event("user.certify", on))
         return True
 
@@ -52,6 +51,6 @@ class LedgerCertificates:
             own = (client_certificates.c.name == name) & (client_certificates.c.user == user)
             if connection.execute(delete(client_certificates).where(own)).rowcount != 1:
                 return False
-            on = {"certificate": name, "user": user_id(connection, self._audit, user)}
+            on = {"certificate": name, "user": self._audit.user_id(connection, user)}
             self._audit.write(connection, Event("user.uncertify", on))
         return True

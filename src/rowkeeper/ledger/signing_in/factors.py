@@ -12,7 +12,6 @@ from rowkeeper.ledger.database import reading, writing
 from rowkeeper.ledger.leases import Clock
 from rowkeeper.ledger.schema import recovery_codes, second_factors
 from rowkeeper.ledger.signing_in.records import FactorRecord
-from rowkeeper.ledger.signing_in.sessions import user_id
 
 
 class LedgerFactors:
@@ -86,7 +85,7 @@ class LedgerFactors:
             return Counter({int(row[0]): int(row[1]) for row in connection.execute(counts)})
 
     def _note(self, connection: Connection, action: str, user: str) -> None:
-        self._audit.write(connection, Event(action, {"user": user_id(connection, self._audit, user)}))
+        self._audit.write(connection, Event(action, {"user": self._audit.user_id(connection, user)}))
 
 
 def use_step(connection: Connection, user: str, step: int) -> bool:

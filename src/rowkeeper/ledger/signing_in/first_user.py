@@ -13,7 +13,6 @@ from rowkeeper.ledger.leases import Clock
 from rowkeeper.ledger.schema import first_user_tokens, user_roles, users
 from rowkeeper.ledger.signing_in.admitting import NOBODY
 from rowkeeper.ledger.signing_in.passwords import put_password
-from rowkeeper.ledger.signing_in.sessions import user_id
 
 CLAIM = "user.first"
 
@@ -57,7 +56,7 @@ class LedgerFirstUser:
             connection.execute(insert(users).values(name=name, kind=CallerKind.USER.value, created_at=now))
             connection.execute(insert(user_roles).values(user=name, role=role))
             put_password(connection, name, password_hash, now)
-            on = {"user": user_id(connection, self._audit, name)}
+            on = {"user": self._audit.user_id(connection, name)}
             self._audit.write(connection, Event(CLAIM, on, detail={"roles": [role]}))
         return True
 

@@ -10,7 +10,6 @@ from rowkeeper.ledger.audit import Event, Trail
 from rowkeeper.ledger.database import reading, writing
 from rowkeeper.ledger.leases import Clock
 from rowkeeper.ledger.schema import oidc_attempts, oidc_identities
-from rowkeeper.ledger.signing_in.sessions import user_id
 
 
 class LedgerOidc:
@@ -57,7 +56,7 @@ class LedgerOidc:
                 return False
             values = {"issuer": issuer, "subject": subject, "user": user, "bound_at": self._clock()}
             connection.execute(insert(oidc_identities).values(**values))
-            on = {"user": user_id(connection, self._audit, user)}
+            on = {"user": self._audit.user_id(connection, user)}
             self._audit.write(connection, Event("user.identify", on, detail={"issuer": issuer}))
         return True
 
@@ -67,6 +66,6 @@ class LedgerOidc:
             own = (oidc_identities.c.issuer == issuer) & (oidc_identities.c.user == user)
             if connection.execute(delete(oidc_identities).where(own)).rowcount == 0:
                 return False
-            on = {"user": user_id(connection, self._audit, user)}
+            on = {"user": self._audit.user_id(connection, user)}
             self._audit.write(connection, Event("user.unidentify", on, detail={"issuer": issuer}))
         return True

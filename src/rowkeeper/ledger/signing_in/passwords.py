@@ -10,7 +10,7 @@ from rowkeeper.ledger.audit import Event, Trail
 from rowkeeper.ledger.database import reading, writing
 from rowkeeper.ledger.leases import Clock
 from rowkeeper.ledger.schema import passwords, second_factors, users
-from rowkeeper.ledger.signing_in.sessions import end_sessions, user_id
+from rowkeeper.ledger.signing_in.sessions import end_sessions
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class LedgerPasswords:
         with writing(self._engine, "password") as connection:
             put_password(connection, user, hash, self._clock())
             ended = end_sessions(connection, self._audit, self._clock(), user, "password")
-            on = {"user": user_id(connection, self._audit, user)}
+            on = {"user": self._audit.user_id(connection, user)}
             self._audit.write(connection, Event("user.password", on, detail={"sessions_ended": len(ended)}))
         return ended
 

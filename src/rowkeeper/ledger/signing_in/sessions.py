@@ -8,7 +8,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 
-from rowkeeper.caller import CallerKind
 from rowkeeper.ledger.audit import Event, Trail
 from rowkeeper.ledger.database import reading, writing
 from rowkeeper.ledger.leases import Clock
@@ -98,7 +97,7 @@ def _end(connection: Connection, audit: Trail, at: datetime, by: str, where: Any
     ids = [row.id for row in found]
     connection.execute(update(sessions).where(sessions.c.id.in_(ids)).values(ended_at=at, ended_by=by))
     events = [
-        Event(ENDED, {"session": row.id, "user": user_id(connection, audit, row.user)}, detail={"by": by})
+        Event(ENDED, {"session": row.id, "user": audit.user_id(connection, row.user)}, detail={"by": by})
         for row in found
     ]
     audit.write(connection, *events)
@@ -111,11 +110,6 @@ def hold_user(connection: Connection, user: str) -> None:
     A statement of its own: what is read after it is as the others left it. (SQLite has one writer at a time anyway.)
     """
     connection.execute(select(users.c.name).where(users.c.name == user).with_for_update())
-
-
-def user_id(connection: Connection, audit: Trail, user: str) -> str:
-    """An account in an audit entry: by an id, as a name is a person's."""
-    return audit.id_of(connection, f"{CallerKind.USER}:{user}")
 
 
 def _session_of(row: Row[Any]) -> SessionRecord:

@@ -12,7 +12,6 @@ from rowkeeper.ledger.database import reading, writing
 from rowkeeper.ledger.leases import Clock
 from rowkeeper.ledger.schema import api_tokens
 from rowkeeper.ledger.signing_in.records import TokenRecord
-from rowkeeper.ledger.signing_in.sessions import user_id
 
 
 class LedgerTokens:
@@ -57,7 +56,7 @@ class LedgerTokens:
             for name in ("roles", "actions", "pipelines"):
                 limit = _listed(getattr(record, name))
                 detail |= {} if limit is None else {name: limit}
-            on = {"token": record.id, "user": user_id(connection, self._audit, record.user)}
+            on = {"token": record.id, "user": self._audit.user_id(connection, record.user)}
             self._audit.write(connection, Event("token.make", on, detail=detail))
 
     def revoke(self, ids: Collection[str]) -> list[str]:
@@ -69,7 +68,7 @@ class LedgerTokens:
                 return []
             connection.execute(update(api_tokens).where(mine).values(revoked_at=self._clock()))
             events = [
-                Event("token.revoke", {"token": row.id, "user": user_id(connection, self._audit, row.user)})
+                Event("token.revoke", {"token": row.id, "user": self._audit.user_id(connection, row.user)})
                 for row in rows
             ]
             self._audit.write(connection, *events)

@@ -37,6 +37,9 @@ class EventClass(enum.IntEnum):
         return tuple(ACTIVITIES.get(self, ()))
 
 
+CLASSES: Mapping[str, EventClass] = {each.word: each for each in EventClass}
+"""By their names in OCSF."""
+
 _LOGON, _LOGOFF = 1, 2
 ACTIVITIES: Mapping[EventClass, Mapping[str, int]] = {
     EventClass.AUTHENTICATION: {"session.begin": _LOGON, "session.end": _LOGOFF},

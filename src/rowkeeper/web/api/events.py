@@ -14,14 +14,13 @@ from typing_extensions import TypedDict
 
 from rowkeeper.ledger.audit import Outcome
 from rowkeeper.ledger.audit.listing import Wanted
-from rowkeeper.operations.events import EventClass, SecurityEvent, export_events, newest_events
+from rowkeeper.operations.events import CLASSES, SecurityEvent, export_events, newest_events
 from rowkeeper.web.api.paging import LIMIT, Limit
 from rowkeeper.web.api.queries import JSON_LINES
 from rowkeeper.web.governed import Routes, Streamed, asks
 from rowkeeper.web.house import Space
 
 EVENTS_AT_A_TIME = 500
-CLASSES = {each.word: each for each in EventClass}
 routes = Routes("events")
 
 # As RFC 3339 writes it. Pydantic alone takes numbers, too.

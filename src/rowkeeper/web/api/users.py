@@ -8,7 +8,6 @@ from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
-from rowkeeper.access import of_user
 from rowkeeper.access.administering import Administration
 from rowkeeper.caller import CallerKind
 from rowkeeper.ledger import User
@@ -73,8 +72,7 @@ def make_user(space: Space, user: NewUser) -> Answer[UserDocument]:
 @routes.get("/users/{name}", asks("user.list"))
 def show_one_user(space: Space, name: Name) -> UserDocument:
     """One account."""
-    space.access.require("user.list", of_user(name))
-    return _document(space.ledger.users.get(name))
+    return _document(_administration(space).user(name))
 
 
 @routes.post("/users/{name}/disable", asks("user.change"))
