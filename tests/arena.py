@@ -23,6 +23,7 @@ from typing import Any
 import psutil
 
 import rowkeeper.cli.commands
+from tests import ledgers
 
 FORKSERVER = multiprocessing.get_context("forkserver")
 TOPICS = [f"rowkeeper.cli.commands.{each.name}" for each in pkgutil.iter_modules(rowkeeper.cli.commands.__path__)]
@@ -75,6 +76,7 @@ class Arena:
             "ROWKEEPER_INSERT_ROWS": str(INSERT_ROWS),
             **self.env,
         }
+        self.env = {**ledgers.surroundings(self.home), **self.env}
 
     @property
     def home(self) -> Path:
@@ -132,6 +134,19 @@ class Arena:
     def rows(self, table: str) -> list[list[Any]]:
         """What the table holds, in a fixed order."""
         return self.ok("query", f"SELECT * FROM {table} ORDER BY ALL")["rows"]
+
+    @property
+    def ledger_url(self) -> str | None:
+        """None where the ledger is SQLite in the state folder."""
+        return self.env.get("ROWKEEPER_LEDGER_URL")
+
+    def by_hand(self) -> contextlib.AbstractContextManager[Any]:
+        """The ledger's database, past the ledger: `with arena.by_hand() as hand: hand.execute(...)`."""
+        return ledgers.by_hand(self.home, self.ledger_url)
+
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        """Another process is in the midst of writing the ledger."""
+        return ledgers.locked(self.home, self.ledger_url)
 
     def host_pid(self) -> int | None:
         """The process id of the engine's host, if one is up."""

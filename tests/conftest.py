@@ -1,9 +1,11 @@
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests import extent
+import rowkeeper.ledger.ledger
+from tests import extent, ledgers
 from tests.arena import Arena
 
 # A shell ignores SIGINT in what it starts in the background, and children inherit that. The processes that these tests
@@ -14,17 +16,37 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`make torture` tries what `make test` samples."""
     parser.addoption("--whole", action="store_true", help="every failpoint of every scenario, all random examples")
+    kinds = (ledgers.SQLITE, ledgers.POSTGRESQL)
+    parser.addoption("--ledger", choices=kinds, default=ledgers.SQLITE, help="where the ledgers of arenas are")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "of_sqlite(why): about the ledger's SQLite file; not with --ledger=postgresql")
     extent.whole = config.getoption("--whole")
+    ledgers.kind = config.getoption("--ledger")
     extent.seed()  # before pytest-xdist starts its workers, which inherit it
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leaves out, with their reason, those that have no meaning for a ledger on PostgreSQL."""
+    mark = item.get_closest_marker("of_sqlite")
+    if mark is not None and ledgers.kind != ledgers.SQLITE:
+        pytest.skip(f"about SQLite's file: {mark.args[0]}")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What was sampled can be sampled again."""
     if not extent.whole:
         terminalreporter.write_line(f"{extent.SEED}={extent.seed()} tries the same samples again")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ledgers_elsewhere() -> Iterator[None]:
+    """With `--ledger=postgresql` no ledger of this process is SQLite."""
+    with pytest.MonkeyPatch.context() as patch:
+        if ledgers.kind != ledgers.SQLITE:
+            patch.setattr(rowkeeper.ledger.ledger, "connect", ledgers.elsewhere(rowkeeper.ledger.ledger.connect))
+        yield
 
 
 @pytest.fixture(scope="module")

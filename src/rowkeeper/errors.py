@@ -39,7 +39,13 @@
     │   ├── DiskFull                RK-3101  there was no room left to write, or the disk failed
     │   ├── StateError              RK-3201  the state folder cannot be used as it is
     │   │   └── NewerState          RK-3202  a newer version of Rowkeeper made it
-    │   └── LedgerBusy              RK-3301  another process kept the ledger locked
+    │   ├── LedgerBusy              RK-3301  another process kept the ledger locked
+    │   ├── LedgerUnreachable       RK-5009  the ledger's server does not answer
+    │   ├── LedgerLost              RK-5010  the connection to the ledger's server broke in the midst of a step
+    │   ├── CommitUnknown           RK-5011  it broke at a commit, and what came of that cannot be asked
+    │   ├── LedgerReadOnly          RK-5012  the ledger's server takes no writes
+    │   ├── LedgerCrowded           RK-5013  the ledger's server takes no more connections
+    │   └── LedgerForbids           RK-5014  the ledger's server does not let its user do what is needed
     ├── LeaseError                  RK-3400  somebody else holds, or took over, the destination
     │   ├── LeaseHeld               RK-3401  another run holds it
     │   └── LeaseLost               RK-3402  another process took it over
@@ -598,6 +604,68 @@ class LedgerBusy(DatabaseError):  # noqa: N818 - reads as what happened
     advice = (
         "Try again. A process that was stopped (SIGSTOP, a debugger) in the middle of a write keeps the lock until "
         "it goes on or ends."
+    )
+
+
+class LedgerUnreachable(DatabaseError):  # noqa: N818 - reads as what happened
+    """The ledger's server does not answer: it is down, starting, or not where the URL leads."""
+
+    code = "RK-5009"
+    retryable = True
+    advice = "See that the server is up (pg_isready) and that the URL leads to it. Nothing was changed."
+
+
+class LedgerLost(DatabaseError):  # noqa: N818 - reads as what happened
+    """The connection to the ledger's server broke in the midst of a step. Nothing of that step was written."""
+
+    code = "RK-5010"
+    retryable = True
+    advice = (
+        "Run again: what was staged is kept, and the next command goes on there. A server that was started anew, or a "
+        "network that was cut, does that; so does the server itself to a process that was stopped in mid-step."
+    )
+
+
+class CommitUnknown(DatabaseError):  # noqa: N818 - reads as what happened
+    """The connection to the ledger's server broke at a commit, and the server could not be asked what came of it."""
+
+    code = "RK-5011"
+    retryable = True
+    advice = (
+        "When the server is back, run again: the next command reads from the ledger whether the step was taken, and "
+        "does nothing twice."
+    )
+
+
+class LedgerReadOnly(DatabaseError):  # noqa: N818 - reads as what happened
+    """The ledger's server takes no writes: it is a standby, or its owner made it read-only."""
+
+    code = "RK-5012"
+    retryable = True
+    advice = (
+        "Promote the standby, or let the URL lead to the primary. With several hosts in it, "
+        "target_session_attrs=read-write finds the primary by itself. Nothing was changed."
+    )
+
+
+class LedgerCrowded(DatabaseError):  # noqa: N818 - reads as what happened
+    """The ledger's server has as many connections as it takes."""
+
+    code = "RK-5013"
+    retryable = True
+    advice = (
+        "A command takes three connections, a worker three more for each run of its own, a server up to twenty. Raise "
+        "max_connections, or put PgBouncer in between (pool_mode = transaction). Nothing was changed."
+    )
+
+
+class LedgerForbids(DatabaseError):  # noqa: N818 - reads as what happened
+    """The ledger's server does not know the user or the database, or does not give the user the rights needed."""
+
+    code = "RK-5014"
+    advice = (
+        "The user needs a database, and a schema in it that is its own: CREATE DATABASE rowkeeper OWNER keeper. "
+        "docs/ledger-postgresql.md lists the rights one by one."
     )
 
 

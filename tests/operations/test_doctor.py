@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +60,9 @@ def broken(arena: Arena, healthy: Outcome) -> dict[str, dict[str, Any]]:
     data.write_bytes(data.read_bytes()[:-20] + b"damaged on its disk!")
     first = sorted((arena.home / "quarantine").rglob("*.sealed"))[0]
     first.write_bytes(first.read_bytes()[:-1] + b"?")
-    ledger = sqlite3.connect(arena.home / "ledger.sqlite")
-    with ledger:
+    with arena.by_hand() as ledger:
         ledger.execute("UPDATE runs SET publish_order = NULL WHERE run = 4")
         ledger.execute("UPDATE runs SET finished_at = '2199-01-01 00:00:00.000000' WHERE run = 1")
-    ledger.close()
     (arena.home / ".home.json.0123456789abcdef").touch(mode=0o600)
     outcome = arena.run("doctor", "--json", env={"ROWKEEPER_MEMORY_MAX": "300MB"})
     assert outcome.status == 1

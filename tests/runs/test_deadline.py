@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -127,8 +126,7 @@ class Bench:
     @contextlib.contextmanager
     def ledger(self) -> Iterator[None]:
         """Another process has locked it."""
-        with contextlib.closing(sqlite3.connect(self.arena.home / "ledger.sqlite", isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
+        with self.arena.locked():
             yield
 
     @contextlib.contextmanager

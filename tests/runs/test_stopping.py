@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -202,8 +201,7 @@ def test_a_ledger_that_somebody_has_locked(own_arena: Arena):
     file = prepare(own_arena, "locked")
     running = own_arena.start("run", file, failpoints="run.after_stage=stop")
     running.wait_stopped()
-    with contextlib.closing(sqlite3.connect(own_arena.home / "ledger.sqlite", isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with own_arena.locked():
         running.go_on()
         outcome, seconds = stop(running)
     is_stopped_well(outcome, seconds)

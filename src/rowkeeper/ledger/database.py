@@ -24,6 +24,7 @@ from rowkeeper.errors import (
     LedgerBusy,
     StateError,
 )
+from rowkeeper.ledger import postgresql
 from rowkeeper.ledger.remote import CONNECT_SECONDS_MIN, HAS_CONNECT_TIMEOUT, made_engine, password_of, reach
 from rowkeeper.ledger.securing import Transport, connect_securely, remember, transport_of
 from rowkeeper.protocols import WayOut
@@ -60,7 +61,7 @@ def connect(
     if url is not None and not url.startswith("sqlite"):
         with explained("opened"):
             try:
-                engine = made_engine(url, password, pool_pre_ping=True)
+                engine = made_engine(url, password)
                 remember(engine, transport)
                 reach(engine, calls or Calls(), way_out)
                 return engine
@@ -89,6 +90,8 @@ def hasty(engine: Engine, way_out: WayOut | None = None) -> Engine:
         own = {"pool_size": 1, "pool_timeout": HASTY_BUSY_SECONDS, "connect_args": patience}
         made = made_engine(engine.url, password_of(engine), **own)
         connect_securely(made, transport_of(engine), way_out)
+        if made.dialect.name == postgresql.POSTGRESQL:
+            postgresql.tune_hasty(made)
         return made
     made = create_engine(engine.url, connect_args={"timeout": HASTY_BUSY_SECONDS, "check_same_thread": False})
     event.listen(made, "connect", _tune_hasty)
@@ -162,7 +165,7 @@ def _is_locked(error: BaseException) -> bool:
 def reading(engine: Engine) -> Iterator[Connection]:
     """A connection that sees one state of the ledger."""
     with explained("read"), engine.connect() as connection:
-        connection.info["writes"] = False
+        connection.info["writes"] = ""
         with connection.begin():
             yield connection
 
@@ -174,11 +177,13 @@ def writing(engine: Engine, step: str) -> Iterator[Connection]:
     What is put in `connection.info["after_commit"]` is done once it is committed.
     """
     with explained("written"), engine.connect() as connection:
-        connection.info["writes"] = True
+        connection.info["writes"] = step
         connection.info["after_commit"] = after = list[Callable[[], None]]()
-        with connection.begin():
+        with connection.begin() as begun:
             yield connection
             failpoint(f"ledger.before_commit:{step}")
+            if engine.dialect.name == postgresql.POSTGRESQL:
+                postgresql.commit(engine, connection, begun, step)
     for act in after:
         act()
     failpoint(f"ledger.after_commit:{step}")
@@ -219,6 +224,10 @@ def explained(done: str) -> Iterator[None]:
 def _explain(error: BaseException, done: str) -> FrameworkError:
     if getattr(error, "sqlstate", None) == QUERY_CANCELED and remaining() is not None:
         return exceeded()
+    if not isinstance(error, sqlite3.Error):
+        told = postgresql.explain(error, done)
+        if told is not None:
+            return told
     text = str(error).lower()
     context = {"driver_error": type(error).__name__}
     if "full" in text or "no space" in text:

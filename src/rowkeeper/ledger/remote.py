@@ -1,7 +1,7 @@
-"""A ledger on another machine: connecting to it goes the one way that calls go, and statements end at the deadline.
+"""A ledger on another machine: connecting to it goes the one way that calls go.
 
-A transaction that breaks is not repeated: whether its commit took effect is for the next command to find out, as after
-any death of a process.
+A transaction that breaks is not repeated: the next command goes on where this one stood, as after any death of a
+process. What becomes of a commit whose answer is lost, `postgresql.py` sees to.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.engine import Dialect
 
 from rowkeeper.errors import CircuitOpenError, DeadlineExceeded, RetryError
+from rowkeeper.ledger import postgresql
 from rowkeeper.ledger.pinning import kept, pinned
 from rowkeeper.ledger.securing import explained, secured, transport_of
 from rowkeeper.protocols import WayOut
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.resilience.classifying import DEFAULT
-from rowkeeper.resilience.deadline import seconds_left, sql_seconds_left
+from rowkeeper.resilience.deadline import seconds_left
 from rowkeeper.resilience.outcomes import Effect, Judgement, Outcome
 from rowkeeper.resilience.policy import Resilience, Retry
 from rowkeeper.security.secret import Secret
@@ -35,7 +36,11 @@ PASSWORD = "rowkeeper_password"  # noqa: S105 - the name of an option
 
 def made_engine(url: str | URL, password: Callable[[], Secret] | None = None, **arguments: Any) -> Engine:
     """An engine whose URL has no password: it is read at each connect, as it may change."""
-    engine = create_engine(url, execution_options={PASSWORD: password}, **arguments)
+    place = make_url(url)
+    if place.drivername == postgresql.POSTGRESQL:
+        place = place.set(drivername=f"{place.drivername}+{postgresql.DRIVER}")
+    arguments["pool_pre_ping"] = place.get_driver_name() != postgresql.DRIVER  # of that it is seen without asking
+    engine = create_engine(place, execution_options={PASSWORD: password}, **arguments)
     if password is None:
         return engine
 
@@ -57,7 +62,7 @@ def password_of(engine: Engine) -> Callable[[], Secret] | None:
 
 
 def reach(engine: Engine, calls: Calls, way_out: WayOut | None = None) -> None:
-    """Lets an engine connect by the one way, to checked addresses, and bounds its statements by the deadline."""
+    """Lets an engine connect by the one way, to checked addresses; and its transactions begin as this database's do."""
     host = engine.url.host or engine.url.query.get("host") or "elsewhere"
     dbapi = engine.dialect.loaded_dbapi
 
@@ -75,6 +80,8 @@ def reach(engine: Engine, calls: Calls, way_out: WayOut | None = None) -> None:
 
         def once() -> Any:
             given = pinned(dialect, demanded, way_out)
+            if dialect.driver == postgresql.DRIVER:
+                given = {**postgresql.ALIVE, **given}
             limit = seconds_left()
             if limit is not None and engine.dialect.name in HAS_CONNECT_TIMEOUT:
                 given["connect_timeout"] = max(CONNECT_SECONDS_MIN, math.ceil(limit))
@@ -94,11 +101,5 @@ def reach(engine: Engine, calls: Calls, way_out: WayOut | None = None) -> None:
             raise error.__cause__ or error  # noqa: B904 - the driver's own error, for SQLAlchemy
 
     event.listen(engine, "do_connect", connect)
-    event.listen(engine, "begin", _bound)
-
-
-def _bound(connection: Connection) -> None:
-    """PostgreSQL ends a statement of this transaction by itself when the time is over."""
-    left = sql_seconds_left()
-    if left is not None and connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {max(1, int(left * 1000))}")
+    if engine.dialect.name == postgresql.POSTGRESQL:
+        postgresql.tune(engine)

@@ -102,6 +102,15 @@ leases = Table(
     Column("expires_at", UtcDateTime, nullable=True),  # null: given back
 )
 
+writers = Table(
+    "writers",
+    metadata,
+    Column("writer", String(32), primary_key=True),  # a connection to PostgreSQL; see postgresql.py
+    Column("transactions", BigInteger, nullable=False),  # the number of its last one that was committed
+    Column("at", UtcDateTime, nullable=False),
+    postgresql_with={"fillfactor": 10},  # a row is written over and over, and stays in its page
+)
+
 runs = Table(
     "runs",
     metadata,
@@ -443,6 +452,7 @@ throttles = Table(
     Column("failures", Integer, nullable=False),
     Column("failed_at", UtcDateTime, nullable=False),
     Column("locked_until", UtcDateTime, nullable=True),
+    Index("ix_throttles_failed_at", "failed_at"),  # those that are old are forgotten
 )
 
 known_addresses = Table(

