@@ -52,6 +52,7 @@ FUNCTIONS: dict[str, Callable[[Workspace, Path], object]] = {
     "runs.verifying.verify_pipeline": lambda space, file: verifying.verify_pipeline(load_file(file)["flights"], space),
     "operations.auditing.verify_trail": lambda space, _: auditing.verify_trail(space, {}),
     "operations.auditing.prove_entry": lambda space, _: auditing.prove_entry(space, 0),
+    "operations.auditing.list_entries": lambda space, _: auditing.list_entries(space, limit=10),
     "operations.auditing.export_trail": lambda space, file: auditing.export_trail(space, file.parent / "tiles"),
     "operations.auditing.send_checkpoint": lambda space, _: auditing.send_checkpoint(space),
     "operations.events.reading.newest_events": lambda space, _: newest_events(space, 1, ALL),
@@ -73,7 +74,6 @@ LISTS: dict[str, Callable[[Workspace], Any]] = {
     "runs.asking.list_unfinished": asking.list_unfinished,
     "runs.asking.list_rejected": asking.list_rejected,
     "runs.parked.parked": parked.parked,
-    "operations.auditing.list_entries": lambda space: auditing.list_entries(space, limit=10),
     "operations.keys.list_keys": lambda space: keys.list_keys(space).keys,
 }
 

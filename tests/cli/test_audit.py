@@ -191,6 +191,7 @@ def test_the_trail_as_security_events(loaded: Arena):
     assert "quarantine.show: done" in loaded.run("events", "list").stdout
 
 
+@pytest.mark.of_sqlite("puts it back from a copy")
 def test_a_witness_is_asked_when_the_trail_is_verified(own_arena: Arena, tmp_path: Path):
     """Sent when a command ends; verified against; a state folder that was put back is not sound, and says why."""
     authority = trustme.CA()

@@ -9,7 +9,8 @@ import pytest
 from rowkeeper.batch import Account, Fingerprint, Partition
 from rowkeeper.errors import IntegrityError, LeaseError
 from rowkeeper.ledger import Lease, Ledger, RunRecord, RunStatus
-from tests.ledger.test_ledger import NOW, TARGET, Clock, batch, clock, ledger, publish, start
+from tests.ledger.steps import NOW, TARGET, batch, publish, start
+from tests.ledger.test_ledger import Clock, clock, ledger
 
 __all__ = ["clock", "ledger"]
 

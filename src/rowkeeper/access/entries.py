@@ -66,6 +66,7 @@ OWN = frozenset(
         "job.request",
         "job.cancel",
         "session.begin",
+        "token.use",
         "user.lock",
         "user.offer",
     }

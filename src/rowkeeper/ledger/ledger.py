@@ -59,18 +59,16 @@ class Auditing:
 class Ledger(Reader, SpoolScribe):
     """What happened, for good: runs, accounts, leases, the quarantine index.
 
-        Attributes:
-            id: 32 hex digits, given at its making; part of each commit record.
-            breakers: where processes share what they know of failing hosts.
-            schedules: what the workers have answered, and answer now.
-            audit: the trail of changes and accesses.
-            users: accounts of people and services.
-            jobs: what servers were asked for.
-            signing_in: their passwords, sessions and API tokens.
-            grants: roles, grants and row filters.
-    =======
-            deliveries: which checkpoints of the trail have been brought elsewhere.
-    >>>>>>> audit
+    Attributes:
+        id: 32 hex digits, given at its making; part of each commit record.
+        breakers: where processes share what they know of failing hosts.
+        schedules: what the workers have answered, and answer now.
+        audit: the trail of changes and accesses.
+        users: accounts of people and services.
+        jobs: what servers were asked for.
+        signing_in: their passwords, sessions and API tokens.
+        grants: roles, grants and row filters.
+        deliveries: which checkpoints of the trail have been brought elsewhere.
     """
 
     def __init__(self, engine: Engine, clock: Clock, auditing: Auditing, way_out: WayOut | None = None) -> None:

@@ -37,7 +37,6 @@ from rowkeeper.errors import (
     LedgerUnreachable,
 )
 from rowkeeper.resilience.deadline import sql_seconds_left
-from rowkeeper.resilience.failpoints import failpoint
 
 POSTGRESQL = "postgresql"
 DRIVER = "psycopg"  # takes several statements in one round trip, and is told here when a transaction begins
@@ -57,6 +56,7 @@ MARK = (
 MARKED = "SELECT transactions FROM writers WHERE writer = '{writer}'"
 # A peer that is gone is known within half a minute: libpq waits for ever by itself.
 ALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}
+
 
 def tune(engine: Engine) -> None:
     """Lets each transaction of an engine begin as one of a reader or of a writer, as `connection.info` says."""
@@ -130,15 +130,13 @@ def commit(engine: Engine, connection: Connection, begun: RootTransaction, step:
         LedgerLost: the connection broke, and nothing of the transaction was written.
         CommitUnknown: the connection broke, and the server cannot be asked whether it was written.
     """
-    info = connection.info
-    mark = (info.get("writer"), info.get("transactions"))
+    info = dict(connection.info)  # with the connection it is gone
     try:
-        failpoint(f"ledger.commit:{step}")
         begun.commit()
     except DBAPIError as error:
         if not error.connection_invalidated or step == FOUNDING:
             raise
-        if not _was_committed(engine, *mark):
+        if not _was_committed(engine, info["writer"], info["transactions"]):
             raise LedgerLost(
                 "the connection to the ledger broke while it was written to; nothing of this step was written",
                 hint="run again: it goes on where it stopped",
@@ -204,7 +202,7 @@ TOLD: tuple[Told, ...] = (
         "try again; if it stays so, see to what its server is busy with",
     ),
     (
-        ("42501", "28000", "28P01", "3D000"),
+        ("42501", "28000", "28P01", "3D000", "3F000"),
         ("authentication failed", "does not exist", "no pg_hba.conf entry", "not permitted to log in", "no password"),
         LedgerForbids,
         "the ledger could not be {done}: its server does not let us in, or not do that",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 
@@ -36,6 +37,17 @@ class User:
     def enabled(self) -> bool:
         """Whether it may do what its roles say."""
         return self.disabled_at is None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON document, the same for commands and servers."""
+        return {
+            "name": self.name,
+            "kind": self.kind.value,
+            "roles": sorted(self.roles),
+            "enabled": self.enabled,
+            "created_at": self.created_at.isoformat(),
+            "disabled_at": None if self.disabled_at is None else self.disabled_at.isoformat(),
+        }
 
 
 class LedgerUsers:

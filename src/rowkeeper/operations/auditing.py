@@ -49,9 +49,8 @@ class AuditCheck:
 
 
 def list_entries(workspace: Workspace, *, limit: int, wanted: Wanted = ALL) -> list[Entry]:
-    """The newest entries of those that are wanted, in order; none for who may not read the trail."""
-    if not workspace.access.may("audit.list", of_installation()):
-        return []
+    """The newest entries of those that are wanted, in order. Raises AccessDenied."""
+    workspace.access.require("audit.list", of_installation())
     return newest(workspace.ledger.audit.engine, limit, wanted)
 
 

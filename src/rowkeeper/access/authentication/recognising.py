@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import NoReturn
 
 from rowkeeper.access.authentication.certificates import Certificates
 from rowkeeper.access.authentication.credentials import Credentials, hashed
@@ -18,6 +19,7 @@ from rowkeeper.ledger.users import LedgerUsers, User
 from rowkeeper.security.apitoken import is_token
 
 CACHED_SECONDS = 1.0
+REFUSED_EVERY_SECONDS = 60.0  # a token that is over gets an entry in the trail no more often
 SEEN_EVERY = timedelta(minutes=1)  # a session that is used is written to the ledger no more often
 CACHED_MAX = 10_000
 PURPOSE_LENGTH_MAX = 64
@@ -59,6 +61,7 @@ class Recognition:
         self._idle = idle
         self._steady = steady
         self._known: dict[tuple[str, str], _Known] = {}
+        self._noted: dict[str, float] = {}  # tokens that are over: until when their uses are not noted again
         self._turn = threading.Lock()
 
     def caller(self, credentials: Credentials, purpose: str | None) -> Caller:
@@ -109,7 +112,7 @@ class Recognition:
     def _recognised(self, kind: str, shown: str, credentials: Credentials) -> _Known:
         until = self._steady() + CACHED_SECONDS  # from before it is read
         if kind == "token":
-            caller, ends = self._by_token(shown)
+            caller, ends = self._by_token(shown, credentials.address)
         elif kind == "session":
             caller, ends = self._by_session(shown)
         else:
@@ -117,15 +120,32 @@ class Recognition:
             caller, ends = self._by_certificate(credentials.client_certificate)
         return _Known(caller, until, ends)
 
-    def _by_token(self, hash: str) -> tuple[Caller, datetime]:
+    def _by_token(self, hash: str, address: str | None) -> tuple[Caller, datetime]:
         found = self._books.tokens.find(hash)
         now = self._books.clock()
-        if found is None or found.revoked_at is not None or found.expires_at <= now:
+        if found is None:
             raise not_accepted()
-        user = self._enabled(found.user)
+        user = self._users.find(found.user)
+        if found.revoked_at is not None:
+            self._refuse(found, "revoked", address)
+        if found.expires_at <= now:
+            self._refuse(found, "expired", address)
+        if user is None or not user.enabled:
+            self._refuse(found, "disabled", address)
         if found.seen_at is None or now - found.seen_at >= SEEN_EVERY:
             self._books.tokens.seen(found.id)
         return _caller_of_token(user, found), found.expires_at
+
+    def _refuse(self, token: TokenRecord, why: str, address: str | None) -> NoReturn:
+        """With an entry in the trail, but not one for each of many requests: a program tries again and again."""
+        now = self._steady()
+        with self._turn:
+            due = now >= self._noted.get(token.id, now)
+            if due:
+                self._noted[token.id] = now + REFUSED_EVERY_SECONDS
+        if due:
+            self._books.tokens.refused(token, why, address or None)
+        raise not_accepted()
 
     def _by_session(self, hash: str) -> tuple[Caller, datetime]:
         found = self._books.sessions.find(hash)

@@ -27,7 +27,7 @@ def list_users(as_json: bool) -> None:
     with workspace() as space:
         found = Administration(space.access, space.ledger).users()
     if as_json:
-        print_json({"users": [document(each) for each in found]})
+        print_json({"users": [each.as_dict() for each in found]})
     elif found:
         _show(found)
     else:
@@ -89,17 +89,6 @@ def take_role(name: str, role: str, as_json: bool) -> None:
     _tell(changed, f"has the role {role} no more", as_json)
 
 
-def document(user: User) -> dict[str, Any]:
-    """An account as JSON values."""
-    return {
-        "name": user.name,
-        "kind": user.kind.value,
-        "roles": sorted(user.roles),
-        "created_at": user.created_at.isoformat(),
-        "enabled": user.enabled,
-    }
-
-
 def _show(found: Sequence[User]) -> None:
     table = render.grid("account", "kind", "roles", "since", "")
     for each in found:
@@ -111,6 +100,6 @@ def _show(found: Sequence[User]) -> None:
 
 def _tell(user: User, what: str, as_json: bool) -> None:
     if as_json:
-        print_json({"user": document(user)})
+        print_json({"user": user.as_dict()})
     else:
         out.print(f"[bold]{escape(user.name)}[/] {escape(what)}")

@@ -28,7 +28,12 @@ def access() -> None:
 @click.argument("action")
 @click.argument("thing", metavar="RESOURCE")
 @click.option("--purpose", help="What for.")
-@click.option("--label", "labels", multiple=True, help="A classification of the column. May be given several times.")
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    help="A classification of the column, instead of those that its table has. May be given several times.",
+)
 @click.option("--protected", is_flag=True, help="The table holds the column's values protected.")
 @json_option
 def tell_why(

@@ -16,11 +16,9 @@ from rowkeeper.ledger.leases import Clock
 from rowkeeper.ledger.schema import passwords, user_roles, users
 from rowkeeper.ledger.signing_in.factors import use_recovery_code, use_step
 from rowkeeper.ledger.signing_in.passwords import rehash
-from rowkeeper.ledger.signing_in.records import SessionRecord
+from rowkeeper.ledger.signing_in.records import NOBODY, SessionRecord
 from rowkeeper.ledger.signing_in.sessions import begin_session, hold_user
 from rowkeeper.ledger.signing_in.throttles import forgive, know_address
-
-NOBODY = "nobody"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from rowkeeper.ledger.audit import Event, Outcome, Trail
 from rowkeeper.ledger.database import reading, writing
 from rowkeeper.ledger.leases import Clock
 from rowkeeper.ledger.schema import first_user_tokens, user_roles, users
-from rowkeeper.ledger.signing_in.admitting import NOBODY
 from rowkeeper.ledger.signing_in.passwords import put_password
+from rowkeeper.ledger.signing_in.records import NOBODY
 
 CLAIM = "user.first"
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from datetime import datetime
 
+NOBODY = "nobody"  # who asks, in entries of those who were not let in
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SessionRecord:

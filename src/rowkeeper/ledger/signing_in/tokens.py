@@ -7,11 +7,12 @@ from typing import Any
 
 from sqlalchemy import Engine, Row, insert, select, update
 
-from rowkeeper.ledger.audit import Event, Trail
+from rowkeeper.caller import Caller, CallerKind, acting
+from rowkeeper.ledger.audit import Event, Outcome, Trail
 from rowkeeper.ledger.database import reading, writing
 from rowkeeper.ledger.leases import Clock
 from rowkeeper.ledger.schema import api_tokens
-from rowkeeper.ledger.signing_in.records import TokenRecord
+from rowkeeper.ledger.signing_in.records import NOBODY, TokenRecord
 
 
 class LedgerTokens:
@@ -73,6 +74,19 @@ class LedgerTokens:
             ]
             self._audit.write(connection, *events)
             return [row.id for row in rows]
+
+    def refused(self, token: TokenRecord, why: str, address: str | None) -> None:
+        """Puts on the record that somebody, at this address, has shown a token that is over.
+
+        Args:
+            why: `revoked`, `expired`, or `disabled` of its account.
+        """
+        with (
+            acting(Caller(CallerKind.ANONYMOUS, NOBODY, address=address)),
+            writing(self._engine, "token_refuse") as connection,
+        ):
+            on = {"token": token.id, "user": self._audit.user_id(connection, token.user)}
+            self._audit.write(connection, Event("token.use", on, outcome=Outcome.REFUSED, detail={"why": why}))
 
     def seen(self, id: str) -> None:
         """Notes that it was used just now."""

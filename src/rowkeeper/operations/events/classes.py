@@ -42,7 +42,7 @@ CLASSES: Mapping[str, EventClass] = {each.word: each for each in EventClass}
 
 _LOGON, _LOGOFF = 1, 2
 ACTIVITIES: Mapping[EventClass, Mapping[str, int]] = {
-    EventClass.AUTHENTICATION: {"session.begin": _LOGON, "session.end": _LOGOFF},
+    EventClass.AUTHENTICATION: {"session.begin": _LOGON, "session.end": _LOGOFF, "token.use": _LOGON},
     EventClass.ACCOUNT_CHANGE: {
         "user.add": 1,
         "user.enable": 2,

@@ -27,6 +27,7 @@ class RunDocument(TypedDict):
     kind: str
     status: str
     account: AccountDocument
+    guarantees: dict[str, str]
     fingerprint: str
     reverses: int | None
     started_at: str
@@ -79,8 +80,8 @@ class UserDocument(TypedDict):
     kind: str
     roles: list[str]
     enabled: bool
-    created_at: datetime
-    disabled_at: datetime | None
+    created_at: str
+    disabled_at: str | None
 
 
 class KeyDocument(TypedDict):

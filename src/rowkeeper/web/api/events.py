@@ -6,15 +6,15 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import Query
-from pydantic import AwareDatetime, BeforeValidator
+from pydantic import AwareDatetime, BeforeValidator, PlainValidator, WithJsonSchema
 from typing_extensions import TypedDict
 
 from rowkeeper.ledger.audit import Outcome
 from rowkeeper.ledger.audit.listing import Wanted
-from rowkeeper.operations.events import CLASSES, SecurityEvent, export_events, newest_events
+from rowkeeper.operations.events import CLASSES, EventClass, SecurityEvent, export_events, newest_events
 from rowkeeper.web.api.paging import LIMIT, Limit
 from rowkeeper.web.api.queries import JSON_LINES
 from rowkeeper.web.governed import Routes, Streamed, asks
@@ -36,7 +36,19 @@ def _written(given: Any) -> Any:
 Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
 Since = Annotated[Moment | None, Query(description="Only from then on.")]
 Until = Annotated[Moment | None, Query(description="Only before then.")]
-ClassWord = Literal["detection_finding", "account_change", "authentication", "api_activity", "datastore_activity"]
+
+
+def _a_class(given: str) -> EventClass:
+    if given not in CLASSES:
+        raise ValueError(f"a class is one of {', '.join(CLASSES)}")
+    return CLASSES[given]
+
+
+ClassWord = Annotated[
+    EventClass,
+    PlainValidator(_a_class, json_schema_input_type=str),
+    WithJsonSchema({"enum": list(CLASSES), "type": "string"}),
+]
 
 
 class EventList(TypedDict):
@@ -56,7 +68,7 @@ def show_events(  # noqa: PLR0917 - FastAPI hands them over by name
 ) -> EventList:
     """The newest security events, and detections among them."""
     wanted = Wanted(since=since, until=until, outcome=outcome)
-    found = newest_events(space, limit, wanted, CLASSES.get(event_class or ""))
+    found = newest_events(space, limit, wanted, event_class)
     return {"events": [dict(each.document) for each in found]}
 
 

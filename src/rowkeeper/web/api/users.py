@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
@@ -40,14 +40,7 @@ class NewUser(BaseModel):
 
 
 def _document(user: User) -> UserDocument:
-    return {
-        "name": user.name,
-        "kind": user.kind.value,
-        "roles": sorted(user.roles),
-        "enabled": user.enabled,
-        "created_at": user.created_at,
-        "disabled_at": user.disabled_at,
-    }
+    return cast("UserDocument", user.as_dict())
 
 
 def _administration(space: Workspace) -> Administration:
