@@ -6,7 +6,10 @@ READY  := $(VENV)/.ready
 # Where PYTHONDONTWRITEBYTECODE is set, each of the processes that tests start would compile all of Rowkeeper anew.
 COMPILED = $(BIN)/python -m compileall -q src
 
-.PHONY: demo test lint bench torture soak lock clean
+# What of the tests is tried on PostgreSQL each time; `make test-postgres` tries all of them there.
+ON_POSTGRES = tests/runs/test_failpoints.py::test_a_second_death_during_recovery_changes_nothing tests/runs/test_parked.py tests/operations/test_schedule.py tests/ledger/test_ledger.py tests/ledger/test_spooling.py tests/cli/test_audit.py
+
+.PHONY: demo test test-postgres lint bench torture soak lock clean
 
 $(READY): requirements/dev.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Rowkeeper needs Python 3.11 or later: make PYTHON=python3.11 ...")'
@@ -21,6 +24,12 @@ demo: $(READY)            ## load the real flights of 2013, twice, into the embe
 test: $(READY)            ## every test that needs no more than this machine and a few minutes
 	$(COMPILED)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal --ledger=postgresql $(ON_POSTGRES)
+
+test-postgres: $(READY)   ## the tests of runs, commands, workers, calls and the server with their ledgers on PostgreSQL, whole
+	$(COMPILED)
+	$(BIN)/python -m pytest -n 2 --dist worksteal --whole tests/ledger/test_crowd.py tests/runs/test_ledger_dies.py
+	$(BIN)/python -m pytest -n 2 --dist worksteal --ledger=postgresql tests/ledger tests/runs tests/cli tests/operations tests/resilience tests/web tests/access
 
 lint: $(READY)            ## ruff, mypy --strict, import-linter; bandit, what is forbidden, known weaknesses of dependencies
 	$(BIN)/ruff check .

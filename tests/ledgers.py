@@ -1,7 +1,8 @@
 """Which database the ledgers of the tests are in: SQLite, or, with `--ledger=postgresql`, a real PostgreSQL.
 
-One server for each process of pytest's, started when the first arena needs it; each state folder has a schema of its
-own, also where a test opens a ledger without a URL. A test that is about SQLite itself, or reads its file by hand, says so: `@pytest.mark.of_sqlite("why")`.
+One server for each process of pytest's, started when the first arena needs it. Each state folder has a schema of its
+own, also where a test opens a ledger without a URL. A test that is about SQLite itself, or reads its file by hand, says
+so: `@pytest.mark.of_sqlite("why")`.
 """
 
 from __future__ import annotations
@@ -84,9 +85,7 @@ def shared() -> Server:
 
 @contextlib.contextmanager
 def by_hand(home: Path, url: str | None) -> Iterator[Any]:
-    """A connection to a ledger's database past the ledger, as an intruder or an administrator has one; what is done with
-    its `execute` is committed at the end.
-    """
+    """A connection to a ledger's database past the ledger, as an intruder has one; committed at the end."""
     if url is None:
         with contextlib.closing(sqlite3.connect(home / "ledger.sqlite")) as file, file:
             yield file

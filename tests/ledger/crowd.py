@@ -1,7 +1,7 @@
 """Processes that work on one ledger at the same time.
 
-Each loads into a target of its own and into one that all want, adds to the trail, and answers a schedule that all of them
-see to. When the ledger fails it begins its next round, as the next command would. What it was told, it writes down
+Each loads into a target of its own and into one that all want, adds to the trail, and answers a schedule that all of
+them see to. When the ledger fails it begins its next round, as the next command would. What it was told, it writes down
 at the end: by that the ledger is judged (`judge`).
 """
 
@@ -176,7 +176,7 @@ def judge(url: str, home: Path, told: Sequence[Told]) -> list[str]:
 
 
 def work(url: str, home: Path, number: int, rounds: int, path: Path) -> None:
-    """Works for so many rounds, then writes down what it was told. What fails ends as a command does: the next begins."""
+    """Works for so many rounds, then writes down what it was told. After a failure it opens the ledger anew."""
     told, chance = Told(), random.Random(number)
     while rounds > 0:
         try:

@@ -39,7 +39,7 @@ def figures(told: list[Told], seconds: float) -> str:
 
 
 def test_ten_processes_share_a_ledger(server: Server, tmp_path: Path):
-    """Runs of different targets and of one that all want: none is doubled, each slot runs once, the trail is one tree."""
+    """Runs of different targets and of one that all want: none doubled, each slot once, and the trail is one tree."""
     url = server.schema()
     found(url, tmp_path)
     began = time.monotonic()
@@ -51,7 +51,7 @@ def test_ten_processes_share_a_ledger(server: Server, tmp_path: Path):
 
 
 def test_a_server_that_crashes_loses_and_doubles_nothing(server: Server, tmp_path: Path):
-    """`pg_ctl stop -m immediate` at random moments under all of them: what was told to be done is, what was not is not."""
+    """`pg_ctl stop -m immediate` at random moments under all of them: the ledger is as each of them was told."""
     url = server.schema()
     found(url, tmp_path)
     chance = extent.chance("crashes of the ledger's server")

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,9 +18,9 @@ from alembic.migration import MigrationContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rowkeeper.batch import Account, Fingerprint, Partition
+from rowkeeper.batch import Account, Fingerprint
 from rowkeeper.errors import ConfigurationError, IntegrityError, LeaseError, StateError
-from rowkeeper.ledger import BatchRecord, Lease, Ledger, RunKind, RunRecord, RunStatus
+from rowkeeper.ledger import Ledger, RunStatus
 from rowkeeper.ledger.schema import leases, metadata
 from rowkeeper.protocols import Posting
 from tests.auditing import AUDITING

@@ -141,7 +141,7 @@ def test_who_falls_silent_in_a_step_holds_up_nobody_for_long(url: str, tmp_path:
     monkeypatch.setattr(postgresql, "SILENT_SECONDS", 1)
     with opened(url, tmp_path) as ledger, opened(url, tmp_path) as other:
         lease = ledger.acquire_lease("silent", 30)
-        with pytest.raises(LedgerLost), writing(ledger._engine, "silent") as connection:
+        with pytest.raises(LedgerLost), writing(ledger._engine, "silent") as connection:  # noqa: PT012 - one step
             connection.exec_driver_sql("UPDATE leases SET pid = 1 WHERE name = 'silent'")
             other.acquire_lease("another", 30)  # waits until the server has ended the first
         ledger.renew_lease(lease, 30)
@@ -239,7 +239,7 @@ def test_a_commit_is_unknown_while_the_server_is_away(url: str, server: Server, 
     with wire.url(url) as through, opened(through, tmp_path, calls=calls) as ledger:
         lease = ledger.acquire_lease(TARGET, 30)
         try:
-            with pytest.raises(CommitUnknown), writing(ledger._engine, "leaving") as connection:
+            with pytest.raises(CommitUnknown), writing(ledger._engine, "leaving") as connection:  # noqa: PT012 - one step
                 connection.exec_driver_sql("UPDATE leases SET pid = 1")
                 wire.loses = "request"
                 server.stop()
@@ -303,7 +303,7 @@ def test_a_connection_limit_that_is_reached_is_told(url: str, server: Server, tm
 
 
 def test_a_server_that_takes_no_writes_is_told(url: str, server: Server, tmp_path: Path):
-    """Its owner made it read-only while it is used: what is read goes on, what is written is refused with nothing done."""
+    """Its owner made it read-only: what is read goes on, what is written is refused, and nothing is done."""
     keeper = of_keeper(server, url, "reader")
     with opened(keeper, tmp_path) as ledger:
         lease = ledger.acquire_lease(TARGET, 30)
@@ -318,7 +318,7 @@ def test_a_server_that_takes_no_writes_is_told(url: str, server: Server, tmp_pat
 
 def test_a_slow_server_is_waited_for_no_longer_than_it_allows(url: str, server: Server, tmp_path: Path):
     """A limit of its own ends a statement: told as busy, which may be tried again."""
-    with opened(url, tmp_path) as ledger, pytest.raises(LedgerBusy) as caught, writing(ledger._engine, "slow") as each:
+    with opened(url, tmp_path) as ledger, pytest.raises(LedgerBusy) as caught, writing(ledger._engine, "slow") as each:  # noqa: PT012 - one step
         each.exec_driver_sql("SET LOCAL statement_timeout = 50")
         each.exec_driver_sql("SELECT pg_sleep(5)")
     is_told_well(caught.value)
@@ -364,7 +364,7 @@ def test_a_restart_in_the_midst_of_a_step_is_told(url: str, server: Server, tmp_
     """Nothing of the step was written; the next one is as usual."""
     with opened(url, tmp_path) as ledger:
         lease = ledger.acquire_lease(TARGET, 30)
-        with pytest.raises(LedgerLost) as caught, writing(ledger._engine, "broken") as connection:
+        with pytest.raises(LedgerLost) as caught, writing(ledger._engine, "broken") as connection:  # noqa: PT012 - one step
             connection.exec_driver_sql("UPDATE leases SET pid = 1")
             server.stop()
             server.start()
@@ -390,7 +390,7 @@ def test_a_full_disk_at_the_server_is_told(url: str, server: Server, tmp_path: P
                 filler = Path(folder) / "filler"
                 with contextlib.suppress(OSError):
                     filler.write_bytes(b"\0" * 9_000_000)
-                with pytest.raises(DiskFull) as caught:
+                with pytest.raises(DiskFull) as caught:  # noqa: PT012 - one step
                     for _ in range(900):
                         ledger.audit.record(Event("data.query", {"of": secrets.token_hex(15_000)}))
                 is_told_well(caught.value)

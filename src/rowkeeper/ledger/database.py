@@ -224,10 +224,10 @@ def explained(done: str) -> Iterator[None]:
 def _explain(error: BaseException, done: str) -> FrameworkError:
     if getattr(error, "sqlstate", None) == QUERY_CANCELED and remaining() is not None:
         return exceeded()
-    if not isinstance(error, sqlite3.Error):
-        told = postgresql.explain(error, done)
-        if told is not None:
-            return told
+    return postgresql.explain(error, done) or _explain_by_words(error, done)
+
+
+def _explain_by_words(error: BaseException, done: str) -> FrameworkError:
     text = str(error).lower()
     context = {"driver_error": type(error).__name__}
     if "full" in text or "no space" in text:

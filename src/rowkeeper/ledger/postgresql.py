@@ -5,18 +5,19 @@
 
 So what is read before it is written is still so when it is written, no transaction is rolled back for another's sake,
 and none waits for another in a circle. The lock is an advisory one, of the transaction: it needs no rights, passes
-through a pool of transactions (PgBouncer), and falls with the transaction, however that ends. A writer that falls silent
-in the midst of one (its process stopped, its machine gone) is ended by the server before those who wait give up.
+through a pool of transactions (PgBouncer), and falls with the transaction, however that ends. A writer that falls
+silent in the midst of one (its process stopped, its machine gone) is ended by the server before those who wait give up.
 
 A commit whose answer was lost is looked up. Each writer's transaction leaves its number in the table `writers`; whoever
-does not know whether it was committed connects again, takes the lock, which the lost transaction holds for as long as it
-may still be committed, and reads the number.
+does not know whether it was committed connects again, takes the lock, which the lost transaction holds for as long as
+it may still be committed, and reads the number.
 """
 
 from __future__ import annotations
 
 import functools
 import select
+import sqlite3
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -229,9 +230,12 @@ TOLD: tuple[Told, ...] = (
 
 
 def explain(error: BaseException, done: str) -> FrameworkError | None:
-    """What a driver of PostgreSQL says, in our words; None if it is nothing of note. Never the server's own words, which
-    may hold values.
+    """What a driver of PostgreSQL says, in our words; None of what is not known, or of another driver.
+
+    Never the server's own words, which may hold values.
     """
+    if isinstance(error, sqlite3.Error):
+        return None
     state, text = getattr(error, "sqlstate", None), str(error).lower()
     context = {"driver_error": type(error).__name__, **({} if state is None else {"sqlstate": state})}
     for states, words, of, what, hint in TOLD:

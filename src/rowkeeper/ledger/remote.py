@@ -7,7 +7,7 @@ process. What becomes of a commit whose answer is lost, `postgresql.py` sees to.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
@@ -79,12 +79,7 @@ def reach(engine: Engine, calls: Calls, way_out: WayOut | None = None) -> None:
         demanded = secured(dialect.driver, options, transport)
 
         def once() -> Any:
-            given = pinned(dialect, demanded, way_out)
-            if dialect.driver == postgresql.DRIVER:
-                given = {**postgresql.ALIVE, **given}
-            limit = seconds_left()
-            if limit is not None and engine.dialect.name in HAS_CONNECT_TIMEOUT:
-                given["connect_timeout"] = max(CONNECT_SECONDS_MIN, math.ceil(limit))
+            given = _with_limits(dialect, pinned(dialect, demanded, way_out))
             try:
                 return kept(dialect, dialect.connect(*args, **given), way_out)
             except dbapi.OperationalError as error:
@@ -103,3 +98,11 @@ def reach(engine: Engine, calls: Calls, way_out: WayOut | None = None) -> None:
     event.listen(engine, "do_connect", connect)
     if engine.dialect.name == postgresql.POSTGRESQL:
         postgresql.tune(engine)
+
+
+def _with_limits(dialect: Dialect, given: Mapping[str, Any]) -> dict[str, Any]:
+    """How long a connect may take, and how a peer that is gone is known; what the URL says of that stays."""
+    limit = seconds_left()
+    bounded = limit is not None and dialect.name in HAS_CONNECT_TIMEOUT
+    timeout = {"connect_timeout": max(CONNECT_SECONDS_MIN, math.ceil(limit or 0))} if bounded else {}
+    return {**(postgresql.ALIVE if dialect.driver == postgresql.DRIVER else {}), **given, **timeout}

@@ -4,6 +4,7 @@ surroundings.py   versions, user, memory, disk, clock
 bookcheck.py      state folder, key, ledger, leases, sealed files, breakers
 certcheck.py      certificates that run out
 elsewhere.py      checkpoints of the audit trail at their URL and witnesses
+policycheck.py    policies that cannot be used, or speak of what is not there
 tablecheck.py     the engine, and each table
 """
 
@@ -15,6 +16,7 @@ from rowkeeper.operations.bookcheck import examine_books
 from rowkeeper.operations.certcheck import examine_certificates
 from rowkeeper.operations.elsewhere import examine_elsewhere
 from rowkeeper.operations.finding import Finding
+from rowkeeper.operations.policycheck import examine_policies
 from rowkeeper.operations.surroundings import examine_surroundings
 from rowkeeper.operations.tablecheck import examine_tables
 from rowkeeper.runs.workspace import Workspace
@@ -47,5 +49,6 @@ def examine(workspace: Workspace) -> list[Finding]:
         *examine_books(workspace),
         *examine_certificates(workspace),
         *examine_elsewhere(workspace),
+        *examine_policies(workspace),
         *examine_tables(workspace),
     ]
