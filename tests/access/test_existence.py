@@ -13,10 +13,11 @@ from rowkeeper.access import Decision, TableView
 from rowkeeper.access.access import Access
 from rowkeeper.access.actions import ACTIONS
 from rowkeeper.access.administering import Administration
-from rowkeeper.access.resource import Column, Resource
+from rowkeeper.access.resource import Column, Resource, ResourceKind, of_column
 from rowkeeper.caller import Caller, acting
 from rowkeeper.errors import AccessDenied, RevealRefused, UnknownRun
 from rowkeeper.operations import incident, keys
+from rowkeeper.operations.permitting import ask_why
 from rowkeeper.runs import asking, holding, parked, replaying, revealing, rollback
 from rowkeeper.runs.workspace import Workspace
 from tests.access.governed import NOBODY, REFUSALS
@@ -71,6 +72,32 @@ def test_a_run_of_others_and_none_at_all_look_alike(name: str, space: Workspace)
             (type(error), *(text.replace(str(number), "N") for text in (error.what, error.hint)), error.context)
         )
     assert told[0] == told[1]
+
+
+class SeesAccounts(Granted):
+    """The same for who may see every account, too."""
+
+    def decide(self, caller: Caller, action: str, resource: Resource) -> Decision:
+        return Decision(True) if action == "user.list" else super().decide(caller, action, resource)
+
+
+def test_why_tells_no_run_of_others_from_none(space: Workspace):
+    """Asked about a run by its number: refused to whom its pipeline is not granted, whether there is one or not."""
+    asking_space = dataclasses.replace(space, access=Access(SeesAccounts("gated"), space.ledger.audit))
+    told = []
+    for number in ("1", "4711"):
+        with acting(NOBODY), pytest.raises(AccessDenied) as caught:
+            ask_why(asking_space, "ann", "run.rollback", Resource(ResourceKind.RUN, number), None)
+        told.append((caught.value.what.replace(number, "N"), caught.value.hint.replace(number, "N")))
+    assert told[0] == told[1]
+
+
+def test_why_knows_the_classifications_of_a_column(space: Workspace):
+    """As the runs in its table left them; those that are given come before."""
+    told = ask_why(space, "ann", "data.reveal", of_column("default.flights", "ref"), None)
+    assert (told.resource.labels, told.resource.protected) == (frozenset({"pii.ref"}), True)
+    given = ask_why(space, "ann", "data.reveal", of_column("default.flights", "ref", frozenset({"other"})), None)
+    assert given.resource.labels == {"other"}
 
 
 def test_that_there_is_no_such_run_is_told_to_who_may_see_any(space: Workspace):

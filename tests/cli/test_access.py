@@ -32,6 +32,7 @@ def test_accounts_are_managed(arena: Arena):
     )
     assert (made["user"]["roles"], given["user"]["roles"], taken["user"]["roles"]) == ([], ["operator"], [])
     assert (off["user"]["enabled"], on["user"]["enabled"]) == (False, True)
+    assert (off["user"]["disabled_at"] is None, on["user"]["disabled_at"]) == (False, None)
     listed = {each["name"]: each["kind"] for each in arena.ok("users", "list")["users"]}
     assert listed == {"ann": "user", "bob": "user", "loader": "service"}
 

@@ -68,7 +68,7 @@ def test_the_ledger_dies_under_a_run(town: Arena, server: Server):
 
 
 def test_the_ledger_dies_under_a_recovery(town: Arena, server: Server):
-    """A run is killed; the ledger dies under the command that finishes it; the one after that leaves all as it should."""
+    """A run is killed, and the ledger dies under what finishes it: the command after that leaves all as it should."""
     killed = "publish.after_exchange=kill"
     command = prepare(town, FIRST, "recovered_calm")
     assert town.run(*command, failpoints=killed).status == KILLED

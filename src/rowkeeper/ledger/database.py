@@ -263,8 +263,9 @@ def migrate(engine: Engine) -> None:
     with reading(engine) as connection:
         current = _revision(connection)
     if current != max(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py")):
+        upgrade = import_module("rowkeeper.ledger.migrating").upgrade  # before anybody waits for the lock
         with writing(engine, "migrate") as connection:
-            import_module("rowkeeper.ledger.migrating").upgrade(connection, MIGRATIONS)
+            upgrade(connection, MIGRATIONS)
 
 
 def revision(engine: Engine) -> str:

@@ -46,6 +46,27 @@ def test_a_token_acts_for_its_account(here: Installation):
     assert (str(caller), caller.roles, caller.session) == ("user:ann", {"viewer", "operator"}, made.record.id)
 
 
+def test_a_token_that_is_over_is_noted_when_it_is_tried(here: Installation):
+    """Why, whose, and from where; once a minute, however often it is tried. One that never was leaves nothing."""
+    here.add("ann", "viewer")
+    accounts = here.authentication.accounts
+    made = [accounts.make_token("ann", label, MONTH) for label in ("revoked", "expired")]
+    accounts.revoke_token(made[0].record.id)
+    for _ in range(5):
+        assert is_over(here, made[0].text)
+    assert is_over(here, new_token())
+    (entry,) = here.told("token.use")
+    assert (entry.event.outcome.value, entry.event.detail) == ("refused", {"why": "revoked"})
+    assert (entry.event.on["token"], entry.name, entry.address is None) == (
+        made[0].record.id,
+        "anonymous:nobody",
+        False,
+    )
+    here.clock.pass_by(days=31)
+    assert [is_over(here, each.text) for each in made] == [True, True]
+    assert [each.event.detail["why"] for each in here.told("token.use")] == ["revoked", "revoked", "expired"]
+
+
 def test_a_token_has_no_more_roles_than_its_account(here: Installation):
     """Of those it was given, what the account has now; and it cannot be made with one that the account has not."""
     here.add("ann", "viewer", "operator")
