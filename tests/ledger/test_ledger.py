@@ -48,6 +48,7 @@ def ledger(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
         yield opened
 
 
+@pytest.mark.of_sqlite("looks into its file")
 def test_a_commit_survives_a_power_cut(tmp_path: Path):
     """WAL and synchronous=FULL are really on: NORMAL keeps none of 100 commits."""
     from rowkeeper.ledger.database import connect
@@ -65,6 +66,7 @@ def test_migrations_and_schema_agree(ledger: Ledger):
         assert compare_metadata(context, metadata) == []
 
 
+@pytest.mark.of_sqlite("looks into its file")
 def test_a_ledger_of_a_newer_version_is_refused(tmp_path: Path):
     """Its schema is not known, so nothing is read or written."""
     with Ledger.open(None, tmp_path, auditing=AUDITING):

@@ -170,6 +170,7 @@ def test_the_unit_file_is_one(tmp_path: Path):
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
+@pytest.mark.of_sqlite("looks into its file")
 def test_after_a_reboot_a_lease_is_free_at_once(tmp_path: Path):
     """A lease of this machine before it was started the last time is nobody's; one of another machine is."""
     now = datetime.now(UTC)

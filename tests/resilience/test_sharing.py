@@ -166,6 +166,7 @@ def test_it_reads_once_a_second_and_writes_transitions_only(two: tuple[Process, 
     assert asked == {"read": 2, "write": 1}
 
 
+@pytest.mark.of_sqlite("looks into its file")
 def test_a_busy_ledger_delays_no_call(tmp_path: Path):
     """Another process holds the ledger's lock: calls go on with what they see themselves, and write later."""
     with Ledger.open(None, tmp_path, auditing=AUDITING) as ledger:
@@ -186,6 +187,7 @@ def test_a_busy_ledger_delays_no_call(tmp_path: Path):
         assert ledger.breakers.read() == []
 
 
+@pytest.mark.of_sqlite("looks into its file")
 def test_what_could_not_be_written_is_written_later(two: tuple[Process, Process], tmp_path: Path, clock: FakeClock):
     """The ledger comes back, and the others learn of it."""
     one, other = two

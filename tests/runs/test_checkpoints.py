@@ -151,6 +151,7 @@ def test_a_fork_of_the_same_size_is_found_out(town: Town):
         assert "does not find" in finding
 
 
+@pytest.mark.of_sqlite("looks into its file")
 def test_the_witness_tells_what_it_has_seen(town: Town):
     """What the ledger has noted of a witness may be lost or wrong: its 409 says where to begin."""
     town.record(3)

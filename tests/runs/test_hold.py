@@ -24,6 +24,7 @@ def expires_at(ledger: Ledger) -> datetime:
     return held.expires_at
 
 
+@pytest.mark.of_sqlite("looks into its file")
 def test_a_renewal_that_fails_twice_keeps_the_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Another process keeps the ledger locked until two renewals have failed: the next one renews."""
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
@@ -46,6 +47,7 @@ def test_a_renewal_that_fails_twice_keeps_the_lease(tmp_path: Path, monkeypatch:
         ledger.renew_lease(lease, LEASE_SECONDS)  # still ours
 
 
+@pytest.mark.of_sqlite("looks into its file")
 def test_a_lease_that_was_taken_over_is_not_renewed(tmp_path: Path):
     """The thread gives up when somebody else has it, and the one who holds it now keeps it."""
     told: queue.Queue[Mapping[str, object]] = queue.Queue()

@@ -54,7 +54,7 @@ def test_a_token_that_is_over_is_noted_when_it_is_tried(here: Installation):
     accounts.revoke_token(made[0].record.id)
     for _ in range(5):
         assert is_over(here, made[0].text)
-    assert is_over(here, new_token())
+    assert is_over(here, new_token(secrets.randbelow))
     (entry,) = here.told("token.use")
     assert (entry.event.outcome.value, entry.event.detail) == ("refused", {"why": "revoked"})
     assert (entry.event.on["token"], entry.name, entry.address is None) == (

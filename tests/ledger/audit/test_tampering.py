@@ -131,6 +131,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+@pytest.mark.of_sqlite("looks into its file")
 def test_every_tampering_is_found(original: Path, tmp_path: Path):
     """Edits, drops, insertions, reorderings, truncations, rewritten tails and rollbacks: verify finds each of them."""
     outside = (original / "audit" / "checkpoint").read_text()

@@ -37,6 +37,7 @@ def test_an_entry_and_its_change_are_committed_together(tmp_path: Path):
         assert verify(ledger.audit, {}).sound
 
 
+@pytest.mark.of_sqlite("looks into its file")
 def test_a_change_whose_entry_cannot_be_written_does_not_happen(tmp_path: Path):
     """With a trail that was meddled with a lease can still be had, and a run cannot be started."""
     with opened(tmp_path) as ledger:
@@ -61,6 +62,7 @@ def test_a_change_whose_entry_cannot_be_written_does_not_happen(tmp_path: Path):
         assert ledger.runs() == []
 
 
+@pytest.mark.of_sqlite("looks into its file")
 @pytest.mark.parametrize("column", ["audit_entries.entry", "audit_head.frontier"])
 def test_text_where_bytes_belong_is_found(tmp_path: Path, column: str):
     """SQLite takes any type in any column; verify tells it as every other change, and nothing is built on it."""
@@ -75,6 +77,7 @@ def test_text_where_bytes_belong_is_found(tmp_path: Path, column: str):
             ledger.audit.record(Event("run.start"))
 
 
+@pytest.mark.of_sqlite("looks into its file")
 def test_a_gap_before_a_stride_ends_is_told(tmp_path: Path):
     """Entries that are missing where the reading of one stride ends and that of the next begins are named."""
     with opened(tmp_path) as ledger:
@@ -84,6 +87,7 @@ def test_a_gap_before_a_stride_ends_is_told(tmp_path: Path):
         assert "entry 4,090 is missing" in verify(ledger.audit, {}).findings
 
 
+@pytest.mark.of_sqlite("looks into its file")
 def test_a_person_is_forgotten_and_the_trail_stays_sound(tmp_path: Path):
     """Name and reason lie beside the trail: without them entries tell an id, and every hash is as it was."""
     with opened(tmp_path) as ledger:
@@ -102,6 +106,7 @@ def test_a_person_is_forgotten_and_the_trail_stays_sound(tmp_path: Path):
         assert verify(ledger.audit, {}).sound
 
 
+@pytest.mark.of_sqlite("looks into its file")
 @pytest.mark.parametrize("size", [1, 2, 255, 256, 257, 600])
 def test_each_entry_can_be_proved_without_the_ledger(tmp_path: Path, size: int):
     """Its proof is checked by the text and the public key alone, and holds that very entry."""
@@ -179,6 +184,7 @@ def test_an_export_is_a_tiled_log_of_its_own(tmp_path: Path, size: int):
         assert (folder / f"tile/1/000.p/{width}").read_bytes() == root_of(hashes[:256])
 
 
+@pytest.mark.of_sqlite("looks into its file")
 def test_an_older_copy_of_the_database_is_refused(tmp_path: Path):
     """The checkpoint outside tells; nothing is written until somebody accepts the copy, on the record."""
     with opened(tmp_path) as ledger:
@@ -200,6 +206,7 @@ def test_an_older_copy_of_the_database_is_refused(tmp_path: Path):
         assert verify(ledger.audit, {}).sound
 
 
+@pytest.mark.of_sqlite("looks into its file")
 def test_a_rewritten_tail_is_not_built_upon(tmp_path: Path):
     """Somebody with the whole database and not the key makes the tail up: the next honest process does not sign it."""
     with opened(tmp_path, outside=False) as ledger:
@@ -213,6 +220,7 @@ def test_a_rewritten_tail_is_not_built_upon(tmp_path: Path):
         assert not verify(ledger.audit, {}).sound
 
 
+@pytest.mark.of_sqlite("looks into its file")
 def test_a_tail_made_up_under_a_living_process_is_not_built_upon(tmp_path: Path):
     """Entries and head are forged, the checkpoint left as it was: the process knows the whole head that it wrote."""
     with opened(tmp_path, outside=False) as ledger:
@@ -238,6 +246,7 @@ def forge(home: Path, name: str, entries: list[bytes]) -> None:
         ))  # fmt: skip
 
 
+@pytest.mark.of_sqlite("looks into its file")
 def test_a_kept_checkpoint_tells_of_a_rewritten_past(tmp_path: Path):
     """Even the key's owner cannot change what was before a checkpoint that somebody else kept."""
     with opened(tmp_path) as ledger:
@@ -293,6 +302,7 @@ def test_a_process_hears_of_a_key_that_was_rotated_in_beside_it(tmp_path: Path):
         assert verify(one.audit, {}).sound
 
 
+@pytest.mark.of_sqlite("looks into its file")
 def test_entries_are_canonical_and_hold_no_clear_sql(tmp_path: Path):
     """Keys are sorted and nothing stands between: another program that makes the entry anew gets the same hash."""
     with opened(tmp_path) as ledger, database(tmp_path) as hand:

@@ -148,6 +148,7 @@ def test_an_action_is_of_its_class(ledger: Ledger, action: str, outcome: Outcome
     assert tuple(document[name] for name in names) == expected
 
 
+@pytest.mark.of_sqlite("looks into its file")
 def test_who_was_forgotten_has_no_name(ledger: Ledger, tmp_path: Path):
     """Names and addresses are those that the trail can resolve at reading; where they are gone, the ids are left."""
     ledger.users.add("ann")
