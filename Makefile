@@ -29,7 +29,7 @@ test: $(READY)            ## every test that needs no more than this machine and
 test-postgres: $(READY)   ## the tests of runs, commands, workers, calls and the server with their ledgers on PostgreSQL, whole
 	$(COMPILED)
 	$(BIN)/python -m pytest -n 2 --dist worksteal --whole tests/ledger/test_crowd.py tests/runs/test_ledger_dies.py
-	$(BIN)/python -m pytest -n 2 --dist worksteal --ledger=postgresql tests/ledger tests/runs tests/cli tests/operations tests/resilience tests/web tests/access
+	$(BIN)/python -m pytest -n 2 --dist worksteal --ledger=postgresql tests/ledger tests/runs tests/cli tests/operations tests/resilience tests/web
 
 lint: $(READY)            ## ruff, mypy --strict, import-linter; bandit, what is forbidden, known weaknesses of dependencies
 	$(BIN)/ruff check .

@@ -113,7 +113,13 @@ def _libpq(url: str) -> str:
 
 def surroundings(home: Path) -> dict[str, str]:
     """What the environment of an arena says of its ledger."""
-    return {"ROWKEEPER_LEDGER_URL": url_of(home)} if kind == POSTGRESQL else {}
+    url = place(home)
+    return {} if url is None else {"ROWKEEPER_LEDGER_URL": url}
+
+
+def place(home: Path) -> str | None:
+    """What another process gives `Ledger.open` for the ledger of a state folder."""
+    return url_of(home) if kind == POSTGRESQL else None
 
 
 def url_of(home: Path) -> str:

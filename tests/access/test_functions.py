@@ -139,6 +139,7 @@ INSIDE = {
     "operations.bookcheck.examine_books",
     "operations.certcheck.examine_certificates",
     "operations.elsewhere.examine_elsewhere",
+    "operations.policycheck.examine_policies",
     "operations.tablecheck.examine_tables",
 }
 """Parts of the others, which ask nobody: no door may import them."""

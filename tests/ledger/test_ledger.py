@@ -26,6 +26,7 @@ from rowkeeper.ledger.schema import leases, metadata
 from rowkeeper.protocols import Posting
 from tests.auditing import AUDITING
 from tests.ledger.steps import NOW, TARGET, batch, publish, start, take_back
+from tests.ledgers import place
 
 
 class Clock:
@@ -79,6 +80,7 @@ def test_a_ledger_of_a_newer_version_is_refused(tmp_path: Path):
         pass
 
 
+@pytest.mark.of_sqlite("looks at its modes")
 def test_the_ledger_is_private(tmp_path: Path):
     """0600 whatever the umask."""
     before = os.umask(0)
@@ -121,7 +123,7 @@ def test_a_dead_holder_is_recognised(tmp_path: Path):
     code = (
         "import os, sys; from pathlib import Path; from rowkeeper.ledger import Ledger\n"
         "from tests.auditing import AUDITING\n"
-        f"with Ledger.open(None, Path(sys.argv[1]), auditing=AUDITING) as ledger:\n"
+        f"with Ledger.open({place(tmp_path)!r}, Path(sys.argv[1]), auditing=AUDITING) as ledger:\n"
         f"    ledger.acquire_lease({TARGET!r}, 1000); os.kill(os.getpid(), 9)\n"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path], check=False)
@@ -137,7 +139,7 @@ def test_a_race_for_a_lease_has_one_winner(tmp_path: Path):
         "import sys; from pathlib import Path; from rowkeeper.ledger import Ledger\n"
         "from tests.auditing import AUDITING\n"
         "from rowkeeper.errors import LeaseError\n"
-        "with Ledger.open(None, Path(sys.argv[1]), auditing=AUDITING) as ledger:\n"
+        f"with Ledger.open({place(tmp_path)!r}, Path(sys.argv[1]), auditing=AUDITING) as ledger:\n"
         "    try:\n"
         f"        print(ledger.acquire_lease({TARGET!r}, 1000).token, flush=True)\n"
         "        sys.stdin.readline()\n"

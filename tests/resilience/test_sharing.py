@@ -22,6 +22,7 @@ from rowkeeper.resilience.breaker import Name, State
 from rowkeeper.resilience.calls import Calls, Line
 from rowkeeper.resilience.outcomes import Effect
 from tests.auditing import AUDITING
+from tests.ledgers import place
 from tests.resilience.clocks import FakeClock
 
 ONE_TRY = rk.Resilience(retry=rk.Retry(attempts=1))
@@ -123,8 +124,9 @@ from pathlib import Path
 from rowkeeper.ledger import Ledger
 from rowkeeper.resilience.calls import Calls
 from tests.auditing import AUDITING
+from tests.ledgers import place
 from tests.resilience.test_sharing import ONE_TRY, fail
-with Ledger.open(None, Path({str(tmp_path)!r}), auditing=AUDITING) as ledger:
+with Ledger.open({place(tmp_path)!r}, Path({str(tmp_path)!r}), auditing=AUDITING) as ledger:
     fail(Calls(store=ledger.breakers).to("host", "op", ONE_TRY))
 """
     with Ledger.open(None, tmp_path, auditing=AUDITING) as ledger:

@@ -178,6 +178,7 @@ def _restore(source: sqlite3.Connection, hand: sqlite3.Connection) -> None:
             hand.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
 
 
+@pytest.mark.of_sqlite("looks into its file")
 def test_verify_would_not_find_what_is_not_there(original: Path):
     """The untouched trail is sound, so that what the other test finds is the tampering."""
     with opened(original) as ledger:
