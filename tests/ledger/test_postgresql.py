@@ -33,6 +33,7 @@ from rowkeeper.errors import (
 from rowkeeper.ledger import Ledger, postgresql
 from rowkeeper.ledger.audit import Event, verifying
 from rowkeeper.ledger.database import reading, writing
+from rowkeeper.resilience.breaker import Name
 from rowkeeper.resilience.calls import Calls
 from tests.auditing import AUDITING
 from tests.ledger.steps import TARGET, publish, start
@@ -134,6 +135,15 @@ def test_two_ledgers_of_one_database_do_not_wait_for_each_other(server: Server, 
         with writing(one._engine, "under_way"):
             other.release_lease(other.acquire_lease("free", 30))
         assert one.id != other.id
+
+
+def test_breakers_are_shared_and_wait_for_no_writer(url: str, tmp_path: Path):
+    """What one process tells of a host the other reads, also while a third is in the midst of a step."""
+    with opened(url, tmp_path) as ledger, opened(url, tmp_path) as other, writing(ledger._engine, "under_way"):
+        assert ledger.breakers.write(Name("host", "get"), 60.0, 1) == 1
+        assert other.breakers.write(Name("host", "get"), None, 0) == 2
+        (state,) = ledger.breakers.read()
+        assert (state.name, state.open_seconds, state.version) == (Name("host", "get"), None, 2)
 
 
 def test_who_falls_silent_in_a_step_holds_up_nobody_for_long(url: str, tmp_path: Path, monkeypatch):

@@ -89,8 +89,12 @@ def _on_connect(connection: Any, _record: object) -> None:
 
 def _on_checkout(connection: Any, _record: object, _proxy: object) -> None:
     """One that the server has closed meanwhile has something to read; an idle one has not. That costs no round trip."""
-    if connection.closed or select.select([connection.fileno()], [], [], 0)[0]:
-        raise DisconnectionError("the server has closed it")
+    if not connection.closed:
+        ears = select.poll()
+        ears.register(connection.fileno(), select.POLLIN)
+        if not ears.poll(0):
+            return
+    raise DisconnectionError("the server has closed it")
 
 
 def _begun(lock: str, wait_seconds: float, connection: Connection) -> list[str]:
@@ -125,7 +129,7 @@ def _marked(connection: Connection) -> list[str]:
 
 
 def commit(engine: Engine, connection: Connection, begun: RootTransaction, step: str) -> None:
-    """Commits a writer's transaction.
+    """Commits a writer's transaction. What has no number (the founding; what may be lost) is not looked up.
 
     Raises:
         LedgerLost: the connection broke, and nothing of the transaction was written.
@@ -135,7 +139,7 @@ def commit(engine: Engine, connection: Connection, begun: RootTransaction, step:
     try:
         begun.commit()
     except DBAPIError as error:
-        if not error.connection_invalidated or step == FOUNDING:
+        if not error.connection_invalidated or step == FOUNDING or "writer" not in info:
             raise
         if not _was_committed(engine, info["writer"], info["transactions"]):
             raise LedgerLost(
