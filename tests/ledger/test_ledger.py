@@ -268,6 +268,7 @@ def test_an_export_is_kept(ledger: Ledger):
     assert ledger.run(run) == before
 
 
+@pytest.mark.of_sqlite("counts by its data_version")
 def test_whatever_is_committed_has_another_number(ledger: Ledger, tmp_path: Path):
     """By this process or another; without a commit it stays, and a database without it says so."""
     before = ledger.commits.number()
