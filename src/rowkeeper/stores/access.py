@@ -82,7 +82,12 @@ def obstore_client(
         "connect_timeout": "30s",
         "user_agent": "rowkeeper",
     }
-    options: Any = {"client_options": client_options, "retry_config": SOME if retries else NONE}
+    provider: Any = credentials  # each cloud has a protocol of its own for it
+    options: Any = {
+        "client_options": client_options,
+        "retry_config": SOME if retries else NONE,
+        "credential_provider": provider,
+    }
     if isinstance(access, S3):
         return S3Store(
             bucket,
@@ -96,7 +101,6 @@ def obstore_client(
             disable_bulk_delete=True,  # not every store can
             conditional_put="etag",
             unsigned_payload=False,
-            credential_provider=credentials,
             **options,
         )
     if isinstance(access, GCS):
@@ -104,7 +108,6 @@ def obstore_client(
             bucket,
             base_url=url,
             skip_signature=access.anonymous,
-            credential_provider=credentials,
             **options,
         )
     return AzureStore(

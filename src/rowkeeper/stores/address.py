@@ -1,4 +1,4 @@
-"""Where files lie, as it is written: `s3://bucket/prefix/*.parquet`, `gs://`, `az://`, `https://`, `file://`, a path."""
+"""Where files lie, as it is written: `s3://bucket/x/*.csv`, `gs://`, `az://`, `https://`, `file://`, a path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a store is reached and who we are there: what a user declares, by references to secrets and never with secrets."""
+"""How a store is reached, and who we are there: declared with references to secrets and never with secrets."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ has the URL, and what the store says of it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 from rowkeeper.errors import (
     BucketMissing,
@@ -28,8 +27,15 @@ from rowkeeper.resilience.rules import http
 STATUS = re.compile(r"\bstatus: (\d{3})\b")
 CODE = re.compile(r"<Code>([A-Za-z0-9.]{1,80})</Code>")
 KIND = re.compile(r"HttpError \{\s*kind: (\w+)")
+BY_CLASS = {
+    "NotFoundError": 404,
+    "FileNotFoundError": 404,
+    "PreconditionError": 412,
+    "AlreadyExistsError": 409,
+    "PermissionDeniedError": 403,
+}
 NOT_SENT = ("Connect",)
-AGAIN = frozenset({"RequestTimeout", "OperationAborted", "ConditionalRequestConflict", "InternalError", "ServerBusy"})
+AGAIN = frozenset({"RequestTimeout", "OperationAborted", "ConditionalRequestConflict", "ServerBusy"})
 SLOWER = frozenset({"SlowDown", "ServiceUnavailable", "ThrottlingException", "TooManyRequests", "RequestLimitExceeded"})
 NO_BUCKET = frozenset({"NoSuchBucket", "ContainerNotFound", "InvalidBucketName", "ResourceNotFound"})
 WHO = frozenset(
@@ -78,38 +84,23 @@ def failure_of(error: Exception) -> Failure:
     text = str(error)
     status, code, kind = STATUS.search(text), CODE.search(text), KIND.search(text)
     return Failure(
-        int(status[1]) if status else _by_class(type(error).__name__),
+        int(status[1]) if status else BY_CLASS.get(type(error).__name__),
         code[1] if code else "",
         kind[1] if kind else "" if status else type(error).__name__,
         elsewhere="BareRedirect" in text or (status is not None and status[1].startswith("3") and status[1] != "304"),
     )
 
 
-def _by_class(name: str) -> int | None:
-    known = {
-        "NotFoundError": 404,
-        "FileNotFoundError": 404,
-        "PreconditionError": 412,
-        "AlreadyExistsError": 409,
-        "PermissionDeniedError": 403,
-    }
-    return known.get(name)
-
-
 def judge(error: BaseException) -> Judgement | None:
     """Whether a request is to be made again, as for one that changes something."""
     if not isinstance(error, Failure):
         return None
-    if error.short:
-        return Judgement(Outcome.TRANSIENT)
     if error.code in SLOWER or error.status in (429, 503):
         return Judgement(Outcome.THROTTLED)
-    if error.code in AGAIN:
-        return Judgement(Outcome.TRANSIENT if error.code != "InternalError" else Outcome.AMBIGUOUS)
+    if error.short or error.code in AGAIN or error.kind in NOT_SENT:
+        return Judgement(Outcome.TRANSIENT)
     if error.status is not None:
         return http.status(error.status, {})
-    if error.kind in NOT_SENT:
-        return Judgement(Outcome.TRANSIENT)
     return Judgement(Outcome.PERMANENT if error.elsewhere else Outcome.AMBIGUOUS)
 
 
@@ -124,46 +115,46 @@ def told(failure: Failure, place: str, name: str) -> FrameworkError:
         name: the file that was asked for; empty for the place itself.
     """
     what = f"{place}/{name}" if name else place
-    context: Mapping[str, object] = {"status": failure.status, "store_code": failure.code}
-    if failure.elsewhere or failure.code in ELSEWHERE:
-        return StoreUnfit(
+    error, sentence, hint = _words(failure, place, name, what)
+    return error(sentence, hint=hint, context={"status": failure.status, "store_code": failure.code})
+
+
+def _words(failure: Failure, place: str, name: str, what: str) -> tuple[type[StoreError], str, str]:
+    """The error, its sentence and the next step."""
+    rows: tuple[tuple[bool, type[StoreError], str, str], ...] = (
+        (
+            failure.elsewhere or failure.code in ELSEWHERE,
+            StoreUnfit,
             f"{place} is somewhere else: the store answers with a redirect, or names another region",
-            hint="see to region= and endpoint=",
-            context=context,
-        )
-    if failure.code in WHO or failure.status == 401:
-        return StoreUnauthorised(
+            "see to region= and endpoint=",
+        ),
+        (
+            failure.code in WHO or failure.status == 401,
+            StoreUnauthorised,
             f"{place} does not take our credentials: {_why(failure)}",
-            hint="see to what access= refers to",
-            context=context,
-        )
-    if failure.code in NO_BUCKET:
-        return BucketMissing(f"there is no {place}", hint="see to its name, and to endpoint=", context=context)
-    if failure.status == 404:
-        return ObjectMissing(f"{what} is not there", hint="see to its name; run again", context=context)
-    if failure.status == 403:
-        return StoreForbidden(
+            "see to what access= refers to",
+        ),
+        (failure.code in NO_BUCKET, BucketMissing, f"there is no {place}", "see to its name, and to endpoint="),
+        (failure.status == 404, ObjectMissing, f"{what} is not there", "see to its name; run again"),
+        (
+            failure.status == 403,
+            StoreForbidden,
             f"{place} does not let us {'at ' + name if name else 'list what is there'}",
-            hint="let its owner allow it; or, where listing is not allowed, name the files one by one",
-            context=context,
-        )
-    if failure.status in (412, 409):
-        return ObjectChanged(f"{what} was changed meanwhile", hint="run again", context=context)
-    if failure.status is not None and failure.status < 500:
-        return StoreUnfit(
+            "let its owner allow it; or, where listing is not allowed, name the files one by one",
+        ),
+        (failure.status in (412, 409), ObjectChanged, f"{what} was changed meanwhile", "run again"),
+        (
+            failure.status is not None and failure.status < 500 and failure.status not in (408, 429),
+            StoreUnfit,
             f"{place} refuses what it is asked: {_why(failure)}",
-            hint="see whether it speaks the protocol that the address names",
-            context=context,
-        )
-    return unavailable(failure, what)
-
-
-def unavailable(failure: Failure, what: str) -> StoreUnavailable:
-    """What could not be had although it was asked for again and again."""
-    return StoreUnavailable(
+            "see whether it speaks the protocol that the address names",
+        ),
+    )
+    found = next((row[1:] for row in rows if row[0]), None)
+    return found or (
+        StoreUnavailable,
         f"{what} cannot be had: {_why(failure)}",
-        hint="see whether the store is up, and run again: it goes on where it stopped",
-        context={"status": failure.status, "store_code": failure.code},
+        "see whether the store is up, and run again: it goes on where it stopped",
     )
 
 
@@ -188,6 +179,3 @@ def _why(failure: Failure) -> str:
     if failure.status is None:
         return f"a request is not answered as a whole ({failure.kind})"
     return f"it answers {failure.status}" + (f" ({failure.code})" if failure.code else "")
-
-
-__all__ = ["STORE_ERRORS", "Failure", "StoreError", "changed", "exists", "failure_of", "told", "unavailable"]

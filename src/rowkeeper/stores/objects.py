@@ -114,26 +114,11 @@ class ObjectStore:
         """Implements FileStore. After an error that passes it goes on behind the last name it was given."""
         import obstore  # noqa: PLC0415 - of an extra
 
-        stream: Any = None
-        last: str | None = None
-        while True:
-
-            def following() -> Any:
-                nonlocal stream
-                if stream is None:
-                    stream = obstore.list(self._client.once, folder or None, offset=last, chunk_size=LIST_CHUNK)
-                try:
-                    return loop.run(lambda: _next(stream))
-                except Exception:
-                    stream = None
-                    raise
-
-            chunk = self._asked("list", "", following)
-            if chunk is None:
-                return
-            for meta in chunk:
-                last = meta["path"]
-                yield _item(meta)
+        listing = _Listing(
+            lambda last: obstore.list(self._client.once, folder or None, offset=last, chunk_size=LIST_CHUNK)
+        )
+        while (chunk := self._asked("list", "", listing.following)) is not None:
+            yield from map(_item, chunk)
 
     def head(self, name: str) -> Item:
         """Implements ReadableStore."""
@@ -285,7 +270,10 @@ class ObjectStore:
             except Failure:
                 raise
             except Exception as error:
-                raise self._understood(error) from None
+                understood = self._understood(error)
+                if understood is error:
+                    raise
+                raise understood from None
 
         try:
             return line.call(once, effect=effect, happened=happened)
@@ -331,6 +319,27 @@ class ObjectStore:
             if failure.status == FAULT_STATUS:
                 return made.relay.fault(str(error)) or failure
         return failure
+
+
+class _Listing:
+    """A listing under way, chunk by chunk.
+
+    Args:
+        begin: the listing of what comes after a name; of everything, if it is None.
+    """
+
+    def __init__(self, begin: Callable[[str | None], Any]) -> None:
+        self._begin = begin
+        self._last: str | None = None
+        self._stream: Any = None
+
+    def following(self) -> Any:
+        """The next chunk; None at the end. After an error it begins anew, behind the last name."""
+        stream, self._stream = self._stream or self._begin(self._last), None
+        chunk = loop.run(lambda: _next(stream))
+        if chunk is not None:
+            self._stream, self._last = stream, chunk[-1]["path"]
+        return chunk
 
 
 class _Range:
