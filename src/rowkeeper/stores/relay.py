@@ -159,6 +159,7 @@ class Relay:
                 self.led = stranger.led
                 client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
             except (FrameworkError, OSError) as error:
+                self.led = error if isinstance(error, RedirectRefused) else self.led
                 self._tell(client, error)
 
     def _connected(self) -> socket.socket:
