@@ -119,7 +119,7 @@ def seaweed(folder: Path, authority: trustme.CA | None = None) -> Iterator[Seawe
     options = [
         "-dir", str(data), "-ip", "127.0.0.1", "-ip.bind", "127.0.0.1",
         "-master.port", str(master), "-volume.port", str(volume), "-filer.port", str(filer),
-        "-master.volumeSizeLimitMB", "1024", "-volume.max", "50",
+        "-master.volumeSizeLimitMB", "1024", "-volume.max", "2000",
         "-s3", "-s3.port", str(s3), "-s3.config", str(folder / "s3.json"), "-s3.iam=false",
         "-s3.port.iceberg", "0", "-s3.port.lance", "0",
     ]  # fmt: skip

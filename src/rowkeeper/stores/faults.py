@@ -24,7 +24,8 @@ from rowkeeper.resilience.classifying import DEFAULT
 from rowkeeper.resilience.outcomes import Judgement, Outcome
 from rowkeeper.resilience.rules import http
 
-STATUS = re.compile(r"\bstatus: (\d{3})\b")
+STATUS = re.compile(r"\bstatus(?: code)?: (\d{3})\b")
+PERFORMING = re.compile(r"\bError performing [A-Z]+ |\nDebug source:")
 CODE = re.compile(r"<Code>([A-Za-z0-9.]{1,80})</Code>")
 KIND = re.compile(r"HttpError \{\s*kind: (\w+)")
 BY_CLASS = {
@@ -76,7 +77,7 @@ class Failure(Exception):  # noqa: N818 - handled in this room, never seen outsi
 
 def is_of_obstore(error: Exception) -> bool:
     """Whether obstore raised it; some of its errors are Python's own classes."""
-    return type(error).__module__.startswith("obstore") or "\nDebug source:" in str(error)
+    return type(error).__module__.startswith("obstore") or PERFORMING.search(str(error)) is not None
 
 
 def failure_of(error: Exception) -> Failure:
