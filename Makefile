@@ -43,6 +43,7 @@ lint: $(READY)            ## ruff, mypy --strict, import-linter; bandit, what is
 bench: $(READY)           ## ratios to a raw INSERT ... SELECT FROM file(), and peak memory
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench.serving
+	$(BIN)/python -m bench.objects --gigabytes 1
 
 torture: $(READY)         ## the long proofs: disk faults, kills, power loss (need root and FUSE), all pairs of failpoints, 10 million rows against Pydantic
 	$(COMPILED)
