@@ -9,15 +9,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rowkeeper.destinations.embedded.inspection import engine_pid, engine_status
     from rowkeeper.destinations.embedded.reading import read_client
+    from rowkeeper.destinations.files.declaring import FilesDestination, files
     from rowkeeper.destinations.mergetree.destination import ClickHouseDestination, clickhouse
 
-__all__ = ["ClickHouseDestination", "clickhouse", "engine_pid", "engine_status", "read_client"]
+__all__ = [
+    "ClickHouseDestination",
+    "FilesDestination",
+    "clickhouse",
+    "engine_pid",
+    "engine_status",
+    "files",
+    "read_client",
+]
 
 _HOMES = {
     "ClickHouseDestination": "mergetree.destination",
+    "FilesDestination": "files.declaring",
     "clickhouse": "mergetree.destination",
     "engine_pid": "embedded.inspection",
     "engine_status": "embedded.inspection",
+    "files": "files.declaring",
     "read_client": "embedded.reading",
 }
 
