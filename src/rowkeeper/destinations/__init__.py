@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rowkeeper.destinations.embedded.inspection import engine_pid, engine_status
     from rowkeeper.destinations.embedded.reading import read_client
-    from rowkeeper.destinations.files.declaring import FilesDestination, files
+    from rowkeeper.destinations.file.declaring import FilesDestination, files
     from rowkeeper.destinations.mergetree.destination import ClickHouseDestination, clickhouse
 
 __all__ = [
@@ -24,11 +24,11 @@ __all__ = [
 
 _HOMES = {
     "ClickHouseDestination": "mergetree.destination",
-    "FilesDestination": "files.declaring",
+    "FilesDestination": "file.declaring",
     "clickhouse": "mergetree.destination",
     "engine_pid": "embedded.inspection",
     "engine_status": "embedded.inspection",
-    "files": "files.declaring",
+    "files": "file.declaring",
     "read_client": "embedded.reading",
 }
 

@@ -21,11 +21,11 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import pyarrow as pa
 
 from rowkeeper.batch import Fingerprint
-from rowkeeper.destinations.files.declaring import FilesDestination
-from rowkeeper.destinations.files.log import FOLDER, Log
-from rowkeeper.destinations.files.manifest import Columns, DataFile, Layout, Manifest
-from rowkeeper.destinations.files.verifying import verify
-from rowkeeper.destinations.files.writing import write_files
+from rowkeeper.destinations.file.declaring import FilesDestination
+from rowkeeper.destinations.file.log import FOLDER, Log
+from rowkeeper.destinations.file.manifest import Columns, DataFile, Layout, Manifest
+from rowkeeper.destinations.file.verifying import verify
+from rowkeeper.destinations.file.writing import write_files
 from rowkeeper.destinations.staged import StagedInEngine, StagingArea
 from rowkeeper.errors import DestinationUnreachable, LayoutError, LeaseLost, StoreUnavailable
 from rowkeeper.protocols import Change, CommitRecord, Health, Posting, RunRows, Sealed, Site, StagedRows

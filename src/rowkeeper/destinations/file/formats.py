@@ -7,7 +7,7 @@ from typing import IO, Any, Literal, Protocol
 
 import pyarrow as pa
 
-from rowkeeper.destinations.files import values
+from rowkeeper.destinations.file import values
 
 FormatName = Literal["parquet", "csv", "ndjson", "arrow"]
 FORMATS: tuple[str, ...] = ("parquet", "csv", "ndjson", "arrow")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
-from rowkeeper.destinations.files import formats, packing
-from rowkeeper.destinations.files.formats import FormatName
+from rowkeeper.destinations.file import formats, packing
+from rowkeeper.destinations.file.formats import FormatName
 from rowkeeper.endpoints import Endpoint
 from rowkeeper.errors import DeclarationError
 from rowkeeper.nearest import did_you_mean, one_of
@@ -20,7 +20,7 @@ from rowkeeper.security.tls import TLS
 from rowkeeper.stores import GCS, S3, Azure, StoreAccess, address_of, check_access, endpoints_of
 
 if TYPE_CHECKING:
-    from rowkeeper.destinations.files.session import FilesSession
+    from rowkeeper.destinations.file.session import FilesSession
 
 EXTENSIONS = {"parquet": ".parquet", "arrow": ".arrow", "csv": ".csv", "ndjson": ".ndjson"}
 CLOUDS: Mapping[str, type[S3 | GCS | Azure]] = {"S3": S3, "GCS": GCS, "Azure": Azure}
@@ -108,7 +108,7 @@ class FilesDestination:
 
         Raises DeclarationError if the declaration names a column that the schema has not.
         """
-        from rowkeeper.destinations.files.session import FilesSession  # noqa: PLC0415 - the engine's client comes along
+        from rowkeeper.destinations.file.session import FilesSession  # noqa: PLC0415 - the engine's client comes along
 
         if schema is not None:
             self._check_columns(schema)

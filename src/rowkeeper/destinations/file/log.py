@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable
 
-from rowkeeper.destinations.files.manifest import DataFile, Manifest
+from rowkeeper.destinations.file.manifest import DataFile, Manifest
 from rowkeeper.errors import LeaseLost, ObjectExists, ObjectMissing
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.stores import FileStore

@@ -16,14 +16,14 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from rowkeeper.batch import ROW_ID, Fingerprint
-from rowkeeper.destinations.files import formats, packing
-from rowkeeper.destinations.files.manifest import DataFile, Layout
+from rowkeeper.destinations.file import formats, packing
+from rowkeeper.destinations.file.manifest import DataFile, Layout
 from rowkeeper.errors import DestinationRefused, StagingDamaged
 from rowkeeper.resilience.failpoints import failpoint
 
 if TYPE_CHECKING:
-    from rowkeeper.destinations.files.declaring import FilesDestination
-    from rowkeeper.destinations.files.log import Log
+    from rowkeeper.destinations.file.declaring import FilesDestination
+    from rowkeeper.destinations.file.log import Log
     from rowkeeper.destinations.staged import StagingArea
     from rowkeeper.stores import Writing
 

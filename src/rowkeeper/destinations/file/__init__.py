@@ -12,6 +12,6 @@ reading.py     what a reader needs: the files of the table as it is now
 verifying.py   files against the manifest
 """
 
-from rowkeeper.destinations.files.declaring import FilesDestination, files
+from rowkeeper.destinations.file.declaring import FilesDestination, files
 
 __all__ = ["FilesDestination", "files"]

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING
 
 from rowkeeper.batch import Fingerprint
-from rowkeeper.destinations.files import formats, packing
-from rowkeeper.destinations.files.manifest import DataFile, Manifest
+from rowkeeper.destinations.file import formats, packing
+from rowkeeper.destinations.file.manifest import DataFile, Manifest
 from rowkeeper.errors import ObjectMissing
 from rowkeeper.protocols import RunRows
 
 if TYPE_CHECKING:
-    from rowkeeper.destinations.files.declaring import FilesDestination
-    from rowkeeper.destinations.files.log import Log
+    from rowkeeper.destinations.file.declaring import FilesDestination
+    from rowkeeper.destinations.file.log import Log
     from rowkeeper.destinations.staged import StagingArea
 
 COPY_BYTES = 1 << 20
