@@ -87,3 +87,31 @@ class TestCsv(_InFolder):
 class TestLines(_InFolder):
     options = 'format="ndjson", compression="zstd", partition_by=["open"]'
     kill_every = 1000
+
+
+class TestEncrypted(_InFolder):
+    """With an identity at hand, rows are verified; what is stored is nothing but ciphertext."""
+
+    kill_every = 1000
+
+    @pytest.fixture(scope="class")
+    def identity(self) -> Any:
+        import pyrage
+
+        return pyrage.x25519.Identity.generate()
+
+    @pytest.fixture
+    def rig(self, class_arena: Arena, identity: Any, monkeypatch: pytest.MonkeyPatch) -> FolderRig:
+        monkeypatch.setenv("AGE_IDENTITY", str(identity))
+        class_arena.env["AGE_IDENTITY"] = str(identity)
+        options = f'encrypt_for=["{identity.to_public()}"], identity="env:AGE_IDENTITY"'
+        return FolderRig(InArena(class_arena), options, "env:AGE_IDENTITY")
+
+    def test_nothing_is_stored_in_the_clear(self, rig: FolderRig) -> None:
+        """No file has a value of a row; what is in the clear are names of columns, numbers of rows, and hashes."""
+        bench = self._bench(rig, "unreadable", [{"id": 424242, "name": "Zanzibar"}])
+        bench.done()
+        stored = b"".join(path.read_bytes() for path in rig.folder("unreadable").rglob("*") if path.is_file())
+        assert b"Zanzibar" not in stored
+        assert b"424242" not in stored
+        assert b"age-encryption.org" in stored

@@ -10,26 +10,31 @@ if TYPE_CHECKING:
     from rowkeeper.destinations.embedded.inspection import engine_pid, engine_status
     from rowkeeper.destinations.embedded.reading import read_client
     from rowkeeper.destinations.file.declaring import FilesDestination, files
+    from rowkeeper.destinations.file.reading import TableFiles, read_manifest
     from rowkeeper.destinations.mergetree.destination import ClickHouseDestination, clickhouse
 
 __all__ = [
     "ClickHouseDestination",
     "FilesDestination",
+    "TableFiles",
     "clickhouse",
     "engine_pid",
     "engine_status",
     "files",
     "read_client",
+    "read_manifest",
 ]
 
 _HOMES = {
     "ClickHouseDestination": "mergetree.destination",
     "FilesDestination": "file.declaring",
+    "TableFiles": "file.reading",
     "clickhouse": "mergetree.destination",
     "engine_pid": "embedded.inspection",
     "engine_status": "embedded.inspection",
     "files": "file.declaring",
     "read_client": "embedded.reading",
+    "read_manifest": "file.reading",
 }
 
 

@@ -143,7 +143,7 @@ def _as_json(access: Mapping[str, Any]) -> dict[str, Any]:
 def files(
     url: str,
     *,
-    format: FormatName = "parquet",  # noqa: A002 - the word that everybody uses for it
+    format: FormatName = "parquet",
     write: WriteMode = "append",
     partition_by: Sequence[str] = (),
     key: Sequence[str] = (),
@@ -159,7 +159,8 @@ def files(
     """A table of files, in which a run appears at once.
 
     Args:
-        url: the folder that is the table: a path (relative to the pipeline file), `s3://bucket/folder`, `gs://`, `az://`.
+        url: the folder that is the table: a path (relative to the pipeline file), or `s3://bucket/folder`, `gs://`,
+            `az://`.
         format: `parquet`, `arrow` (an IPC file), `csv` or `ndjson`.
         write: `append` adds rows; `replace` makes the table exactly what the run reads.
         partition_by: columns by whose values files are put into folders of their own: `country=no/`. The columns stay
@@ -170,14 +171,15 @@ def files(
         compression: of `parquet` `zstd` (the default), `snappy`, `gzip` or `none`; of `arrow` `zstd` (the default),
             `lz4` or `none`; of `csv` and `ndjson` `none` (the default), `gzip` or `zstd`.
         rows_per_file: how many rows a file has at most; None begins another file only where one gets larger than about
-            256 MiB before it is compressed as a whole.
-        encrypt_for: age recipients (`age1...`), public keys: files are encrypted for all of them. Needs `rowkeeper[age]`.
+            64 MiB before it is compressed as a whole.
+        encrypt_for: age recipients (`age1...`), public keys: files are encrypted for all of them. It
+            needs `rowkeeper[age]`.
         identity: a reference to a private key of one of them, so that `rowkeeper verify` can look at the rows; without
             it, it looks at the encrypted files alone.
         access: who we are in an object store: `rk.S3(...)`, `rk.GCS(...)`, `rk.Azure(...)`. Needs `rowkeeper[objects]`.
         resilience: how requests to an object store survive: `rk.Resilience(...)`.
-        fallback: what is done with a run when the place cannot be reached: None lets it fail; `spool` seals what it read
-            into encrypted files under the state folder, and publishes it as soon as that is possible.
+        fallback: what is done with a run when the place cannot be reached: None lets it fail; `spool` seals what it
+            read into encrypted files under the state folder, and publishes it as soon as that is possible.
 
     Raises:
         ConfigurationError: the arguments do not fit together.
@@ -220,41 +222,38 @@ def _tidy(url: str) -> str:
 
 def _check(made: FilesDestination) -> None:
     check_resilience(made.resilience, hedges=False)
-    if made.format not in formats.FORMATS:
-        raise DeclarationError(
-            f"format={made.format!r} is none that is known", hint=one_of(made.format, formats.FORMATS)
-        )
-    if made.compression not in formats.compressions(made.format):
-        known = formats.compressions(made.format)
-        raise DeclarationError(
-            f"compression={made.compression!r} is none of {made.format} files",
-            hint=one_of(str(made.compression), known),
-        )
-    if made.write_mode not in ("append", "replace"):
-        raise DeclarationError(
-            f"write={made.write_mode!r} is no mode of files", hint=one_of(made.write_mode, ("append", "replace"))
-        )
-    if made.duplicates not in (None, "skip", "quarantine"):
-        raise DeclarationError(
-            f"duplicates={made.duplicates!r} is no policy of files",
-            hint=one_of(made.duplicates, ("skip", "quarantine")),
-        )
+    _check_choice("format", made.format, formats.FORMATS)
+    _check_choice("compression", made.compression, formats.compressions(made.format))
+    _check_choice("write", made.write_mode, ("append", "replace"))
+    if made.duplicates is not None:
+        _check_choice("duplicates", made.duplicates, ("skip", "quarantine"))
+    if made.fallback is not None:
+        _check_choice("fallback", made.fallback, ("spool",))
     if (made.duplicates is None) != (not made.key):
         raise DeclarationError(
             "key= and duplicates= go together", hint='such as key=["id"], duplicates="skip"; or leave out both'
         )
-    if made.fallback not in (None, "spool"):
-        raise DeclarationError(f"fallback={made.fallback!r} is no policy", hint=one_of(str(made.fallback), ("spool",)))
     if made.rows_per_file is not None and (isinstance(made.rows_per_file, bool) or made.rows_per_file < 1):
         raise DeclarationError(f"rows_per_file={made.rows_per_file!r} is no number of rows", hint="1 or more")
-    address = address_of(made.url)
-    if not (address.is_cloud or not address.is_remote) or not address.path or PATTERN & set(address.path):
+    if made.identity is not None and not made.encrypt_for:
+        raise DeclarationError("identity= is for encrypted files", hint='give encrypt_for=["age1..."], or leave it out')
+    _check_place(made.url)
+    packing.check_recipients(made.encrypt_for)
+    if made.identity is not None:
+        packing.check_reference(made.identity)
+
+
+def _check_choice(argument: str, given: str, known: Sequence[str]) -> None:
+    if given not in known:
+        raise DeclarationError(
+            f"{argument}={given!r} is none that a table of files has", hint=one_of(str(given), known)
+        )
+
+
+def _check_place(url: str) -> None:
+    address = address_of(url)
+    if (address.is_remote and not address.is_cloud) or not address.path or PATTERN & set(address.path):
         raise DeclarationError(
             "the url of a table of files is no folder that can be written",
             hint="a path, or s3://, gs://, az:// with a bucket and a folder in it; no pattern",
         )
-    if made.identity is not None and not made.encrypt_for:
-        raise DeclarationError("identity= is for encrypted files", hint='give encrypt_for=["age1..."], or leave it out')
-    packing.check_recipients(made.encrypt_for)
-    if made.identity is not None:
-        packing.check_reference(made.identity)

@@ -16,7 +16,7 @@ import dataclasses
 import functools
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import pyarrow as pa
 
@@ -24,6 +24,7 @@ from rowkeeper.batch import Fingerprint
 from rowkeeper.destinations.file.declaring import FilesDestination
 from rowkeeper.destinations.file.log import FOLDER, Log
 from rowkeeper.destinations.file.manifest import Columns, DataFile, Layout, Manifest
+from rowkeeper.destinations.file.reading import TableFiles, table_files
 from rowkeeper.destinations.file.verifying import verify
 from rowkeeper.destinations.file.writing import write_files
 from rowkeeper.destinations.staged import StagedInEngine, StagingArea
@@ -65,7 +66,7 @@ class FilesSession(StagedInEngine):
 
     @reaching
     def prepare(self) -> Columns:
-        """Compares the contract with the columns that the table has. Raises LayoutError with everything that differs."""
+        """Compares the contract with the columns that the table has. Raises LayoutError with all that differs."""
         newest = self.log.newest()
         if newest is not None and newest.layouts:
             self._check_settings(newest)
@@ -203,6 +204,11 @@ class FilesSession(StagedInEngine):
             return Health(found, faults, "rowkeeper verify FILE tells which rows that is; restore them from a backup")
         return Health(found)
 
+    @reaching
+    def files(self) -> TableFiles:
+        """Which files the table is now."""
+        return table_files(self.log.newest(), self.log.place)
+
     def stage_drop(self, run: int) -> None:
         """Drops all that a run has staged, and the data files that it has written and not published."""
         super().stage_drop(run)
@@ -273,6 +279,3 @@ def _compact(layouts: tuple[Layout, ...], files: list[DataFile]) -> tuple[tuple[
         used.append(layouts[-1])
     renumbered = [dataclasses.replace(each, layout=used.index(layouts[each.layout])) for each in files]
     return tuple(used), tuple(renumbered)
-
-
-__all__: list[Any] = ["FilesSession"]

@@ -54,11 +54,16 @@ def from_text(column: pa.ChunkedArray[Any], kind: pa.DataType) -> pa.ChunkedArra
     """The inverse of `to_text`, of a column that was read as text. Raises ValueError for a text that is no value."""
     if pa.types.is_string(kind):
         return column
-    if pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind) or is_nested(kind):
-        read = converter(kind) if not is_nested(kind) else _nested_reader(kind)
-        values: list[Any] = column.to_pylist()
-        return pa.chunked_array([pa.array([None if value is None else read(value) for value in values], kind)])
+    if is_nested(kind):
+        return _read_each(column, kind, _nested_reader(kind))
+    if pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind) or pa.types.is_time(kind):
+        return _read_each(column, kind, converter(kind))
     return column.cast(kind)
+
+
+def _read_each(column: pa.ChunkedArray[Any], kind: pa.DataType, read: Convert) -> pa.ChunkedArray[Any]:
+    values: list[Any] = column.to_pylist()
+    return pa.chunked_array([pa.array([None if value is None else read(value) for value in values], kind)])
 
 
 def _nested_reader(kind: pa.DataType) -> Convert:

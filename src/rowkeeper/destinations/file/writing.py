@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rowkeeper.destinations.staged import StagingArea
     from rowkeeper.stores import Writing
 
-FILE_BYTES_MAX = 256 << 20  # as they are written, before a compression of the whole
+FILE_BYTES_MAX = 64 << 20  # as they are written, before a compression of the whole
 COPY_BYTES = 1 << 20
 PARTITIONS_MAX = 2_000  # values of the partitioning columns in one run: each takes a pass over its rows
 NULL = "__HIVE_DEFAULT_PARTITION__"
