@@ -15,7 +15,7 @@ import contextlib
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Concatenate, ParamSpec, TypeVar
 
 import pyarrow as pa
@@ -28,13 +28,17 @@ from rowkeeper.destinations.file.reading import TableFiles, table_files
 from rowkeeper.destinations.file.verifying import verify
 from rowkeeper.destinations.file.writing import write_files
 from rowkeeper.destinations.staged import StagedInEngine, StagingArea
-from rowkeeper.errors import DestinationUnreachable, LayoutError, LeaseLost, StoreUnavailable
+from rowkeeper.errors import DestinationUnreachable, LayoutError, LeaseLost, StoreError, StoreUnavailable
+from rowkeeper.logs import failure, logger
 from rowkeeper.protocols import Change, CommitRecord, Health, Posting, RunRows, Sealed, Site, StagedRows
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.stores import address_of, open_store
 
 P = ParamSpec("P")
 T = TypeVar("T")
+DRAFT = "draft-"
+
+log = logger("files")
 
 
 def reaching(method: Callable[Concatenate[FilesSession, P], T]) -> Callable[Concatenate[FilesSession, P], T]:
@@ -94,7 +98,7 @@ class FilesSession(StagedInEngine):
     # ------------------------------------------------------------------------------------------ the end of a run
 
     @reaching
-    def seal(self, staged: tuple[StagedRows, ...], change: Change) -> Sealed:  # type: ignore[override]
+    def seal(self, staged: Sequence[StagedRows], change: Change) -> Sealed:
         """Checks what was staged, writes it into data files, and checks what is in them."""
         sealed = super().seal(staged, change)
         newest = self.log.newest()
@@ -128,16 +132,12 @@ class FilesSession(StagedInEngine):
         layouts = () if newest is None else newest.layouts
         held = () if newest is None else newest.files
         if change.reverse is not None:
-            former = (
-                self.log.read(newest.before or 0)
-                if newest is not None and self._undoes(newest, change.reverse)
-                else None
-            )
-            kept = [each for each in held if each.run != change.reverse] if former is None else list(former.files)
-            settings = newest.settings if newest is not None else self.destination.settings()
-            if former is not None:
-                layouts, settings = former.layouts, former.settings
-            return Manifest(version, record, before, settings, layouts, tuple(kept))
+            if newest is not None and newest.before is not None and self._undoes(newest, change.reverse):
+                former = self.log.read(newest.before)
+                return dataclasses.replace(former, version=version, record=record, before=before)
+            without = tuple(each for each in held if each.run != change.reverse)
+            settings = self.destination.settings() if newest is None else newest.settings
+            return Manifest(version, record, before, settings, layouts, without)
         kept = [each for each in held if not _goes(each, change)]
         if self.area.columns:
             layouts = (*layouts, Layout(self.area.columns, self.area.delivered_schema))
@@ -146,12 +146,13 @@ class FilesSession(StagedInEngine):
         return Manifest(version, record, before, self.destination.settings(), used, files)
 
     def _tidy(self, run: int) -> None:
-        """What is left of the run after its publish; whoever finds it left by a dead process does the same."""
+        """What is left of the run after its publish. What the store does not let go is left to the next run."""
         self.area.table.stage_drop(run)
-        self._remove_drafts(published=run)
-        newest = self.log.newest()
-        if newest is not None:
-            self.log.prune(newest)
+        with _left_to_the_next():
+            self._remove_drafts(published=run)
+            newest = self.log.newest()
+            if newest is not None:
+                self.log.prune(newest)
 
     @reaching
     def settle(self, run: int) -> bool:
@@ -176,6 +177,7 @@ class FilesSession(StagedInEngine):
 
     # ------------------------------------------------------------------------------------------ afterwards
 
+    @reaching
     def undo_kept(self, run: int) -> bool:
         """Whether this run is the last one, and the version before it is kept."""
         newest = self.log.newest()
@@ -195,8 +197,8 @@ class FilesSession(StagedInEngine):
         newest = self.log.newest()
         if newest is None:
             return Health("it has no manifest", ("the table is gone",), "restore it from a backup, or load it again")
-        there = {item.name: item.size for item in self.store.list(self.log.prefix)}
-        gone = [each for each in newest.files if there.get(self.log.name(each.path)) != each.size]
+        there = {_last(item.name): item.size for item in self.store.list(self.log.prefix)}
+        gone = [each for each in newest.files if there.get(_last(each.path)) != each.size]
         rows = sum(each.rows for each in newest.files)
         found = f"{rows:,} rows in {len(newest.files):,} files, version {newest.version}"
         if gone:
@@ -212,7 +214,8 @@ class FilesSession(StagedInEngine):
     def stage_drop(self, run: int) -> None:
         """Drops all that a run has staged, and the data files that it has written and not published."""
         super().stage_drop(run)
-        self._remove_drafts(of=run)
+        with _left_to_the_next():
+            self._remove_drafts(of=run)
 
     def close(self) -> None:
         """Gives back connections; the staged rows stay."""
@@ -223,7 +226,7 @@ class FilesSession(StagedInEngine):
 
     @property
     def _draft(self) -> str:
-        return self.log.name(f"{FOLDER}draft-{self.area.table.run}-{self.area.table.token}.json")
+        return self.log.name(f"{FOLDER}{DRAFT}{self.area.table.run}-{self.area.table.token}.json")
 
     def _remove_drafts(self, *, published: int | None = None, of: int | None = None) -> None:
         """Removes what attempts that came to nothing have written.
@@ -232,35 +235,38 @@ class FilesSession(StagedInEngine):
         not come to its end.
 
         Args:
-            published: the run whose files stay.
+            published: this process has just published this run: its own attempt came to its end.
             of: only those of this run.
         """
-        notes = [item.name for item in self.store.list(self.log.name(FOLDER)) if "/draft-" in f"/{item.name}"]
-        attempts = {
-            note: note.rpartition("/draft-" if "/" in note else "draft-")[2].removesuffix(".json") for note in notes
-        }
+        notes = [item.name for item in self.store.list(self.log.name(FOLDER)) if DRAFT in item.name]
+        attempts = {note: note.rpartition(DRAFT)[2].removesuffix(".json") for note in notes}
         if of is not None:
             attempts = {note: attempt for note, attempt in attempts.items() if attempt.startswith(f"{of}-")}
-        if not attempts:
-            return
-        newest = self.log.newest()
-        own = f"{self.area.table.run}-{self.area.table.token}"
-        stale = {note: attempt for note, attempt in attempts.items() if published is None or attempt != own}
+        own = f"{published}-{self.area.table.token}"
+        stale = [attempt for attempt in attempts.values() if published is None or attempt != own]
         if stale:
-            kept = self._named_by_any(newest)
-            marks = tuple(f"run-{attempt}-" for attempt in stale.values())
+            kept = {_last(file.path) for version in self.log.versions() for file in self.log.read(version).files}
+            marks = tuple(f"run-{attempt}-" for attempt in stale)
             for item in list(self.store.list(self.log.prefix)):
-                path = item.name.removeprefix(self.log.prefix)
-                if path.rpartition("/")[2].startswith(marks) and path not in kept:
+                if _last(item.name).startswith(marks) and _last(item.name) not in kept:
                     self.store.delete(item.name)
         for note in attempts:
             self.store.delete(note)
         failpoint("files.after_drafts")
 
-    def _named_by_any(self, newest: Manifest | None) -> set[str]:
-        if newest is None:
-            return set()
-        return {file.path for version in self.log.versions() for file in self.log.read(version).files}
+
+@contextlib.contextmanager
+def _left_to_the_next() -> Iterator[None]:
+    """For what is tidied up: it must not make a failure of what succeeded, nor hide why something failed."""
+    try:
+        yield
+    except StoreError as error:
+        log.warning("leftovers were not removed", **failure(error))
+
+
+def _last(name: str) -> str:
+    """The last part of a name, which is a data file's alone in the whole table: it has run, token and number."""
+    return name.rpartition("/")[2]
 
 
 def _goes(file: DataFile, change: Change) -> bool:

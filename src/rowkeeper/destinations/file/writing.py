@@ -44,7 +44,7 @@ class Share:
     def folder(self) -> str:
         """Below the table's own, in the manner of Hive: `country=no/year=2026/`."""
         parts = [
-            f"{quote(name, safe='')}={NULL if text is None else quote(text, safe=' ')}"
+            f"{quote(name, safe='')}={NULL if text is None else quote(text, safe='')}"
             for name, text in self.values.items()
         ]
         return "".join(f"{part}/" for part in parts)
