@@ -42,7 +42,7 @@ class BucketRig:
         port = self.port or self.cutter.port
         tls = f', tls=rk.TLS(ca="{self.authority}")' if self.secure else ""
         access = (
-            f'__import__("rowkeeper.stores", fromlist=["S3"]).S3(access_key="env:{self.keys[0]}", secret_key="env:{self.keys[1]}", '
+            f'rk.S3(access_key="env:{self.keys[0]}", secret_key="env:{self.keys[1]}", '
             f'endpoint="{scheme}://127.0.0.1:{port}"{tls})'
         )
         return f'rk.destinations.files("s3://{self.bucket}/lake/{name}", access={access}, {options})'
