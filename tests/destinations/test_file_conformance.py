@@ -80,7 +80,7 @@ class TestArrow(_InFolder):
 
 
 class TestCsv(_InFolder):
-    options = 'format="csv", compression="gzip", rows_per_file=40'
+    options = 'format="csv", compression="gzip", rows_per_file=1_500'
     kill_every = 1000
 
 
