@@ -117,7 +117,6 @@ def obstore_client(
         skip_signature=access.anonymous,
         use_emulator=False,
         use_azure_cli=False,
-        credential_provider=provider,
         **options,
     )
 

@@ -26,7 +26,7 @@ from rowkeeper.stores.access import Credentials, Token, credentials_of, obstore_
 from rowkeeper.stores.declaring import GCS, S3, Azure
 from rowkeeper.stores.faults import STORE_ERRORS, Failure
 from rowkeeper.stores.ranged import RangedFile
-from rowkeeper.stores.relay import FAULT_STATUS, Origin, Relay
+from rowkeeper.stores.relay import FAULT_STATUS, STRANGER_STATUS, Origin, Relay
 from rowkeeper.stores.store import Access, Item
 
 if TYPE_CHECKING:
@@ -125,13 +125,14 @@ class ObjectStore:
         import obstore  # noqa: PLC0415
 
         def ask() -> Item:
+            client = self._client.once
             try:
-                return _item(loop.run(lambda: obstore.head_async(self._client.once, name)))
+                return _item(loop.run(lambda: obstore.head_async(client, name)))
             except Exception as error:
                 if not faults.is_of_obstore(error) or faults.failure_of(error).status not in (400, 401, 403, 404):
                     raise
                 # An answer to HEAD has no body that would say why: the beginning of the file is asked for instead.
-                loop.run(lambda: obstore.get_range_async(self._client.once, name, start=0, length=1))
+                loop.run(lambda: obstore.get_range_async(client, name, start=0, length=1))
                 raise
 
         return self._asked("read", name, ask)
@@ -154,14 +155,18 @@ class ObjectStore:
     def _begin(self, name: str, same: Item | None, start: int, size: int) -> _Range:
         return _Range(self, name, same, start, size)
 
-    async def range_of(self, name: str, same: Item | None, start: int, size: int) -> memoryview:
-        """One request for a range of a file that must be the same. For ranges that are under way."""
+    def range_of(self, name: str, same: Item | None, start: int, size: int) -> Callable[[], Awaitable[memoryview]]:
+        """What asks for a range of a file that must be the same, in the loop. For ranges that are under way."""
+        client = self._client.once  # made here: following references may take a while, and the loop is everybody's
+        return lambda: self._range(client, name, same, start, size)
+
+    async def _range(self, client: Any, name: str, same: Item | None, start: int, size: int) -> memoryview:
         import obstore  # noqa: PLC0415
 
         options: Any = {"range": (start, start + size)}
         if same is not None and same.version:
             options["if_match"] = f'"{same.version}"'
-        found = await obstore.get_async(self._client.once, name, options=options)
+        found = await obstore.get_async(client, name, options=options)
         if same is not None and not _item(found.meta).is_same(same):
             raise faults.changed(self._place, name)
         data = memoryview(await found.bytes_async())
@@ -186,7 +191,8 @@ class ObjectStore:
         is_conditional = mode != "overwrite"
 
         def send() -> Item:
-            result = loop.run(lambda: obstore.put_async(self._client.once, name, data, mode=mode, use_multipart=False))
+            client = self._client.once
+            result = loop.run(lambda: obstore.put_async(client, name, data, mode=mode, use_multipart=False))
             return Item(name, len(data), _version(result["e_tag"]), None)
 
         def look() -> Happened[Item] | None:
@@ -219,8 +225,9 @@ class ObjectStore:
         """Implements FileStore."""
         import obstore  # noqa: PLC0415
 
+        client = self._client.once
         with contextlib.suppress(ObjectMissing):
-            self._asked("write", name, lambda: loop.run(lambda: obstore.delete_async(self._client.once, name)))
+            self._asked("write", name, lambda: loop.run(lambda: obstore.delete_async(client, name)))
 
     def copy(self, name: str, to: str) -> None:
         """Implements FileStore. Azure would fetch it from our URL, which has no TLS: there it goes through here."""
@@ -231,7 +238,8 @@ class ObjectStore:
                 while piece := source.read(PART_BYTES):
                     target.write(piece)
             return
-        self._asked("write", name, lambda: loop.run(lambda: obstore.copy_async(self._client.once, name, to)))
+        client = self._client.once
+        self._asked("write", name, lambda: loop.run(lambda: obstore.copy_async(client, name, to)))
 
     # ----------------------------------------------------------------------------------------------- asking
 
@@ -316,6 +324,8 @@ class ObjectStore:
         if made is not None:
             if made.credentials is not None and made.credentials.error is not None:
                 return made.credentials.error
+            if made.relay.led is not None and (failure.status == STRANGER_STATUS or failure.kind == "Connect"):
+                return made.relay.led
             if failure.status == FAULT_STATUS:
                 return made.relay.fault(str(error)) or failure
         return failure
@@ -347,7 +357,7 @@ class _Range:
 
     def __init__(self, store: ObjectStore, name: str, same: Item | None, start: int, size: int) -> None:
         self._store, self._name = store, name
-        self._make: Callable[[], Awaitable[memoryview]] = lambda: store.range_of(name, same, start, size)
+        self._make = store.range_of(name, same, start, size)
         self._begun: concurrent.futures.Future[memoryview] | None = loop.started(self._make)
 
     def result(self) -> memoryview:
