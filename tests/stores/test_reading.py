@@ -288,6 +288,20 @@ def test_a_server_without_head_and_a_file_without_size(reader: Reader) -> None:
         assert reader.rows(files(f"{web.url}/a.csv")) == [(1, "x")]
 
 
+def test_a_store_that_is_silent_or_not_there_is_told(reader: Reader, s3: Seaweed, access: S3, bucket: str) -> None:
+    """A deadline ends a request that hangs; a port where nobody listens is one clear error."""
+    with Cutter(s3.port) as cutter:
+        cutter.fall_silent()
+        here = dataclasses.replace(access, endpoint=f"http://127.0.0.1:{cutter.port}")
+        hasty = rk.Resilience(retry=rk.Retry(attempts=1), breaker=None, deadline_seconds=1.0)
+        with pytest.raises(rk.errors.DeadlineExceeded) as late:
+            reader.rows(files(f"s3://{bucket}/a.csv", access=here, resilience=hasty))
+        assert late.value.code == "RK-4003"
+    nobody = dataclasses.replace(access, endpoint="http://127.0.0.1:1")
+    with pytest.raises(StoreUnavailable):
+        reader.rows(files(f"s3://{bucket}/a.csv", access=nobody, resilience=FEW))
+
+
 def test_empty_objects(reader: Reader, store: ObjectStore, access: S3, bucket: str) -> None:
     """An empty NDJSON has no rows; an empty CSV has not even a header."""
     store.put("a.ndjson", b"")

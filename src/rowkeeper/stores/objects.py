@@ -22,7 +22,7 @@ from rowkeeper.resilience.outcomes import Effect, Happened
 from rowkeeper.resilience.policy import CircuitBreaker, Resilience, Retry
 from rowkeeper.security.tls import require_tls
 from rowkeeper.stores import faults, loop
-from rowkeeper.stores.access import Credentials, Token, credentials_of, obstore_client
+from rowkeeper.stores.access import Credentials, Token, credentials_of, library, obstore_client
 from rowkeeper.stores.declaring import GCS, S3, Azure
 from rowkeeper.stores.faults import STORE_ERRORS, Failure
 from rowkeeper.stores.ranged import RangedFile
@@ -112,7 +112,7 @@ class ObjectStore:
 
     def list(self, folder: str = "") -> Iterator[Item]:
         """Implements FileStore. After an error that passes it goes on behind the last name it was given."""
-        import obstore  # noqa: PLC0415 - of an extra
+        obstore = library()
 
         listing = _Listing(
             lambda last: obstore.list(self._client.once, folder or None, offset=last, chunk_size=LIST_CHUNK)
@@ -122,7 +122,7 @@ class ObjectStore:
 
     def head(self, name: str) -> Item:
         """Implements ReadableStore."""
-        import obstore  # noqa: PLC0415
+        obstore = library()
 
         def ask() -> Item:
             client = self._client.once
@@ -161,7 +161,7 @@ class ObjectStore:
         return lambda: self._range(client, name, same, start, size)
 
     async def _range(self, client: Any, name: str, same: Item | None, start: int, size: int) -> memoryview:
-        import obstore  # noqa: PLC0415
+        obstore = library()
 
         options: Any = {"range": (start, start + size)}
         if same is not None and same.version:
@@ -181,7 +181,7 @@ class ObjectStore:
 
         Where an answer was lost, it is looked whether the file is there as it was sent.
         """
-        import obstore  # noqa: PLC0415
+        obstore = library()
 
         mode: Any = "overwrite"
         if if_absent:
@@ -189,8 +189,11 @@ class ObjectStore:
         elif if_same is not None:
             mode = {"e_tag": f'"{if_same.version}"'}
         is_conditional = mode != "overwrite"
+        sent = 0
 
         def send() -> Item:
+            nonlocal sent
+            sent += 1
             client = self._client.once
             result = loop.run(lambda: obstore.put_async(client, name, data, mode=mode, use_multipart=False))
             return Item(name, len(data), _version(result["e_tag"]), None)
@@ -206,6 +209,9 @@ class ObjectStore:
         try:
             return self._asked("write", name, send, effect=effect, happened=look if is_conditional else None)
         except ObjectChanged:
+            found = look() if sent > 1 else None  # what we sent first may have arrived in the meantime
+            if found is not None:
+                return found.value
             if if_absent:
                 raise faults.exists(self._place, name) from None
             raise
@@ -223,7 +229,7 @@ class ObjectStore:
 
     def delete(self, name: str) -> None:
         """Implements FileStore."""
-        import obstore  # noqa: PLC0415
+        obstore = library()
 
         client = self._client.once
         with contextlib.suppress(ObjectMissing):
@@ -231,7 +237,7 @@ class ObjectStore:
 
     def copy(self, name: str, to: str) -> None:
         """Implements FileStore. Azure would fetch it from our URL, which has no TLS: there it goes through here."""
-        import obstore  # noqa: PLC0415
+        obstore = library()
 
         if isinstance(self._access, Azure):
             with self.open(name) as source, self.writing(to) as target:
@@ -324,8 +330,9 @@ class ObjectStore:
         if made is not None:
             if made.credentials is not None and made.credentials.error is not None:
                 return made.credentials.error
-            if made.relay.led is not None and (failure.status == STRANGER_STATUS or failure.kind == "Connect"):
-                return made.relay.led
+            if failure.status == STRANGER_STATUS or failure.kind == "Connect":
+                led, made.relay.led = made.relay.led, None
+                return led or failure
             if failure.status == FAULT_STATUS:
                 return made.relay.fault(str(error)) or failure
         return failure
@@ -414,7 +421,7 @@ class _Upload:
             return None
 
     def _opened(self) -> Any:
-        import obstore  # noqa: PLC0415
+        obstore = library()
 
         if self._writer is None:
             before = self._found()
