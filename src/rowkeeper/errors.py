@@ -46,6 +46,9 @@
     │   ├── QueryError              RK-3003  SQL that somebody typed was refused
     │   ├── EngineMemory            RK-3004  a statement needed more memory than the engine may take
     │   ├── DiskFull                RK-3101  there was no room left to write, or the disk failed
+    │   ├── DestinationLacks        RK-3120  a destination does not have what was asked of it
+    │   ├── DestinationUnreachable  RK-3121  a destination cannot be reached, or has trouble of its own
+    │   ├── DestinationRefused      RK-3122  a destination does not take what it was given
     │   ├── StateError              RK-3201  the state folder cannot be used as it is
     │   │   └── NewerState          RK-3202  a newer version of Rowkeeper made it
     │   ├── LedgerBusy              RK-3301  another process kept the ledger locked
@@ -674,6 +677,34 @@ class DiskFull(DatabaseError):  # noqa: N818 - reads as what happened
     code = "RK-3101"
     retryable = True
     advice = "Free some space, or see to the disk, and run again: it goes on where it stopped. Nothing was published."
+
+
+class DestinationLacks(DatabaseError):  # noqa: N818 - reads as what happened
+    """A destination does not have what was asked of it, such as a rollback. Nothing was changed."""
+
+    code = "RK-3120"
+    advice = (
+        "Not every destination can take a run back, replace rows or be verified: the page of each says what it can, "
+        "and rowkeeper explain FILE what it guarantees. Nothing was read or changed."
+    )
+
+
+class DestinationUnreachable(DatabaseError):  # noqa: N818 - reads as what happened
+    """A destination cannot be reached, or cannot do its work for reasons of its own."""
+
+    code = "RK-3121"
+    retryable = True
+    advice = (
+        "See that it is up and can be reached from here, and run again: what was staged is kept, and the destination "
+        'is asked what took effect. With fallback="spool" a run waits for it in sealed files.'
+    )
+
+
+class DestinationRefused(DatabaseError):  # noqa: N818 - reads as what happened
+    """A destination does not take what it was given, and would not if it was given again."""
+
+    code = "RK-3122"
+    advice = "The message names the destination and what it said. Mend that, and run the pipeline again."
 
 
 class StateError(DatabaseError):

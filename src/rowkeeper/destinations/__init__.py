@@ -9,18 +9,32 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rowkeeper.destinations.embedded.inspection import engine_pid, engine_status
     from rowkeeper.destinations.embedded.reading import read_client
+    from rowkeeper.destinations.file.declaring import FilesDestination, files
+    from rowkeeper.destinations.file.reading import TableFiles, read_manifest
     from rowkeeper.destinations.mergetree.destination import ClickHouseDestination, clickhouse
-    from rowkeeper.destinations.mergetree.health import table_health
 
-__all__ = ["ClickHouseDestination", "clickhouse", "engine_pid", "engine_status", "read_client", "table_health"]
+__all__ = [
+    "ClickHouseDestination",
+    "FilesDestination",
+    "TableFiles",
+    "clickhouse",
+    "engine_pid",
+    "engine_status",
+    "files",
+    "read_client",
+    "read_manifest",
+]
 
 _HOMES = {
     "ClickHouseDestination": "mergetree.destination",
+    "FilesDestination": "file.declaring",
+    "TableFiles": "file.reading",
     "clickhouse": "mergetree.destination",
     "engine_pid": "embedded.inspection",
     "engine_status": "embedded.inspection",
+    "files": "file.declaring",
     "read_client": "embedded.reading",
-    "table_health": "mergetree.health",
+    "read_manifest": "file.reading",
 }
 
 

@@ -22,12 +22,13 @@ from rowkeeper.destinations.mergetree import (
     staging,
     verifying,
 )
+from rowkeeper.destinations.mergetree.health import table_health
 from rowkeeper.destinations.mergetree.names import Companion, Names, bare
 from rowkeeper.destinations.mergetree.statements import Statements
 from rowkeeper.destinations.mergetree.types import identifier, literal
 from rowkeeper.errors import DiskFull, LayoutError
 from rowkeeper.measures import Rehearsal, StagedTable
-from rowkeeper.protocols import Change, CommitRecord, DuplicateRow, RunRows, Sealed, Site, StagedRows
+from rowkeeper.protocols import Change, CommitRecord, DuplicateRow, Health, RunRows, Sealed, Site, StagedRows
 
 if TYPE_CHECKING:
     from rowkeeper.destinations.mergetree.destination import ClickHouseDestination
@@ -41,6 +42,7 @@ class TableSession:
     Attributes:
         run, token: of the run whose staging area is open.
         columns: name and type of each contract column of the staging area.
+        database_of_others: where another table lies that a quality gate names without a database.
     """
 
     def __init__(
@@ -50,10 +52,18 @@ class TableSession:
         self.home: Path = site.home
         self.names = Names(destination.database, destination.table)
         self.statements = Statements(engine, destination.target)
+        self.database_of_others = destination.database
         self.schema = schema
         self.run = self.token = 0
         self.inserts = 0  # into the staging area that is open
         self.columns: layout.Columns = ()
+
+    def check_change(self, change: Change) -> None:
+        """It can make every change."""
+
+    def health(self) -> Health:
+        """Its files and parts."""
+        return table_health(self)
 
     # ------------------------------------------------------------------------------------------ layout
 
@@ -62,7 +72,7 @@ class TableSession:
         if self.schema is None:  # an open staging area may have columns that the table has not got yet
             return self.columns or layout.columns_of(self.statements, self.names.database, self.names.table)
         made = self.destination
-        self._ensure_database()
+        self.ensure_database()
         columns = layout.contract_columns(self.schema, made.low_cardinality)
         _check_names(made, dict(columns))
         wanted = self.names.wanted(0)
@@ -76,7 +86,7 @@ class TableSession:
         finally:
             self.statements.do(f"DROP TABLE IF EXISTS {wanted}")
 
-    def _ensure_database(self) -> None:
+    def ensure_database(self) -> None:
         """EXCHANGE needs an Atomic database; chDB's own `default` is an overlay over one."""
         database = self.names.database
         self.statements.do(f"CREATE DATABASE IF NOT EXISTS {identifier(database)} ENGINE = Atomic")
