@@ -37,6 +37,9 @@
     │   ├── QueryError              RK-3003  SQL that somebody typed was refused
     │   ├── EngineMemory            RK-3004  a statement needed more memory than the engine may take
     │   ├── DiskFull                RK-3101  there was no room left to write, or the disk failed
+    │   ├── DestinationDown         RK-3140  a database or an API that rows go to is not to be reached
+    │   ├── DestinationRefused      RK-3141  a database or an API that rows go to refuses what it is asked
+    │   ├── RowsUnfit               RK-3142  rows have values that the destination's columns cannot hold
     │   ├── StateError              RK-3201  the state folder cannot be used as it is
     │   │   └── NewerState          RK-3202  a newer version of Rowkeeper made it
     │   └── LedgerBusy              RK-3301  another process kept the ledger locked
@@ -573,6 +576,37 @@ class DiskFull(DatabaseError):  # noqa: N818 - reads as what happened
     code = "RK-3101"
     retryable = True
     advice = "Free some space, or see to the disk, and run again: it goes on where it stopped. Nothing was published."
+
+
+class DestinationDown(DatabaseError):  # noqa: N818 - reads as what happened
+    """A database or an API that rows go to could not be reached, or had too much to do."""
+
+    code = "RK-3140"
+    retryable = True
+    advice = (
+        "See whether it is up and reachable from here, then run again: what was staged is kept, and the run goes on. "
+        "Whether a publish that was cut off took effect is looked up first."
+    )
+
+
+class DestinationRefused(DatabaseError):  # noqa: N818 - reads as what happened
+    """A database or an API that rows go to refuses what it is asked, and would again."""
+
+    code = "RK-3141"
+    advice = (
+        "The message has its own code (SQLSTATE, or the status of its answer); its words are withheld, as they may "
+        "quote rows. See to its rights, its layout and its own log."
+    )
+
+
+class RowsUnfit(DatabaseError):  # noqa: N818 - reads as what happened
+    """Rows have values that the destination's columns cannot hold, and cannot be set aside one by one any more."""
+
+    code = "RK-3142"
+    advice = (
+        "Rows that a contract accepted and the destination cannot hold go to quarantine. Where a transform made the "
+        "value, no row of the source is to blame: let the transform drop it."
+    )
 
 
 class StateError(DatabaseError):

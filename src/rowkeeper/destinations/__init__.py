@@ -7,16 +7,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rowkeeper.destinations.database.declaring import DatabaseDestination, database
     from rowkeeper.destinations.embedded.inspection import engine_pid, engine_status
     from rowkeeper.destinations.embedded.reading import read_client
     from rowkeeper.destinations.mergetree.destination import ClickHouseDestination, clickhouse
     from rowkeeper.destinations.mergetree.health import table_health
 
-__all__ = ["ClickHouseDestination", "clickhouse", "engine_pid", "engine_status", "read_client", "table_health"]
+__all__ = [
+    "ClickHouseDestination",
+    "DatabaseDestination",
+    "clickhouse",
+    "database",
+    "engine_pid",
+    "engine_status",
+    "read_client",
+    "table_health",
+]
 
 _HOMES = {
     "ClickHouseDestination": "mergetree.destination",
+    "DatabaseDestination": "database.declaring",
     "clickhouse": "mergetree.destination",
+    "database": "database.declaring",
     "engine_pid": "embedded.inspection",
     "engine_status": "embedded.inspection",
     "read_client": "embedded.reading",
