@@ -37,9 +37,10 @@
     │   ├── QueryError              RK-3003  SQL that somebody typed was refused
     │   ├── EngineMemory            RK-3004  a statement needed more memory than the engine may take
     │   ├── DiskFull                RK-3101  there was no room left to write, or the disk failed
-    │   ├── DestinationDown         RK-3140  a database or an API that rows go to is not to be reached
-    │   ├── DestinationRefused      RK-3141  a database or an API that rows go to refuses what it is asked
-    │   ├── RowsUnfit               RK-3142  rows have values that the destination's columns cannot hold
+    │   ├── DestinationLacks        RK-3120  a destination does not have what was asked of it
+    │   ├── DestinationUnreachable  RK-3121  a destination cannot be reached, or has trouble of its own
+    │   ├── DestinationRefused      RK-3122  a destination does not take what it was given
+    │   ├── RowsUnfit               RK-3140  rows have values that the destination's columns cannot hold
     │   ├── StateError              RK-3201  the state folder cannot be used as it is
     │   │   └── NewerState          RK-3202  a newer version of Rowkeeper made it
     │   └── LedgerBusy              RK-3301  another process kept the ledger locked
@@ -578,31 +579,38 @@ class DiskFull(DatabaseError):  # noqa: N818 - reads as what happened
     advice = "Free some space, or see to the disk, and run again: it goes on where it stopped. Nothing was published."
 
 
-class DestinationDown(DatabaseError):  # noqa: N818 - reads as what happened
-    """A database or an API that rows go to could not be reached, or had too much to do."""
+class DestinationLacks(DatabaseError):  # noqa: N818 - reads as what happened
+    """A destination does not have what was asked of it, such as a rollback. Nothing was changed."""
 
-    code = "RK-3140"
+    code = "RK-3120"
+    advice = (
+        "Not every destination can take a run back, replace rows or be verified: the page of each says what it can, "
+        "and rowkeeper explain FILE what it guarantees. Nothing was read or changed."
+    )
+
+
+class DestinationUnreachable(DatabaseError):  # noqa: N818 - reads as what happened
+    """A destination cannot be reached, or cannot do its work for reasons of its own."""
+
+    code = "RK-3121"
     retryable = True
     advice = (
-        "See whether it is up and reachable from here, then run again: what was staged is kept, and the run goes on. "
-        "Whether a publish that was cut off took effect is looked up first."
+        "See that it is up and can be reached from here, and run again: what was staged is kept, and the destination "
+        'is asked what took effect. With fallback="spool" a run waits for it in sealed files.'
     )
 
 
 class DestinationRefused(DatabaseError):  # noqa: N818 - reads as what happened
-    """A database or an API that rows go to refuses what it is asked, and would again."""
+    """A destination does not take what it was given, and would not if it was given again."""
 
-    code = "RK-3141"
-    advice = (
-        "The message has its own code (SQLSTATE, or the status of its answer); its words are withheld, as they may "
-        "quote rows. See to its rights, its layout and its own log."
-    )
+    code = "RK-3122"
+    advice = "The message names the destination and what it said. Mend that, and run the pipeline again."
 
 
 class RowsUnfit(DatabaseError):  # noqa: N818 - reads as what happened
     """Rows have values that the destination's columns cannot hold, and cannot be set aside one by one any more."""
 
-    code = "RK-3142"
+    code = "RK-3140"
     advice = (
         "Rows that a contract accepted and the destination cannot hold go to quarantine. Where a transform made the "
         "value, no row of the source is to blame: let the transform drop it."

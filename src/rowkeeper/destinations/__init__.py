@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from rowkeeper.destinations.embedded.inspection import engine_pid, engine_status
     from rowkeeper.destinations.embedded.reading import read_client
     from rowkeeper.destinations.mergetree.destination import ClickHouseDestination, clickhouse
-    from rowkeeper.destinations.mergetree.health import table_health
 
 __all__ = [
     "ClickHouseDestination",
@@ -21,7 +20,6 @@ __all__ = [
     "engine_pid",
     "engine_status",
     "read_client",
-    "table_health",
 ]
 
 _HOMES = {
@@ -32,7 +30,6 @@ _HOMES = {
     "engine_pid": "embedded.inspection",
     "engine_status": "embedded.inspection",
     "read_client": "embedded.reading",
-    "table_health": "mergetree.health",
 }
 
 

@@ -27,7 +27,7 @@ from rowkeeper.errors import (
     ConfigurationError,
     ContractError,
     DatabaseError,
-    DestinationDown,
+    DestinationUnreachable,
     DestinationRefused,
     DiskFull,
     FrameworkError,
@@ -135,7 +135,7 @@ class PostgreSQL:
                 return DestinationRefused(
                     f"{place} does not let us in", hint="see to the user in the URL, and to what password= refers to"
                 )
-            return DestinationDown(
+            return DestinationUnreachable(
                 f"{place} is not to be reached ({kind})", hint="see whether it is up, then run again"
             )
         named = [

@@ -25,7 +25,7 @@ from rowkeeper.destinations.database.dialect import HASH, NOT_NULL, RUN, Columns
 from rowkeeper.destinations.database.fitting import as_json, hexadecimal, is_document, is_list
 from rowkeeper.destinations.database.functions import HASHED_AT_ONCE, add_functions
 from rowkeeper.destinations.database.names import Names, identifier, literal
-from rowkeeper.errors import ContractError, DestinationDown, DestinationRefused, DiskFull, FrameworkError
+from rowkeeper.errors import ContractError, DestinationUnreachable, DestinationRefused, DiskFull, FrameworkError
 from rowkeeper.measures import Figure
 from rowkeeper.resilience.deadline import remaining, seconds_left
 from rowkeeper.resilience.outcomes import Judgement
@@ -108,7 +108,7 @@ class SQLite:
         if code in DISK:
             return DiskFull(f"{place} could not be written", hint="free some space, or see to the disk, and run again")
         if code in BUSY:
-            return DestinationDown(
+            return DestinationUnreachable(
                 f"another process keeps {place} locked",
                 hint="run again when it is done; a stopped process keeps its lock",
             )

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from rowkeeper.destinations.database.dialect import Cursor, Dialect
-from rowkeeper.errors import CircuitOpenError, DeadlineExceeded, DestinationDown, FrameworkError, RetryError
+from rowkeeper.errors import CircuitOpenError, DeadlineExceeded, DestinationUnreachable, FrameworkError, RetryError
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.resilience.classifying import DEFAULT
 from rowkeeper.resilience.outcomes import Effect, Happened
@@ -59,7 +59,7 @@ class Statements:
             if isinstance(cause, self.dialect.errors):
                 told = self.dialect.told(cause, self.place)
                 raise (
-                    told if told.retryable else DestinationDown(f"{self.place}: {error.what}", hint=error.hint)
+                    told if told.retryable else DestinationUnreachable(f"{self.place}: {error.what}", hint=error.hint)
                 ) from cause
             raise
         except self.dialect.errors as error:

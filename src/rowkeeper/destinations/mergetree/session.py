@@ -22,12 +22,13 @@ from rowkeeper.destinations.mergetree import (
     staging,
     verifying,
 )
+from rowkeeper.destinations.mergetree.health import table_health
 from rowkeeper.destinations.mergetree.names import Companion, Names, bare
 from rowkeeper.destinations.mergetree.statements import Statements
 from rowkeeper.destinations.mergetree.types import identifier, literal
 from rowkeeper.errors import DiskFull, LayoutError
 from rowkeeper.measures import Rehearsal, StagedTable
-from rowkeeper.protocols import Change, CommitRecord, DuplicateRow, RunRows, Sealed, Site, StagedRows
+from rowkeeper.protocols import Change, CommitRecord, DuplicateRow, Health, RunRows, Sealed, Site, StagedRows
 
 if TYPE_CHECKING:
     from rowkeeper.destinations.mergetree.destination import ClickHouseDestination
@@ -54,6 +55,13 @@ class TableSession:
         self.run = self.token = 0
         self.inserts = 0  # into the staging area that is open
         self.columns: layout.Columns = ()
+
+    def check_change(self, change: Change) -> None:
+        """It can make every change."""
+
+    def health(self) -> Health:
+        """Its files and parts."""
+        return table_health(self)
 
     # ------------------------------------------------------------------------------------------ layout
 
