@@ -384,6 +384,27 @@ class Examined(Protocol):
         ...
 
 
+@runtime_checkable
+class Choosy(Protocol):
+    """What a destination is besides, if its columns cannot hold every value that a contract accepts."""
+
+    def unfit(self, rows: pa.Table) -> Mapping[str, tuple[Sequence[int], str]]:
+        """By column, the positions of rows whose value it cannot hold, and why: they go to quarantine.
+
+        Asked of several threads at a time, before a row is staged.
+        """
+        ...
+
+
+@runtime_checkable
+class Peeking(Protocol):
+    """What a destination's session is besides, if staged rows are not where typed SQL finds them."""
+
+    def peek(self, run: int, token: int, limit: int) -> tuple[tuple[tuple[str, str], ...], list[tuple[Any, ...]]] | None:
+        """Name and type of the staged rows' columns, and some of the rows; None if nothing is staged."""
+        ...
+
+
 class Destination(Protocol):
     """Where rows go: a declaration, as it stands in a pipeline."""
 

@@ -13,9 +13,10 @@ import pyarrow as pa
 from rowkeeper.batch import ROW_ID
 from rowkeeper.destinations.database import layout
 from rowkeeper.destinations.database.asking import Relation
-from rowkeeper.destinations.database.dialect import Columns
+from rowkeeper.destinations.database.dialect import Columns, Cursor
 from rowkeeper.destinations.database.duplicates import find_losers, kept, removals
 from rowkeeper.destinations.database.names import identifier
+from rowkeeper.destinations.database.staging import bare
 from rowkeeper.destinations.database.statements import rows_of
 from rowkeeper.errors import DeclarationError, DestinationRefused
 from rowkeeper.measures import (
@@ -270,3 +271,16 @@ def _check_elsewhere(table: DatabaseSession, name: str, column: str) -> None:
             f"the table {name} has no column {column}",
             hint=did_you_mean(column, list(columns), "it has " + ", ".join(columns)),
         )
+
+
+def peek(table: DatabaseSession, cursor: Cursor, name: str, limit: int) -> tuple[Columns, list[tuple[Any, ...]]] | None:
+    """Some rows of a staging area, and their columns; None if it is not there."""
+    if not layout.exists(table, cursor, bare(name)):
+        return None
+    columns = layout.table_columns(table, cursor, bare(name))
+    names = ", ".join(identifier(column) for column, _ in columns)
+    rows = rows_of(cursor, f"SELECT {names} FROM {name} ORDER BY {ROW_ID} LIMIT {limit:d}")
+    kinds = [kind for _, kind in columns]
+    return columns, [
+        tuple(table.dialect.decoded(value, kind) for value, kind in zip(row, kinds, strict=True)) for row in rows
+    ]

@@ -14,7 +14,7 @@ from rowkeeper.destinations.database.dialect import Columns, Cursor, Dialect
 from rowkeeper.destinations.database.names import Companion, Names, literal
 from rowkeeper.destinations.database.statements import Statements
 from rowkeeper.measures import Rehearsal, StagedTable
-from rowkeeper.protocols import Change, CommitRecord, DuplicateRow, RunRows, Sealed, StagedRows
+from rowkeeper.protocols import Change, CommitRecord, DuplicateRow, Health, RunRows, Sealed, StagedRows
 
 if TYPE_CHECKING:
     from rowkeeper.destinations.database.declaring import DatabaseDestination
@@ -140,8 +140,20 @@ class DatabaseSession:
         return measuring.Rehearsal(self, tuple(columns))
 
     def staged_relation(self, run: int, token: int) -> str | None:
-        """None: SQL that is typed goes to the embedded engine, which does not see these rows."""
+        """None: SQL that is typed goes to the embedded engine, which does not see these rows. See `peek`."""
         del run, token
+        return None
+
+    def peek(self, run: int, token: int, limit: int) -> tuple[Columns, list[tuple[Any, ...]]] | None:
+        """Some staged rows, in the order of their addresses."""
+        return self.statements.read(lambda cursor: measuring.peek(self, cursor, self.names.staging(run, token), limit))
+
+    def check_change(self, change: Change) -> None:
+        """It can make every change."""
+
+    def health(self) -> Health:
+        """Whether the table is there, and what lies beside it."""
+        return self.statements.read(lambda cursor: verifying.health(self, cursor))
 
     def undo_kept(self, run: int) -> bool:
         """Whether this run is the last one, and the rows that it took away can be put back."""

@@ -13,7 +13,7 @@ from rowkeeper.destinations.database.sealing import fingerprint, hash_sum
 from rowkeeper.destinations.database.statements import number_of, rows_of
 from rowkeeper.errors import DeclarationError
 from rowkeeper.nearest import did_you_mean
-from rowkeeper.protocols import RunRows
+from rowkeeper.protocols import Health, RunRows
 
 if TYPE_CHECKING:
     from rowkeeper.destinations.database.session import DatabaseSession
@@ -91,3 +91,12 @@ def look_up(
         return [[table.dialect.decoded(each, kind) for each, kind in zip(row, kinds, strict=True)] for row in rows]
 
     return table.statements.read(work)
+
+
+def health(table: DatabaseSession, cursor: Cursor) -> Health:
+    """Whether the table is there, and how many rows it has."""
+    if not layout.exists(table, cursor, table.names.table):
+        return Health("the table is gone", ("the table is gone",), "restore it from a backup of the database")
+    rows = number_of(cursor, f"SELECT count(*) FROM {table.names.live}")
+    beside = len(table.companions(cursor, "staging", "fenced"))
+    return Health(f"{rows:,} rows" + (f"; {beside} staging areas beside it" if beside else ""))
