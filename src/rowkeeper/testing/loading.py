@@ -248,6 +248,6 @@ _READ: Mapping[type, Callable[[Any], Any]] = {
     float: float,
     bool: _boolean,
     decimal.Decimal: lambda given: decimal.Decimal(str(given)),
-    datetime.date: lambda given: datetime.date.fromisoformat(given),
+    datetime.date: datetime.date.fromisoformat,
     uuid.UUID: lambda given: uuid.UUID(bytes=given) if isinstance(given, bytes) else uuid.UUID(str(given)),
 }

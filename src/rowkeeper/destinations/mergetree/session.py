@@ -42,6 +42,7 @@ class TableSession:
     Attributes:
         run, token: of the run whose staging area is open.
         columns: name and type of each contract column of the staging area.
+        database_of_others: where another table lies that a quality gate names without a database.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class TableSession:
         self.home: Path = site.home
         self.names = Names(destination.database, destination.table)
         self.statements = Statements(engine, destination.target)
+        self.database_of_others = destination.database
         self.schema = schema
         self.run = self.token = 0
         self.inserts = 0  # into the staging area that is open
@@ -70,7 +72,7 @@ class TableSession:
         if self.schema is None:  # an open staging area may have columns that the table has not got yet
             return self.columns or layout.columns_of(self.statements, self.names.database, self.names.table)
         made = self.destination
-        self._ensure_database()
+        self.ensure_database()
         columns = layout.contract_columns(self.schema, made.low_cardinality)
         _check_names(made, dict(columns))
         wanted = self.names.wanted(0)
@@ -84,7 +86,7 @@ class TableSession:
         finally:
             self.statements.do(f"DROP TABLE IF EXISTS {wanted}")
 
-    def _ensure_database(self) -> None:
+    def ensure_database(self) -> None:
         """EXCHANGE needs an Atomic database; chDB's own `default` is an overlay over one."""
         database = self.names.database
         self.statements.do(f"CREATE DATABASE IF NOT EXISTS {identifier(database)} ENGINE = Atomic")
