@@ -396,11 +396,50 @@ class Choosy(Protocol):
         ...
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class RefusedRow:
+    """A row that the other side refused when it was handed over, for quarantine.
+
+    Attributes:
+        status: what the other side said, as a number; it is no secret.
+        answer: its words, which may quote the row.
+    """
+
+    row_id: int
+    values: Mapping[str, Any]
+    status: int
+    answer: str
+
+
+@runtime_checkable
+class Refusing(Protocol):
+    """What a destination's session is besides, if rows can be refused one by one while they are published.
+
+    The account of a run is amended by it after the publish, and before it is recorded.
+    """
+
+    def refused_rows(self, run: int) -> Iterator[RefusedRow]:
+        """The rows of a published run that were refused, in order of row id."""
+        ...
+
+    def delivered(self, run: int) -> Sealed:
+        """What was taken."""
+        ...
+
+    def forget(self, run: int) -> None:
+        """The ledger knows of the publish, and of all that was refused: what was kept for that may go."""
+        ...
+
+
+Peeked = tuple[tuple[tuple[str, str], ...], list[tuple[Any, ...]]]
+"""Name and type of each column, and rows."""
+
+
 @runtime_checkable
 class Peeking(Protocol):
     """What a destination's session is besides, if staged rows are not where typed SQL finds them."""
 
-    def peek(self, run: int, token: int, limit: int) -> tuple[tuple[tuple[str, str], ...], list[tuple[Any, ...]]] | None:
+    def peek(self, run: int, token: int, limit: int) -> Peeked | None:
         """Name and type of the staged rows' columns, and some of the rows; None if nothing is staged."""
         ...
 

@@ -49,6 +49,8 @@ CODES = {
     "EngineMemory": "RK-3004",
     "DiskFull": "RK-3101",
     "RowsUnfit": "RK-3140",
+    "DeliveryUnread": "RK-3141",
+    "DeliveryLost": "RK-3142",
     "StateError": "RK-3201",
     "NewerState": "RK-3202",
     "LedgerBusy": "RK-3301",

@@ -7,14 +7,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rowkeeper.destinations.api.declaring import ApiDestination, api
+    from rowkeeper.destinations.api.outcomes import ItemErrors, ItemResults
     from rowkeeper.destinations.database.declaring import DatabaseDestination, database
     from rowkeeper.destinations.embedded.inspection import engine_pid, engine_status
     from rowkeeper.destinations.embedded.reading import read_client
     from rowkeeper.destinations.mergetree.destination import ClickHouseDestination, clickhouse
 
 __all__ = [
+    "ApiDestination",
     "ClickHouseDestination",
     "DatabaseDestination",
+    "ItemErrors",
+    "ItemResults",
+    "api",
     "clickhouse",
     "database",
     "engine_pid",
@@ -23,8 +29,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ApiDestination": "api.declaring",
     "ClickHouseDestination": "mergetree.destination",
     "DatabaseDestination": "database.declaring",
+    "ItemErrors": "api.outcomes",
+    "ItemResults": "api.outcomes",
+    "api": "api.declaring",
     "clickhouse": "mergetree.destination",
     "database": "database.declaring",
     "engine_pid": "embedded.inspection",

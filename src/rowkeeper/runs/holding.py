@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from rowkeeper.batch import Account
 from rowkeeper.errors import DeclarationError, RunUnfit, StagingDamaged
 from rowkeeper.ledger import GateResult, RunRecord, RunStatus
 from rowkeeper.ledger.audit import Event
-from rowkeeper.protocols import Peeking
+from rowkeeper.protocols import Peeked, Peeking
 from rowkeeper.runs.access import signature
 from rowkeeper.runs.asking import run_for
 from rowkeeper.runs.gating import open_sample
@@ -66,9 +65,7 @@ def look_at(number: int, workspace: Workspace, limit: int = 0) -> StagedRun:
     return StagedRun(run, _account(workspace, number), gates, relation or "", samples, columns, tuple(rows))
 
 
-def _staged(
-    workspace: Workspace, run: RunRecord, limit: int
-) -> tuple[str | None, tuple[tuple[tuple[str, str], ...], list[tuple[Any, ...]]] | None]:
+def _staged(workspace: Workspace, run: RunRecord, limit: int) -> tuple[str | None, Peeked | None]:
     session = destination_of(run).connect(workspace.site, None)
     try:
         peeked = session.peek(run.run, run.token, limit) if isinstance(session, Peeking) else None

@@ -167,8 +167,9 @@ def without_unfit(verdict: Verdict, protections: Protections, destination: Desti
     """
     found = protections.unfit(verdict.accepted)
     errors: dict[int, list[dict[str, Any]]] = {}
-    if isinstance(destination, Choosy):
-        for name, (places, why) in destination.unfit(verdict.accepted).items():
+    chooses: Any = destination
+    if isinstance(chooses, Choosy):
+        for name, (places, why) in chooses.unfit(verdict.accepted).items():
             for row in () if protections.of(name) else places:  # what is protected is stored as something else
                 errors.setdefault(row, []).append({"type": UNSTORABLE, "loc": [name], "msg": why})
     if not found and not errors:

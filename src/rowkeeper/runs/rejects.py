@@ -23,7 +23,7 @@ from typing import Any
 import pyarrow as pa
 
 from rowkeeper.batch import ROW_ID, Batch, InputMode, Verdict, row_ids, row_number
-from rowkeeper.protocols import DuplicateRow
+from rowkeeper.protocols import DuplicateRow, RefusedRow
 from rowkeeper.runs.shielding import Shield, clear_table, masked_cells, shield_stored
 from rowkeeper.security.keysets import Keysets
 from rowkeeper.security.sealing import Seal
@@ -31,6 +31,7 @@ from rowkeeper.security.sealing import Seal
 PLACE, ERRORS, TEXT = "_rk_place", "_rk_errors", "_rk_text"
 OWN = (ROW_ID, PLACE, ERRORS, TEXT)
 MODE_KEY = b"rk:mode"
+REFUSED = "rk_refused"
 REPLAYED = "quarantine:"  # how the keys of partitions begin that are rows of a quarantine
 
 
@@ -115,6 +116,32 @@ def rejects_of_duplicates(
     )
     table = table.replace_schema_metadata({MODE_KEY: InputMode.JSON.value.encode()})
     return Rejects(shield_stored(table, classified, keysets), {"rk_duplicate": len(rows)})
+
+
+def rejects_of_refused(
+    rows: Sequence[RefusedRow], partitions: Mapping[int, str], classified: frozenset[str], keysets: Keysets
+) -> Rejects:
+    """Rows that the other side refused, as rejected rows with its answer.
+
+    Args:
+        classified: columns that hold classified values in the clear. Where there are any, the answer is withheld: it
+            may quote them.
+    """
+    errors = []
+    for row in rows:
+        told = "" if classified or not row.answer else f": {row.answer}"
+        errors.append([{"type": REFUSED, "loc": [], "msg": f"the destination answered {row.status}{told}"}])
+    places = [f"{partitions[row.row_id >> 40]}, row {row_number(row.row_id) + 1}" for row in rows]
+    table = pa.table(
+        {
+            ROW_ID: pa.array([row.row_id for row in rows], pa.uint64()),
+            PLACE: pa.array(places, pa.string()),
+            ERRORS: pa.array([json.dumps(each) for each in errors], pa.string()),
+            TEXT: pa.array([json.dumps(row.values, default=str).encode() for row in rows], pa.large_binary()),
+        }
+    )
+    table = table.replace_schema_metadata({MODE_KEY: InputMode.JSON.value.encode()})
+    return Rejects(shield_stored(table, classified, keysets), {REFUSED: len(rows)})
 
 
 def _reason(error: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import sqlite3
 from collections.abc import Sequence
 
@@ -33,7 +34,9 @@ class SqliteRig:
             connection.row_factory = sqlite3.Row
             there = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone()
             rows = connection.execute(f'SELECT * FROM "{name}"').fetchall() if there else []
-        return [{key: row[key] for key in row.keys() if not key.startswith("_rk_")} for row in rows]  # noqa: SIM118
+        found = [{key: row[key] for key in row.keys() if not key.startswith("_rk_")} for row in rows]  # noqa: SIM118
+        # A column that drift brought is JSON, and in SQLite text.
+        return [{**row, **({"colour": json.loads(row["colour"])} if row.get("colour") else {})} for row in found]
 
     def damage(self, name: str) -> None:
         with contextlib.closing(sqlite3.connect(self.path)) as connection, connection:

@@ -1,4 +1,4 @@
-"""Tables of PostgreSQL and SQLite: staged in the database itself, published in one transaction with the commit record."""
+"""Tables of PostgreSQL and SQLite: staged in the database, published in one transaction with the commit record."""
 
 from rowkeeper.destinations.database.declaring import DatabaseDestination, database
 

@@ -1,7 +1,7 @@
 """Rows for COPY: a column at a time as PostgreSQL reads it, then CSV in pieces.
 
-In CSV as PostgreSQL reads it an empty field without quotes is null, and one with quotes is an empty text: so every value
-is quoted, and no null is.
+In CSV as PostgreSQL reads it an empty field without quotes is null, and one with quotes is an empty text: so every
+value is quoted, and no null is.
 """
 
 from __future__ import annotations
@@ -54,8 +54,9 @@ def as_text(column: pa.ChunkedArray[Any], kind: str) -> pa.Array[Any]:
         return _array(hexadecimal(column))
     whole = column.combine_chunks()
     if bare == "interval":
-        numbers = whole.cast(pa.int64()).cast(pa.string())
-        return pc.binary_join_element_wise(numbers, pa.scalar("microseconds"), " ")  # type: ignore[no-any-return]
+        numbers: Any = whole.cast(pa.int64()).cast(pa.string())
+        joined: pa.Array[Any] = pc.binary_join_element_wise(numbers, pa.scalar("microseconds"), pa.scalar(" "))
+        return joined
     return whole.cast(pa.string())
 
 
@@ -65,7 +66,7 @@ def _array(texts: pl.Series) -> pa.Array[Any]:
 
 def _arrays(column: pa.ChunkedArray[Any], kind: str) -> pa.Array[Any]:
     """Lists as array literals: {"a","b",NULL}."""
-    whole = column.combine_chunks()
+    whole: Any = column.combine_chunks()
     inner = as_text(pa.chunked_array([whole.flatten()]), kind).to_pylist()
     texts = ["NULL" if each is None else _quoted(each) for each in inner]
     found: list[str | None] = []
@@ -88,8 +89,9 @@ def unfit_in_postgresql(field: pa.Field[Any], column: pa.ChunkedArray[Any]) -> t
             texts, NUL_IN_JSON, regex=True
         ), "the value has a NUL, which PostgreSQL's jsonb cannot hold"
     if is_list(field.type):
-        inner: pa.ChunkedArray[Any] = pa.chunked_array([column.combine_chunks().flatten()])
-        found, why = unfit_in_postgresql(field.type.value_field, inner)  # type: ignore[attr-defined]
+        whole: Any = column.combine_chunks()
+        inner: pa.ChunkedArray[Any] = pa.chunked_array([whole.flatten()])
+        found, why = unfit_in_postgresql(field.type.value_field, inner)
         return (places_in_lists(column, found) if found else ()), why
     if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
         return places_matching(column, NUL), "the text has a NUL, which PostgreSQL cannot hold"

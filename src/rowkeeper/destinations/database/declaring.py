@@ -23,7 +23,6 @@ NAME_BYTES_MAX = 63
 OWN = ("_rk_", "_rowkeeper_")
 MODES = ("append", "replace", "merge")
 POLICIES = ("skip", "quarantine", "replace")
-OF_TLS = ("ca", "cert", "key", "passphrase", "crl")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +68,7 @@ class DatabaseDestination:
         plain["key"] = list(self.key)
         # SQLite's path is of this folder; whoever goes on with the run may be in another one.
         plain["url"] = f"sqlite:///{self.place.database}" if self.place.backend == "sqlite" else self.url
-        return {"kind": "database", **plain, "tls": _tls_document(self.tls)}
+        return {"kind": "database", **plain, "tls": None if self.tls is None else self.tls.document()}
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any]) -> Self:
@@ -229,10 +228,3 @@ def _check_writing(made: DatabaseDestination) -> None:
         )
     if made.version is not None and not merges:
         raise DeclarationError("a version column is for merges", hint='write="merge", or leave out version=')
-
-
-def _tls_document(tls: TLS | None) -> dict[str, Any] | None:
-    if tls is None:
-        return None
-    given = {name: getattr(tls, name) for name in OF_TLS}
-    return {name: str(value) for name, value in given.items() if value is not None} | {"pins": list(tls.pins)}

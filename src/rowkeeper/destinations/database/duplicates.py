@@ -91,12 +91,14 @@ def _losers_against_table(table: DatabaseSession, name: str, change: Change) -> 
     going = former_rows(change, "held.")
     same = " AND ".join(f"held.{identifier(column)} = staged.{identifier(column)}" for column in made.key)
     stays = f" AND NOT {going}" if going else ""
-    found = f"SELECT staged.{ROW_ID} FROM {name} AS staged WHERE EXISTS (SELECT 1 FROM {table.names.live} AS held WHERE {same}{stays}"
+    held = f"SELECT 1 FROM {table.names.live} AS held WHERE {same}{stays}"
+    found = f"SELECT staged.{ROW_ID} FROM {name} AS staged WHERE EXISTS ({held}"
     if not replaces_rows(table):
         yield f"{found})"
     elif made.version is not None:
         version, kind = made.version, dict(table.columns)[made.version]
-        yield f"{found} AND {table.dialect.is_less(f'staged.{identifier(version)}', f'held.{identifier(version)}', kind)})"
+        column = identifier(version)
+        yield f"{found} AND {table.dialect.is_less(f'staged.{column}', f'held.{column}', kind)})"
 
 
 def removals(table: DatabaseSession, change: Change) -> list[str]:

@@ -30,7 +30,7 @@ def is_document(field: pa.Field[Any]) -> bool:
     if (field.metadata or {}).get(b"rk:type") == b"json":
         return True
     if is_list(kind):
-        inner: pa.Field[Any] = kind.value_field  # type: ignore[attr-defined]
+        inner: pa.Field[Any] = kind.value_field
         return is_list(inner.type) or is_document(inner)
     return any(each(kind) for each in NESTED)
 
@@ -51,7 +51,7 @@ def _pythonic(column: pa.ChunkedArray[Any]) -> Iterator[Any]:
         yield dict(each) if maps and each is not None else each
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any) -> Any:  # noqa: PLR0911 - a table of types
     match value:
         case float():
             return value if math.isfinite(value) else str(value)
@@ -76,12 +76,17 @@ def hexadecimal(column: pa.ChunkedArray[Any]) -> pl.Series:
 
 def places_matching(column: pa.ChunkedArray[Any], pattern: str, *, regex: bool = False) -> list[int]:
     """The positions of texts with this in them."""
-    found = pc.match_substring_regex(column, pattern) if regex else pc.match_substring(column, pattern)
-    places: list[int] = pc.indices_nonzero(pc.fill_null(found, False)).to_pylist()
+    return places_where(pc.match_substring_regex(column, pattern) if regex else pc.match_substring(column, pattern))
+
+
+def places_where(found: Any) -> list[int]:
+    """The positions at which a column of booleans is true."""
+    filled: Any = pc.fill_null(found, False)
+    places: list[int] = pc.indices_nonzero(filled).to_pylist()
     return places
 
 
 def places_in_lists(column: pa.ChunkedArray[Any], inner: Sequence[int]) -> list[int]:
     """The positions of lists, by positions in their values laid end to end."""
-    parents = pc.list_parent_indices(column.combine_chunks())
+    parents: Any = pc.list_parent_indices(column.combine_chunks())
     return sorted(set(parents.take(pa.array(inner, pa.int64())).to_pylist()))

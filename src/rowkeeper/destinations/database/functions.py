@@ -26,7 +26,8 @@ def add_functions(connection: sqlite3.Connection) -> None:
     ):
         connection.create_function(name, count, function, deterministic=True)
     connection.create_collation("rk_decimal", lambda one, other: _compare(one, other) or 0)
-    for name, aggregate in (("rk_total", _Total), ("rk_decimal_min", _Least), ("rk_decimal_max", _Greatest)):
+    aggregates: dict[str, Any] = {"rk_total": _Total, "rk_decimal_min": _Least, "rk_decimal_max": _Greatest}
+    for name, aggregate in aggregates.items():
         connection.create_aggregate(name, 1, aggregate)
 
 

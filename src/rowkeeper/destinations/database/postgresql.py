@@ -27,8 +27,8 @@ from rowkeeper.errors import (
     ConfigurationError,
     ContractError,
     DatabaseError,
-    DestinationUnreachable,
     DestinationRefused,
+    DestinationUnreachable,
     DiskFull,
     FrameworkError,
 )
@@ -61,7 +61,7 @@ PLAIN = {
     pa.date32(): "date",
     pa.duration("us"): "interval",
 }
-ARROW = {
+ARROW: Mapping[str, pa.DataType] = {
     "boolean": pa.bool_(),
     "smallint": pa.int16(),
     "integer": pa.int32(),
@@ -166,7 +166,7 @@ class PostgreSQL:
     def column_type(self, field: pa.Field[Any]) -> str:
         kind = _element(field) if not is_document(field) else "jsonb"
         if kind is None and is_list(field.type):
-            inner = _element(field.type.value_field)  # type: ignore[attr-defined]
+            inner = _element(field.type.value_field)
             kind = None if inner is None else f"{inner}[]"
         if kind is None:
             raise ContractError(
@@ -266,7 +266,7 @@ class PostgreSQL:
             return f"({name} {sign} {value} AND {name} <> 'NaN')"
         return f"{name} {sign} {value}"
 
-    def value(self, given: Any, kind: str) -> str | None:
+    def value(self, given: Any, kind: str) -> str | None:  # noqa: PLR0911 - a table of types
         if isinstance(given, enum.Enum):
             given = given.value
         match given:

@@ -1,4 +1,4 @@
-"""The publish: one transaction, in which the rows and the commit record change together. Its COMMIT is the commit point.
+"""The publish: one transaction, in which rows and commit record change together. Its COMMIT is the commit point.
 
 1  the table's line in `_rowkeeper_commits` is locked, and its fence looked at: who lost the lease stops here
 2  other writers are kept out of the table; readers read it as it was

@@ -1,8 +1,8 @@
 """SQLite, by the standard library's driver: exact values as text where SQLite has no type for them.
 
 The declared type of a column says what its text is, and has TEXT or INT in it, so that SQLite keeps values as they were
-given: `DECIMAL_TEXT(38,9)`, `TIMESTAMP_TEXT`. What compares and adds such values, and what hashes rows, are functions of
-ours that connections of ours have.
+given: `DECIMAL_TEXT(38,9)`, `TIMESTAMP_TEXT`. What compares and adds such values, and what hashes rows, are functions
+of ours that connections of ours have.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ import pyarrow.compute as pc
 
 from rowkeeper.batch import ROW_ID
 from rowkeeper.destinations.database.dialect import HASH, NOT_NULL, RUN, Columns, Cursor, bare_kind
-from rowkeeper.destinations.database.fitting import as_json, hexadecimal, is_document, is_list
+from rowkeeper.destinations.database.fitting import as_json, hexadecimal, is_document, is_list, places_where
 from rowkeeper.destinations.database.functions import HASHED_AT_ONCE, add_functions
 from rowkeeper.destinations.database.names import Names, identifier, literal
-from rowkeeper.errors import ContractError, DestinationUnreachable, DestinationRefused, DiskFull, FrameworkError
+from rowkeeper.errors import ContractError, DestinationRefused, DestinationUnreachable, DiskFull, FrameworkError
 from rowkeeper.measures import Figure
 from rowkeeper.resilience.deadline import remaining, seconds_left
 from rowkeeper.resilience.outcomes import Judgement
@@ -52,7 +52,7 @@ PLAIN = {
     pa.date32(): "DATE_TEXT",
     pa.duration("us"): "MICROSECONDS_INT",
 }
-ARROW = {
+ARROW: Mapping[str, pa.DataType] = {
     "BOOLEAN_INT": pa.bool_(),
     "INTEGER": pa.int64(),
     "REAL": pa.float64(),
@@ -152,8 +152,7 @@ class SQLite:
     def unfit(self, field: pa.Field[Any], column: pa.ChunkedArray[Any]) -> tuple[Sequence[int], str]:
         if not pa.types.is_floating(field.type):
             return (), ""
-        places: list[int] = pc.indices_nonzero(pc.fill_null(pc.is_nan(column), False)).to_pylist()
-        return places, "the number is NaN, which SQLite takes for null"
+        return places_where(pc.is_nan(column)), "the number is NaN, which SQLite takes for null"
 
     def tables(self, cursor: Cursor, schema: str) -> list[str]:
         cursor.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'")
@@ -230,7 +229,7 @@ class SQLite:
             return f"rk_compare({identifier(column)}, {value}) {sign} 0"
         return f"{identifier(column)} {sign} {value}"
 
-    def value(self, given: Any, kind: str) -> str | None:  # noqa: PLR0911 - a table of types
+    def value(self, given: Any, kind: str) -> str | None:  # noqa: C901, PLR0911 - a table of types
         if isinstance(given, enum.Enum):
             given = given.value
         match given:

@@ -163,14 +163,11 @@ def _take_out_unknown(cursor: Cursor, name: str, staged: Sequence[StagedRows]) -
 
 def _holds(table: DatabaseSession, cursor: Cursor, name: str, staged: Sequence[StagedRows]) -> bool:
     """Whether it has all of them, as they were sent."""
-    found = rows_of(
-        cursor,
-        f"SELECT {PARTITION}, count(*), sum(CASE WHEN {HASH} <> {table.dialect.row_hash(table.columns)} THEN 1 ELSE 0 END) "
-        f"FROM {name} GROUP BY 1",
-    )
+    changed = f"CASE WHEN {HASH} <> {table.dialect.row_hash(table.columns)} THEN 1 ELSE 0 END"
+    found = rows_of(cursor, f"SELECT {PARTITION}, count(*), sum({changed}) FROM {name} GROUP BY 1")
     counts = {int(ordinal): int(count) for ordinal, count, _ in found}
     expected = {each.partition_ordinal: each.rows for each in staged if each.rows}
-    return counts == expected and not any(int(changed) for _, _, changed in found)
+    return counts == expected and not any(int(damaged) for _, _, damaged in found)
 
 
 def withdraw(table: DatabaseSession, partition_ordinal: int) -> None:
