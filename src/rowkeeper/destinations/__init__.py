@@ -7,12 +7,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rowkeeper.destinations.api.declaring import ApiDestination, api
-    from rowkeeper.destinations.api.outcomes import ItemErrors, ItemResults
-    from rowkeeper.destinations.database.declaring import DatabaseDestination, database
     from rowkeeper.destinations.embedded.inspection import engine_pid, engine_status
     from rowkeeper.destinations.embedded.reading import read_client
     from rowkeeper.destinations.mergetree.destination import ClickHouseDestination, clickhouse
+    from rowkeeper.destinations.relational.declaring import DatabaseDestination, database
+    from rowkeeper.destinations.webapi.declaring import ApiDestination, api
+    from rowkeeper.destinations.webapi.outcomes import ItemErrors, ItemResults
 
 __all__ = [
     "ApiDestination",
@@ -29,14 +29,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ApiDestination": "api.declaring",
+    "ApiDestination": "webapi.declaring",
     "ClickHouseDestination": "mergetree.destination",
-    "DatabaseDestination": "database.declaring",
-    "ItemErrors": "api.outcomes",
-    "ItemResults": "api.outcomes",
-    "api": "api.declaring",
+    "DatabaseDestination": "relational.declaring",
+    "ItemErrors": "webapi.outcomes",
+    "ItemResults": "webapi.outcomes",
+    "api": "webapi.declaring",
     "clickhouse": "mergetree.destination",
-    "database": "database.declaring",
+    "database": "relational.declaring",
     "engine_pid": "embedded.inspection",
     "engine_status": "embedded.inspection",
     "read_client": "embedded.reading",

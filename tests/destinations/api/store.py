@@ -92,5 +92,5 @@ def rows_in(asked: Asked) -> list[dict[str, Any]]:
         return [json.loads(line) for line in asked.body.splitlines()]
     found = asked.json
     if isinstance(found, dict):
-        return found["records"] if "records" in found else [found]
+        return found.get("records", [found])
     return found

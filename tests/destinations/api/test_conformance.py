@@ -47,9 +47,7 @@ class StoreRig:
 
     def declare(self, name: str, options: str = "") -> str:
         rows = 1_000 if name == "large" else 20
-        return DECLARED.format(
-            port=self.cutter.port, name=name, ca=self.ca, rows=rows, more=self.more, options=options
-        )
+        return DECLARED.format(port=self.cutter.port, name=name, ca=self.ca, rows=rows, more=self.more, options=options)
 
     def rows(self, name: str) -> Sequence[Row]:
         return [dict(row) for row in self.store.taken.get(name, [])]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from rowkeeper.destinations.database.dialect import Columns, Dialect
-from rowkeeper.destinations.database.names import identifier
+from rowkeeper.destinations.relational.dialect import Columns, Dialect
+from rowkeeper.destinations.relational.names import identifier
 from rowkeeper.errors import DeclarationError
 from rowkeeper.measures import (
     Accepted,

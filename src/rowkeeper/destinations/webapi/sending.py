@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 from rowkeeper.apis.asking import Client
 from rowkeeper.apis.requests import Answer, Delivery
-from rowkeeper.destinations.api import rendering
-from rowkeeper.destinations.api.journal import Journal, Span
-from rowkeeper.destinations.api.outcomes import Outcome, Refusal, Verdict, outcome_of
-from rowkeeper.destinations.api.refused import RefusedRows
 from rowkeeper.destinations.staged import StagingArea
+from rowkeeper.destinations.webapi import rendering
+from rowkeeper.destinations.webapi.journal import Journal, Span
+from rowkeeper.destinations.webapi.outcomes import Outcome, Refusal, Verdict, outcome_of
+from rowkeeper.destinations.webapi.refused import RefusedRows
 from rowkeeper.errors import (
     AnswerTooLarge,
     AnswerUnreadable,
@@ -33,7 +33,7 @@ from rowkeeper.resilience.clock import SYSTEM_CLOCK
 from rowkeeper.resilience.failpoints import failpoint
 
 if TYPE_CHECKING:
-    from rowkeeper.destinations.api.declaring import ApiDestination
+    from rowkeeper.destinations.webapi.declaring import ApiDestination
 
 ATTEMPTS = 6  # of a row that may be taken in a moment
 WAIT_SECONDS_INITIAL, WAIT_SECONDS_MAX = 0.25, 10.0

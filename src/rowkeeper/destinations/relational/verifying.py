@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rowkeeper.batch import ROW_ID, Fingerprint
-from rowkeeper.destinations.database import layout
-from rowkeeper.destinations.database.dialect import HASH, RUN, Cursor
-from rowkeeper.destinations.database.names import identifier, literal
-from rowkeeper.destinations.database.sealing import fingerprint, hash_sum
-from rowkeeper.destinations.database.statements import number_of, rows_of
+from rowkeeper.destinations.relational import layout
+from rowkeeper.destinations.relational.dialect import HASH, RUN, Cursor
+from rowkeeper.destinations.relational.names import identifier, literal
+from rowkeeper.destinations.relational.sealing import fingerprint, hash_sum
+from rowkeeper.destinations.relational.statements import number_of, rows_of
 from rowkeeper.errors import DeclarationError
 from rowkeeper.nearest import did_you_mean
 from rowkeeper.protocols import Health, RunRows
 
 if TYPE_CHECKING:
-    from rowkeeper.destinations.database.session import DatabaseSession
+    from rowkeeper.destinations.relational.session import DatabaseSession
 
 NOW = "_rk_now"
 

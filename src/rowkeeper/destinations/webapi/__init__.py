@@ -8,6 +8,6 @@ sending.py    from the staged rows to the last answer
 session.py    the run's steps
 """
 
-from rowkeeper.destinations.api.declaring import ApiDestination, ItemErrors, ItemResults, api
+from rowkeeper.destinations.webapi.declaring import ApiDestination, ItemErrors, ItemResults, api
 
 __all__ = ["ApiDestination", "ItemErrors", "ItemResults", "api"]

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from rowkeeper.batch import Fingerprint
-from rowkeeper.destinations.database import duplicates, layout, measuring, publishing, sealing, staging, verifying
-from rowkeeper.destinations.database.dialect import Columns, Cursor, Dialect
-from rowkeeper.destinations.database.names import Companion, Names, literal
-from rowkeeper.destinations.database.statements import Statements
+from rowkeeper.destinations.relational import duplicates, layout, measuring, publishing, sealing, staging, verifying
+from rowkeeper.destinations.relational.dialect import Columns, Cursor, Dialect
+from rowkeeper.destinations.relational.names import Companion, Names, literal
+from rowkeeper.destinations.relational.statements import Statements
 from rowkeeper.measures import Rehearsal, StagedTable
 from rowkeeper.protocols import Change, CommitRecord, DuplicateRow, Health, RunRows, Sealed, StagedRows
 
 if TYPE_CHECKING:
-    from rowkeeper.destinations.database.declaring import DatabaseDestination
+    from rowkeeper.destinations.relational.declaring import DatabaseDestination
 
 
 class DatabaseSession:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from rowkeeper.batch import ROW_ID
-from rowkeeper.destinations.database import layout
-from rowkeeper.destinations.database.asking import Relation
-from rowkeeper.destinations.database.dialect import Columns, Cursor
-from rowkeeper.destinations.database.duplicates import find_losers, kept, removals
-from rowkeeper.destinations.database.names import identifier
-from rowkeeper.destinations.database.staging import bare
-from rowkeeper.destinations.database.statements import rows_of
+from rowkeeper.destinations.relational import layout
+from rowkeeper.destinations.relational.asking import Relation
+from rowkeeper.destinations.relational.dialect import Columns, Cursor
+from rowkeeper.destinations.relational.duplicates import find_losers, kept, removals
+from rowkeeper.destinations.relational.names import identifier
+from rowkeeper.destinations.relational.staging import bare
+from rowkeeper.destinations.relational.statements import rows_of
 from rowkeeper.errors import DeclarationError, DestinationRefused
 from rowkeeper.measures import (
     Count,
@@ -36,7 +36,7 @@ from rowkeeper.nearest import did_you_mean
 from rowkeeper.protocols import Change
 
 if TYPE_CHECKING:
-    from rowkeeper.destinations.database.session import DatabaseSession
+    from rowkeeper.destinations.relational.session import DatabaseSession
 
 
 class StagedRows:

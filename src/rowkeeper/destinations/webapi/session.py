@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from rowkeeper.apis.asking import Client
-from rowkeeper.destinations.api.journal import Journal
-from rowkeeper.destinations.api.refused import RefusedRows
-from rowkeeper.destinations.api.sending import Sender
 from rowkeeper.destinations.mergetree.layout import Columns
 from rowkeeper.destinations.staged import LocalRecord, StagedInEngine, StagingArea
+from rowkeeper.destinations.webapi.journal import Journal
+from rowkeeper.destinations.webapi.refused import RefusedRows
+from rowkeeper.destinations.webapi.sending import Sender
 from rowkeeper.errors import DeliveryLost, StagingDamaged
 from rowkeeper.protocols import Change, CommitRecord, RefusedRow, Sealed, Site
 from rowkeeper.resilience.failpoints import failpoint
 
 if TYPE_CHECKING:
-    from rowkeeper.destinations.api.declaring import ApiDestination
+    from rowkeeper.destinations.webapi.declaring import ApiDestination
 
 FOLDER = "deliveries"
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from rowkeeper.destinations.database.dialect import HIDDEN, Columns, Cursor, Dialect, is_nullable
-from rowkeeper.destinations.database.names import COMMITS, identifier
+from rowkeeper.destinations.relational.dialect import HIDDEN, Columns, Cursor, Dialect, is_nullable
+from rowkeeper.destinations.relational.names import COMMITS, identifier
 from rowkeeper.errors import LayoutError
 
 if TYPE_CHECKING:
-    from rowkeeper.destinations.database.declaring import DatabaseDestination
-    from rowkeeper.destinations.database.session import DatabaseSession
+    from rowkeeper.destinations.relational.declaring import DatabaseDestination
+    from rowkeeper.destinations.relational.session import DatabaseSession
 
 COMMIT_COLUMNS = (
     "target text NOT NULL PRIMARY KEY, ledger text, run bigint, token bigint, fence bigint NOT NULL DEFAULT 0, "

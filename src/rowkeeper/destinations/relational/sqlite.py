@@ -21,10 +21,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rowkeeper.batch import ROW_ID
-from rowkeeper.destinations.database.dialect import HASH, NOT_NULL, RUN, Columns, Cursor, bare_kind
-from rowkeeper.destinations.database.fitting import as_json, hexadecimal, is_document, is_list, places_where
-from rowkeeper.destinations.database.functions import HASHED_AT_ONCE, add_functions
-from rowkeeper.destinations.database.names import Names, identifier, literal
+from rowkeeper.destinations.relational.dialect import HASH, NOT_NULL, RUN, Columns, Cursor, bare_kind
+from rowkeeper.destinations.relational.fitting import as_json, hexadecimal, is_document, is_list, places_where
+from rowkeeper.destinations.relational.functions import HASHED_AT_ONCE, add_functions
+from rowkeeper.destinations.relational.names import Names, identifier, literal
 from rowkeeper.errors import ContractError, DestinationRefused, DestinationUnreachable, DiskFull, FrameworkError
 from rowkeeper.measures import Figure
 from rowkeeper.resilience.deadline import remaining, seconds_left

@@ -18,11 +18,11 @@ from typing import Any
 import pyarrow as pa
 
 from rowkeeper.batch import ROW_ID
-from rowkeeper.destinations.database.copying import csv_of, unfit_in_postgresql
-from rowkeeper.destinations.database.dialect import HASH, NOT_NULL, RUN, Columns, Cursor, bare_kind
-from rowkeeper.destinations.database.fitting import is_document, is_list
-from rowkeeper.destinations.database.names import Names, identifier, literal
-from rowkeeper.destinations.database.reaching import connected
+from rowkeeper.destinations.relational.copying import csv_of, unfit_in_postgresql
+from rowkeeper.destinations.relational.dialect import HASH, NOT_NULL, RUN, Columns, Cursor, bare_kind
+from rowkeeper.destinations.relational.fitting import is_document, is_list
+from rowkeeper.destinations.relational.names import Names, identifier, literal
+from rowkeeper.destinations.relational.reaching import connected
 from rowkeeper.errors import (
     ConfigurationError,
     ContractError,

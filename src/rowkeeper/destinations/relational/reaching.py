@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import Any
 
-from rowkeeper.destinations.database.place import Place
+from rowkeeper.destinations.relational.place import Place
 from rowkeeper.errors import FrameworkError
 from rowkeeper.ledger.securing import Transport, explained, secured
 from rowkeeper.protocols import WayOut

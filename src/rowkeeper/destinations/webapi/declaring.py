@@ -12,9 +12,9 @@ import pyarrow as pa
 from rowkeeper.apis.asking import Where, endpoint_of
 from rowkeeper.configuration.literal import is_named_like_a_secret, refuse_url
 from rowkeeper.configuration.reference import is_reference
-from rowkeeper.destinations.api.outcomes import ItemErrors, ItemResults, Items, check_items, items_document, items_of
-from rowkeeper.destinations.api.rendering import FORMS, Form
-from rowkeeper.destinations.api.session import ApiSession
+from rowkeeper.destinations.webapi.outcomes import ItemErrors, ItemResults, Items, check_items, items_document, items_of
+from rowkeeper.destinations.webapi.rendering import FORMS, Form
+from rowkeeper.destinations.webapi.session import ApiSession
 from rowkeeper.endpoints import Endpoint, place_of_url
 from rowkeeper.errors import DeclarationError
 from rowkeeper.nearest import did_you_mean, one_of

@@ -9,17 +9,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rowkeeper.batch import ROW_BITS, ROW_ID
-from rowkeeper.destinations.database import layout
-from rowkeeper.destinations.database.dialect import HASH, Columns, Cursor
-from rowkeeper.destinations.database.names import identifier
-from rowkeeper.destinations.database.statements import number_of, rows_of
+from rowkeeper.destinations.relational import layout
+from rowkeeper.destinations.relational.dialect import HASH, Columns, Cursor
+from rowkeeper.destinations.relational.names import identifier
+from rowkeeper.destinations.relational.statements import number_of, rows_of
 from rowkeeper.errors import LeaseLost, RowsUnfit
 from rowkeeper.protocols import StagedRows
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.resilience.outcomes import Happened
 
 if TYPE_CHECKING:
-    from rowkeeper.destinations.database.session import DatabaseSession
+    from rowkeeper.destinations.relational.session import DatabaseSession
 
 PARTITION = f"({ROW_ID} >> {ROW_BITS})"
 ROW_NUMBER = f"({ROW_ID} & {(1 << ROW_BITS) - 1})"

@@ -9,9 +9,9 @@ from typing import Any, Self
 import pyarrow as pa
 
 from rowkeeper.configuration.reference import parse
-from rowkeeper.destinations.database.place import Place, place_of
-from rowkeeper.destinations.database.session import DatabaseSession
-from rowkeeper.destinations.database.statements import Statements
+from rowkeeper.destinations.relational.place import Place, place_of
+from rowkeeper.destinations.relational.session import DatabaseSession
+from rowkeeper.destinations.relational.statements import Statements
 from rowkeeper.endpoints import Endpoint
 from rowkeeper.errors import DeclarationError
 from rowkeeper.nearest import did_you_mean, one_of
@@ -112,11 +112,11 @@ class DatabaseDestination:
 def _dialect_of(made: DatabaseDestination, site: Site | None) -> Any:
     """The dialect, with the way to the database if it is to be reached."""
     if made.place.backend == "sqlite":
-        from rowkeeper.destinations.database.sqlite import SQLite  # noqa: PLC0415 - one of the two is needed
+        from rowkeeper.destinations.relational.sqlite import SQLite  # noqa: PLC0415 - one of the two is needed
 
         return SQLite(made.place.database)
-    from rowkeeper.destinations.database.postgresql import PostgreSQL  # noqa: PLC0415 - of an extra, and slow to import
-    from rowkeeper.destinations.database.reaching import Reach, transport_of  # noqa: PLC0415
+    from rowkeeper.destinations.relational.postgresql import PostgreSQL  # noqa: PLC0415 - of an extra, and slow to import
+    from rowkeeper.destinations.relational.reaching import Reach, transport_of  # noqa: PLC0415
 
     way_out = None if site is None or site.way_out is None else site.way_out.declaring(made.endpoints())
     default = None if site is None else site.default_tls

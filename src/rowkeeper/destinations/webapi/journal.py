@@ -27,6 +27,7 @@ from typing import IO, Any
 from rowkeeper.destinations.staged.record import document_of, record_of
 from rowkeeper.errors import BooksDiffer, LeaseLost
 from rowkeeper.protocols import CommitRecord
+from rowkeeper.security.private import make_folder
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -125,9 +126,10 @@ class Journal:
         self.record = record
         former = self._path.read_text("utf-8").split("\n")[1:-1] if self._path.exists() else []
         head = {"run": self.run, "record": document_of(record), "documents": sorted(self.documents)}
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self._path.parent)
         beside = self._path.with_suffix(".new")
-        file = beside.open("w", encoding="utf-8")
+        beside.unlink(missing_ok=True)
+        file = os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8")
         file.write("".join(line + "\n" for line in (json.dumps(head), *former)))
         file.flush()
         os.fsync(file.fileno())

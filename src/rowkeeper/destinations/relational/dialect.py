@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from rowkeeper.batch import ROW_ID
-from rowkeeper.destinations.database.names import Names
+from rowkeeper.destinations.relational.names import Names
 from rowkeeper.errors import FrameworkError
 from rowkeeper.measures import Figure
 from rowkeeper.resilience.outcomes import Judgement

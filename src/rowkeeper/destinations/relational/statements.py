@@ -9,11 +9,18 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from rowkeeper.destinations.database.dialect import Cursor, Dialect
-from rowkeeper.errors import CircuitOpenError, DeadlineExceeded, DestinationUnreachable, FrameworkError, RetryError
+from rowkeeper.destinations.relational.dialect import Cursor, Dialect
+from rowkeeper.errors import (
+    CircuitOpenError,
+    DeadlineExceeded,
+    DestinationUnreachable,
+    FrameworkError,
+    LeaseError,
+    RetryError,
+)
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.resilience.classifying import DEFAULT
-from rowkeeper.resilience.outcomes import Effect, Happened
+from rowkeeper.resilience.outcomes import Effect, Happened, Judgement, Outcome
 from rowkeeper.resilience.policy import Resilience, Retry
 
 T = TypeVar("T")
@@ -31,7 +38,7 @@ class Statements:
     def __init__(self, dialect: Dialect, place: str, calls: Calls, policy: Resilience | None) -> None:
         self.dialect = dialect
         self.place = place
-        self._line = calls.to(place, "database", policy or DATABASE, DEFAULT.with_rules(dialect.judge))
+        self._line = calls.to(place, "database", policy or DATABASE, DEFAULT.with_rules(_judge_ours, dialect.judge))
         self._connection: Any = None
         self._mark = ""
 
@@ -102,6 +109,11 @@ class Statements:
     def close(self) -> None:
         """Gives the connection back."""
         self._give_up()
+
+
+def _judge_ours(error: BaseException) -> Judgement | None:
+    """Who lost the lease finds it lost however often it tries."""
+    return Judgement(Outcome.PERMANENT) if isinstance(error, LeaseError) else None
 
 
 def rows_of(cursor: Cursor, sql: str) -> list[Any]:

@@ -15,20 +15,20 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rowkeeper.batch import ROW_ID, Fingerprint
-from rowkeeper.destinations.database import layout
-from rowkeeper.destinations.database.dialect import HASH, RUN, Cursor
-from rowkeeper.destinations.database.duplicates import kept, removals
-from rowkeeper.destinations.database.names import COMMITS, identifier, literal
-from rowkeeper.destinations.database.sealing import removed_by_run
-from rowkeeper.destinations.database.staging import bare
-from rowkeeper.destinations.database.statements import number_of, rows_of
+from rowkeeper.destinations.relational import layout
+from rowkeeper.destinations.relational.dialect import HASH, RUN, Cursor
+from rowkeeper.destinations.relational.duplicates import kept, removals
+from rowkeeper.destinations.relational.names import COMMITS, identifier, literal
+from rowkeeper.destinations.relational.sealing import removed_by_run
+from rowkeeper.destinations.relational.staging import bare
+from rowkeeper.destinations.relational.statements import number_of, rows_of
 from rowkeeper.errors import BooksDiffer, ForeignWriter, LeaseLost, StagingDamaged
 from rowkeeper.protocols import Change, CommitRecord
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.resilience.outcomes import Happened
 
 if TYPE_CHECKING:
-    from rowkeeper.destinations.database.session import DatabaseSession
+    from rowkeeper.destinations.relational.session import DatabaseSession
 
 
 def commit_record(table: DatabaseSession, cursor: Cursor) -> CommitRecord | None:

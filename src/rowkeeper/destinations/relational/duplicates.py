@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rowkeeper.batch import ROW_ID
-from rowkeeper.destinations.database.dialect import RUN, Cursor
-from rowkeeper.destinations.database.names import identifier
-from rowkeeper.destinations.database.staging import PARTITION
-from rowkeeper.destinations.database.statements import number_of, rows_of
+from rowkeeper.destinations.relational.dialect import RUN, Cursor
+from rowkeeper.destinations.relational.names import identifier
+from rowkeeper.destinations.relational.staging import PARTITION
+from rowkeeper.destinations.relational.statements import number_of, rows_of
 from rowkeeper.protocols import Change, DuplicateRow
 from rowkeeper.resilience.failpoints import failpoint
 
 if TYPE_CHECKING:
-    from rowkeeper.destinations.database.session import DatabaseSession
+    from rowkeeper.destinations.relational.session import DatabaseSession
 
 PAGE_ROWS = 10_000
 

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rowkeeper.batch import Fingerprint
-from rowkeeper.destinations.database.dialect import HASH, RUN, Cursor
-from rowkeeper.destinations.database.duplicates import find_losers, kept, removals
-from rowkeeper.destinations.database.staging import PARTITION
-from rowkeeper.destinations.database.statements import rows_of
+from rowkeeper.destinations.relational.dialect import HASH, RUN, Cursor
+from rowkeeper.destinations.relational.duplicates import find_losers, kept, removals
+from rowkeeper.destinations.relational.staging import PARTITION
+from rowkeeper.destinations.relational.statements import rows_of
 from rowkeeper.errors import StagingDamaged
 from rowkeeper.measures import Figure
 from rowkeeper.protocols import Change, Posting, Sealed, StagedRows
 
 if TYPE_CHECKING:
-    from rowkeeper.destinations.database.session import DatabaseSession
+    from rowkeeper.destinations.relational.session import DatabaseSession
 
 MENDING = "nothing was published; run the pipeline again, and see to the database if that does not help"
 

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from rowkeeper.destinations.database.dialect import bare_kind
-from rowkeeper.destinations.database.fitting import (
+from rowkeeper.destinations.relational.dialect import bare_kind
+from rowkeeper.destinations.relational.fitting import (
     NUL,
     NUL_IN_JSON,
     as_json,
