@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rowkeeper.destinations.embedded.inspection import engine_pid, engine_status
     from rowkeeper.destinations.embedded.reading import read_client
+    from rowkeeper.destinations.file.declaring import FilesDestination, files
+    from rowkeeper.destinations.file.reading import TableFiles, read_manifest
     from rowkeeper.destinations.mergetree.destination import ClickHouseDestination, clickhouse
     from rowkeeper.destinations.relational.declaring import DatabaseDestination, database
     from rowkeeper.destinations.webapi.declaring import ApiDestination, api
@@ -18,28 +20,36 @@ __all__ = [
     "ApiDestination",
     "ClickHouseDestination",
     "DatabaseDestination",
+    "FilesDestination",
     "ItemErrors",
     "ItemResults",
+    "TableFiles",
     "api",
     "clickhouse",
     "database",
     "engine_pid",
     "engine_status",
+    "files",
     "read_client",
+    "read_manifest",
 ]
 
 _HOMES = {
     "ApiDestination": "webapi.declaring",
     "ClickHouseDestination": "mergetree.destination",
     "DatabaseDestination": "relational.declaring",
+    "FilesDestination": "file.declaring",
     "ItemErrors": "webapi.outcomes",
     "ItemResults": "webapi.outcomes",
+    "TableFiles": "file.reading",
     "api": "webapi.declaring",
     "clickhouse": "mergetree.destination",
     "database": "relational.declaring",
     "engine_pid": "embedded.inspection",
     "engine_status": "embedded.inspection",
+    "files": "file.declaring",
     "read_client": "embedded.reading",
+    "read_manifest": "file.reading",
 }
 
 
