@@ -18,7 +18,7 @@ from rowkeeper.logs import logger
 from rowkeeper.protocols import RefusedRow, Refusing
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.runs.hold import Hold
-from rowkeeper.runs.protecting import clear_columns
+from rowkeeper.runs.protecting import SOURCE_KEY, clear_columns
 from rowkeeper.runs.rejects import rejects_of_refused, seal_rejects
 
 ROWS_PER_FILE = 10_000
@@ -64,7 +64,8 @@ def _sealed(held: Hold, session: Refusing, run: RunRecord, keys: dict[int, str])
     """Quarantine files of a bounded size, each named after its first row."""
     for ordinal, group in groupby(session.refused_rows(run.run), key=lambda row: partition_ordinal(row.row_id)):
         for rows in _chunks(group):
-            rejects = rejects_of_refused(rows, keys, clear_columns(run), held.workspace.keysets)
+            protects = bool(run.source.get(SOURCE_KEY))
+            rejects = rejects_of_refused(rows, keys, clear_columns(run), held.workspace.keysets, protects=protects)
             name = f"{run.run}/refused-{rows[0].row_id}.sealed"
             digest = seal_rejects(held.workspace.quarantine, name, rejects)
             yield BatchRecord(

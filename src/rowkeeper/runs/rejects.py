@@ -22,7 +22,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from rowkeeper.batch import ROW_ID, Batch, InputMode, Verdict, row_ids, row_number
+from rowkeeper.batch import RAW_LINE, ROW_ID, Batch, InputMode, Verdict, row_ids, row_number
 from rowkeeper.protocols import DuplicateRow, RefusedRow
 from rowkeeper.runs.shielding import Shield, clear_table, masked_cells, shield_stored
 from rowkeeper.security.keysets import Keysets
@@ -119,14 +119,25 @@ def rejects_of_duplicates(
 
 
 def rejects_of_refused(
-    rows: Sequence[RefusedRow], partitions: Mapping[int, str], classified: frozenset[str], keysets: Keysets
+    rows: Sequence[RefusedRow],
+    partitions: Mapping[int, str],
+    classified: frozenset[str],
+    keysets: Keysets,
+    *,
+    protects: bool,
 ) -> Rejects:
     """Rows that the other side refused, as rejected rows with its answer.
+
+    They are JSON documents of the contract's fields, which a replay reads again. Where columns are protected or
+    classified they are text, which none does: a protected value would be protected twice.
 
     Args:
         classified: columns that hold classified values in the clear. Where there are any, the answer is withheld: it
             may quote them.
     """
+    documents = [json.dumps(row.values, default=str).encode() for row in rows]
+    nothing = [None] * len(rows)
+    as_text = protects or bool(classified)
     errors = []
     for row in rows:
         told = "" if classified or not row.answer else f": {row.answer}"
@@ -137,7 +148,8 @@ def rejects_of_refused(
             ROW_ID: pa.array([row.row_id for row in rows], pa.uint64()),
             PLACE: pa.array(places, pa.string()),
             ERRORS: pa.array([json.dumps(each) for each in errors], pa.string()),
-            TEXT: pa.array([json.dumps(row.values, default=str).encode() for row in rows], pa.large_binary()),
+            TEXT: pa.array(documents if as_text else nothing, pa.large_binary()),
+            **({} if as_text else {RAW_LINE: pa.array(documents, pa.large_binary())}),
         }
     )
     table = table.replace_schema_metadata({MODE_KEY: InputMode.JSON.value.encode()})

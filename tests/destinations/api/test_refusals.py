@@ -115,6 +115,7 @@ def test_refused_rows_go_to_quarantine_with_the_answer(orders: Orders, told: str
     assert ended.document["fingerprint"].startswith("rk1-27-")
     orders.store.refuses = lambda row: None
     replayed = orders.ask("quarantine", "replay", run, "--json")
+    assert replayed.status == 0, replayed.stdout
     assert replayed.document["account"]["committed"] == 3, replayed
     assert sorted(orders.taken) == list(range(30))
 

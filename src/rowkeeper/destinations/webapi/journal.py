@@ -1,7 +1,7 @@
 """What was sent, and what became of it: a file of JSON lines that survives the process, each line durable before the
 next step.
 
-    {"run": 7, "record": {...}, "documents": [...]}                      the first line
+    {"run": 7, "record": {...}, "documents": [...], "durations": [...]}  the first line
     {"send": 1, "first": 0, "last": 499, "rows": 500, "attempt": 0, "digest": "..."}    a batch is about to be sent
     {"over": 1, "taken": 498, "refused": 2, "then": []}                  it was answered; what is to be sent instead
 
@@ -54,17 +54,20 @@ class Journal:
     Attributes:
         record: what is to be noted as published when all is sent.
         documents: the columns that are JSON text.
+        durations: the columns that are whole microseconds.
         position: the address of the last row that any batch has.
         pending: spans that are to be sent before what comes after `position`.
         doubtful: spans of which it is not known whether they were taken, with the digest of what was sent.
         taken, refused: rows.
     """
 
-    def __init__(self, path: Path, run: int, record: CommitRecord, documents: Sequence[str]) -> None:
+    def __init__(
+        self, path: Path, run: int, record: CommitRecord, documents: Sequence[str], durations: Sequence[str] = ()
+    ) -> None:
         self._path = path
         self.run = run
         self.record = record
-        self.documents = frozenset(documents)
+        self.documents, self.durations = frozenset(documents), frozenset(durations)
         self.position = -1
         self.pending: list[Span] = []
         self.doubtful: dict[Span, str] = {}
@@ -87,7 +90,7 @@ class Journal:
             return None
         try:
             head = json.loads(lines[0])
-            journal = cls(path, head["run"], record_of(head["record"]), head["documents"])
+            journal = cls(path, head["run"], record_of(head["record"]), head["documents"], head["durations"])
             for line in lines[1:]:
                 journal._replay(json.loads(line))
         except (ValueError, KeyError, TypeError) as error:
@@ -125,7 +128,8 @@ class Journal:
         """
         self.record = record
         former = self._path.read_text("utf-8").split("\n")[1:-1] if self._path.exists() else []
-        head = {"run": self.run, "record": document_of(record), "documents": sorted(self.documents)}
+        columns = {"documents": sorted(self.documents), "durations": sorted(self.durations)}
+        head = {"run": self.run, "record": document_of(record), **columns}
         make_folder(self._path.parent)
         beside = self._path.with_suffix(".new")
         beside.unlink(missing_ok=True)

@@ -7,9 +7,12 @@ nothing is as if it had not been published.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+import decimal
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from rowkeeper.destinations.webapi.declaring import ApiDestination
 
 FOLDER = "deliveries"
+MICROSECONDS = 1_000_000
 
 
 class ApiSession(StagedInEngine):
@@ -57,13 +61,14 @@ class ApiSession(StagedInEngine):
         self.area.enter(table.run, table.token)
         journal = Journal.opened(self._journal(record.run))
         if journal is None:
-            journal = Journal(self._journal(record.run), record.run, record, self._documents())
+            journal = self._begun(record)
         self._deliver(journal, record)
 
-    def _documents(self) -> list[str]:
-        schema = self.area.schema
-        fields = [] if schema is None else list(schema)
-        return [field.name for field in fields if (field.metadata or {}).get(b"rk:type") == b"json"]
+    def _begun(self, record: CommitRecord) -> Journal:
+        fields = list(self.area.schema or ())
+        documents = [field.name for field in fields if (field.metadata or {}).get(b"rk:type") == b"json"]
+        durations = [field.name for field in fields if pa.types.is_duration(field.type)]
+        return Journal(self._journal(record.run), record.run, record, documents, durations)
 
     def _deliver(self, journal: Journal, record: CommitRecord) -> None:
         refused = RefusedRows(self.area, record.run)
@@ -131,7 +136,9 @@ class ApiSession(StagedInEngine):
 
     def refused_rows(self, run: int) -> Iterator[RefusedRow]:
         """The rows of a published run that were refused."""
-        yield from RefusedRows(self.area, run).rows()
+        journal = Journal.opened(self._journal(run))
+        for row in RefusedRows(self.area, run).rows():
+            yield row if journal is None else dataclasses.replace(row, values=as_given(row.values, journal))
 
     def delivered(self, run: int) -> Sealed:
         """What was taken."""
@@ -157,3 +164,15 @@ class ApiSession(StagedInEngine):
 
     def _journal(self, run: int) -> Path:
         return self._site.home / FOLDER / self.area.table.names.table / f"{run}.jsonl"
+
+
+def as_given(values: Mapping[str, Any], journal: Journal) -> dict[str, Any]:
+    """Stored values as a contract would read them again: documents, and durations in ISO 8601."""
+    found = dict(values)
+    for name in journal.documents & found.keys():
+        found[name] = None if found[name] is None else json.loads(found[name])
+    for name in journal.durations & found.keys():
+        if found[name] is not None:
+            seconds = decimal.Decimal(int(found[name])) / MICROSECONDS
+            found[name] = f"{'-' if seconds < 0 else ''}PT{abs(seconds):f}S"
+    return found
