@@ -80,24 +80,10 @@ RAW: list[tuple[dict[str, Any], Any, pa.DataType, Any]] = [
 def test_times_are_exact(tmp_path: Path, number: int) -> None:
     """What a logical type says of a whole number, to the last digit."""
     type, raw, expected, value = RAW[number]
-    path = write(tmp_path / "a.avro", record(("v", type["type"])), [{"v": raw}])
-    path = _with_logical(tmp_path, type, raw)
+    path = write(tmp_path / "a.avro", record(("v", type)), [{"v": raw}])
     (batch,) = batches(path)
     assert batch.table.schema.field("v").type == expected
     assert batch.table["v"].to_pylist() == [value]
-
-
-def _with_logical(tmp_path: Path, type: dict[str, Any], raw: Any) -> Path:
-    """A file whose schema has the logical type, with the number as it is."""
-    plain = record(("v", type["type"]))
-    with (tmp_path / "b.avro").open("wb") as file:
-        writer = fastavro.write.Writer(file, record(("v", type)))
-        block = __import__("io").BytesIO()
-        fastavro.schemaless_writer(block, plain, {"v": raw})
-        writer.io.write(block.getvalue())
-        writer.block_count += 1
-        writer.flush()
-    return tmp_path / "b.avro"
 
 
 @pytest.mark.parametrize("name", ["timestamp-nanos", "local-timestamp-nanos"])
@@ -131,12 +117,8 @@ def test_ids_and_durations(tmp_path: Path) -> None:
         ("took", {"type": "fixed", "name": "T", "size": 12, "logicalType": "duration"}),
     )
     took = b"".join(each.to_bytes(4, "little") for each in (14, 3, 5_040))
-    with (tmp_path / "a.avro").open("wb") as file:
-        writer = fastavro.write.Writer(file, schema)
-        writer.io.write(one.bytes + took)
-        writer.block_count += 1
-        writer.flush()
-    assert rows(tmp_path / "a.avro") == [{"id": str(one), "took": "P14M3DT5.04S"}]
+    path = write(tmp_path / "a.avro", schema, [{"id": one.bytes, "took": took}])
+    assert rows(path) == [{"id": str(one), "took": "P14M3DT5.04S"}]
 
 
 def test_nested_values(tmp_path: Path) -> None:

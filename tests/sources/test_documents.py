@@ -62,10 +62,9 @@ def test_records_are_found_where_they_are_said_to_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, path: str, expected: list[Any], chunk_bytes: int
 ) -> None:
     """The same records, wherever a chunk happens to end."""
-    monkeypatch.setattr(documents, "CHUNK_BYTES", chunk_bytes)
+    # A byte order mark is looked for in the first chunk, which is never smaller than it.
+    monkeypatch.setattr(documents, "CHUNK_BYTES", max(chunk_bytes, 3) if text.startswith("\ufeff") else chunk_bytes)
     file = write(tmp_path, text)
-    if chunk_bytes < 3 and text.startswith("\ufeff"):
-        pytest.skip("a byte order mark is looked for in the first chunk, which is never so small")
     assert [json.loads(each) for each in records(file, records=path)] == expected
 
 

@@ -195,12 +195,12 @@ def test_a_file_that_changes_while_it_is_read_is_noticed(
     reader: Reader, store: ObjectStore, access: S3, bucket: str
 ) -> None:
     """Rows of the one and of the other are never mixed."""
-    store.put("a.csv", csv_of(pa.table({"id": range(3_000_000)})))
+    store.put("a.csv", b"id\n" + b"1234567\n" * 6_000_000)
     source = files(f"s3://{bucket}/a.csv", access=access)
     (partition,) = reader.partitions(source)
     batches = reader.batches(source, partition)
     next(batches)
-    store.put("a.csv", csv_of(pa.table({"id": range(7, 3_000_007)})))
+    store.put("a.csv", b"id\n" + b"7654321\n" * 6_000_000)
     with pytest.raises((ObjectChanged, SourceError)) as caught:
         for _ in batches:
             pass
@@ -236,8 +236,7 @@ def test_wrong_credentials_and_missing_things_are_told(reader: Reader, s3: Seawe
 
 def test_a_cut_connection_is_survived(reader: Reader, store: ObjectStore, s3: Seaweed, access: S3, bucket: str) -> None:
     """In the middle of a body: the range is asked for again, and nothing is lost or doubled."""
-    table = pa.table({"id": range(400_000), "name": ["x" * 40] * 400_000})
-    store.put("a.csv", csv_of(table))
+    store.put("a.csv", b"id,name\n" + b"1234567,a name that is neither short nor long\n" * 400_000)
     with Cutter(s3.port) as cutter:
         source = files(
             f"s3://{bucket}/a.csv", access=dataclasses.replace(access, endpoint=f"http://127.0.0.1:{cutter.port}")
@@ -287,6 +286,20 @@ def test_a_server_without_head_and_a_file_without_size(reader: Reader) -> None:
         assert reader.rows(files(f"{web.url}/a.csv")) == [(1, "x")]
     with served(Web({"/a.csv": b"id,name\n1,x\n"}, sized=False, ranges=False)) as web:
         assert reader.rows(files(f"{web.url}/a.csv")) == [(1, "x")]
+
+
+def test_a_store_that_is_silent_or_not_there_is_told(reader: Reader, s3: Seaweed, access: S3, bucket: str) -> None:
+    """A deadline ends a request that hangs; a port where nobody listens is one clear error."""
+    with Cutter(s3.port) as cutter:
+        cutter.fall_silent()
+        here = dataclasses.replace(access, endpoint=f"http://127.0.0.1:{cutter.port}")
+        hasty = rk.Resilience(retry=rk.Retry(attempts=1), breaker=None, deadline_seconds=1.0)
+        with pytest.raises(rk.errors.DeadlineExceeded) as late:
+            reader.rows(files(f"s3://{bucket}/a.csv", access=here, resilience=hasty))
+        assert late.value.code == "RK-4003"
+    nobody = dataclasses.replace(access, endpoint="http://127.0.0.1:1")
+    with pytest.raises(StoreUnavailable):
+        reader.rows(files(f"s3://{bucket}/a.csv", access=nobody, resilience=FEW))
 
 
 def test_empty_objects(reader: Reader, store: ObjectStore, access: S3, bucket: str) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import http.server
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from rowkeeper.errors import (
     AddressForbidden,
@@ -26,7 +30,7 @@ from rowkeeper.resilience.policy import Resilience, Retry
 from rowkeeper.security.egress.gateway import Gateway
 from rowkeeper.security.egress.policy import Egress
 from rowkeeper.security.tls import TLS
-from rowkeeper.stores import S3
+from rowkeeper.stores import GCS, S3, Azure, google
 from rowkeeper.stores.objects import ObjectStore
 from rowkeeper.stores.relay import Origin, Relay
 from tests.stores.seaweed import Seaweed
@@ -51,14 +55,11 @@ def answering(answer: Callable[[http.server.BaseHTTPRequestHandler], None]) -> I
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def handle_one_request(self) -> None:
-            super().handle_one_request()
-
         def do_GET(self) -> None:
             found.asked.append(self.path)
             answer(self)
 
-        do_HEAD = do_PUT = do_GET
+        do_HEAD = do_PUT = do_GET  # noqa: N815 - as the server calls them
 
         def log_message(self, *_: object) -> None:
             return None
@@ -190,3 +191,47 @@ def test_an_undeclared_place_is_no_place(site: Site, s3: Seaweed) -> None:
             relay._connected()
     finally:
         relay.close()
+
+
+def test_google_and_azure_are_asked_through_the_relay_alone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests that are signed as each cloud wants it, to the declared place and to nowhere else."""
+    monkeypatch.setenv("TEST_TOKEN", "a-token-of-google")
+    monkeypatch.setenv("TEST_KEY", base64.b64encode(b"0" * 32).decode())
+    monkeypatch.setenv("TEST_SAS", "sv=2023-11-03&sig=c2ln%2Bbg%3D")
+    said: list[tuple[str, str]] = []
+
+    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+        said.append((handler.path, handler.headers.get("Authorization", "")))
+        handler.send_response(206)
+        for name, text in {"Content-Length": "5", "Content-Range": "bytes 0-4/5", "ETag": '"x"'}.items():
+            handler.send_header(name, text)
+        handler.send_header("Last-Modified", "Thu, 26 Nov 2026 12:00:00 GMT")
+        handler.end_headers()
+        handler.wfile.write(b"hello")
+
+    with answering(answer) as server:
+        for access in (
+            GCS(token="env:TEST_TOKEN", endpoint=server.url),
+            Azure(account="acc", account_key="env:TEST_KEY", endpoint=server.url),
+            Azure(account="acc", sas_token="env:TEST_SAS", endpoint=server.url),
+        ):
+            with ObjectStore(access, "bucket", site, ONCE) as store:
+                assert store.read("in/a", size=5) == b"hello"
+    assert [way.partition(" ")[0] for _, way in said] == ["Bearer", "SharedKey", ""]
+    assert said[0] == ("/bucket/in%2Fa", "Bearer a-token-of-google")
+    assert said[1][1].startswith("SharedKey acc:")
+    assert "sig=c2ln%2Bbg%3D" in said[2][0]
+
+
+def test_a_service_account_signs_what_google_checks() -> None:
+    """An assertion by RFC 7523, with a signature that its public key verifies."""
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    key = {"client_email": "me@project.iam.gserviceaccount.com", "private_key": pem.decode(), "private_key_id": "7"}
+    head, claims, signature = google.assertion(key, 1_700_000_000).split(".")
+    padded = lambda text: base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))  # noqa: E731
+    private.public_key().verify(padded(signature), f"{head}.{claims}".encode(), padding.PKCS1v15(), hashes.SHA256())
+    assert json.loads(padded(claims))["iss"] == key["client_email"]
+    assert json.loads(padded(claims))["exp"] == 1_700_003_600

@@ -142,8 +142,8 @@ def _encode(table: FilesDestination, layout: Layout, rows: _Peeked, out: IO[byte
         if measured.size >= FILE_BYTES_MAX:
             break
     writer.close()
-    if outer is not counted:
-        outer.close()
+    if table.compression in packing.EXTENSIONS and not table.compresses_within:
+        outer.close()  # what is around the whole ends with it
     return count
 
 
