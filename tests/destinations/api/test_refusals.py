@@ -216,6 +216,17 @@ def test_what_is_half_sent_can_only_go_forward(orders: Orders) -> None:
     assert orders.run().document["account"]["read"] == 0
 
 
+def test_what_a_recorded_run_left_behind_goes_with_the_next_one(orders: Orders) -> None:
+    """Killed between record and clearing up, the run is published, and its journal does not stay for ever."""
+    orders.offer(5)
+    assert orders.run(failpoints="publish.before_forget=kill").status == KILLED
+    run = orders.published["run"]
+    assert orders.journals(run)
+    assert orders.run().status == 0
+    assert not orders.journals(run)
+    assert orders.taken == list(range(5))
+
+
 def test_what_was_not_sent_can_be_discarded(orders: Orders) -> None:
     """A run that died before its first batch was sent is as if it had not been published."""
     orders.offer(5)

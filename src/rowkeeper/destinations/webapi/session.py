@@ -44,7 +44,13 @@ class ApiSession(StagedInEngine):
         self._record = LocalRecord(site.home, made.target)
 
     def prepare(self) -> Columns:
-        """An API has no columns of its own: those of the contract are sent."""
+        """An API has no columns of its own: those of the contract are sent.
+
+        What a process kept of the last run that died after it was recorded goes now: dead runs are settled by then.
+        """
+        last = self._record.read()
+        if self.area.schema is not None and last is not None and self._journal(last.run).exists():
+            self.forget(last.run)
         return self.area.prepare(None)
 
     def commit_record(self) -> CommitRecord | None:
@@ -146,6 +152,7 @@ class ApiSession(StagedInEngine):
 
     def forget(self, run: int) -> None:
         """Drops staged rows, answers and journal."""
+        failpoint("publish.before_forget")
         journal = Journal.opened(self._journal(run))
         self.area.table.stage_drop(run)
         RefusedRows(self.area, run).drop()
