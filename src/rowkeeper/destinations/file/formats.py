@@ -60,7 +60,7 @@ def read_back(name: str, file: IO[bytes], schema: pa.Schema) -> Iterator[pa.Tabl
                 for batch in found.iter_batches(READ_ROWS):
                     yield pa.Table.from_batches([batch]).cast(schema)
         case "arrow":
-            with pa.ipc.open_file(pa.PythonFile(file)) as found:
+            with pa.ipc.open_file(cast("Any", file)) as found:
                 for number in range(found.num_record_batches):
                     yield pa.Table.from_batches([found.get_batch(number)]).cast(schema)
         case "csv":
@@ -85,7 +85,7 @@ class _Parquet:
 class _Arrow:
     def __init__(self, out: IO[bytes], schema: pa.Schema, compression: str) -> None:
         options = pa.ipc.IpcWriteOptions(compression=None if compression == "none" else cast("Any", compression))
-        self._writer = pa.ipc.new_file(pa.PythonFile(out), schema, options=options)
+        self._writer = pa.ipc.new_file(cast("Any", out), schema, options=options)
 
     def write(self, rows: pa.Table) -> None:
         self._writer.write_table(rows, max_chunksize=READ_ROWS)
