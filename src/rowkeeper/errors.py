@@ -49,6 +49,9 @@
     │   ├── DestinationLacks        RK-3120  a destination does not have what was asked of it
     │   ├── DestinationUnreachable  RK-3121  a destination cannot be reached, or has trouble of its own
     │   ├── DestinationRefused      RK-3122  a destination does not take what it was given
+    │   ├── RowsUnfit               RK-3140  rows have values that the destination's columns cannot hold
+    │   ├── DeliveryUnread          RK-3141  an API does not say what became of the rows that it was sent
+    │   ├── DeliveryLost            RK-3142  what was sent of a run, and what was not, is not known here
     │   ├── StateError              RK-3201  the state folder cannot be used as it is
     │   │   └── NewerState          RK-3202  a newer version of Rowkeeper made it
     │   ├── LedgerBusy              RK-3301  another process kept the ledger locked
@@ -705,6 +708,37 @@ class DestinationRefused(DatabaseError):  # noqa: N818 - reads as what happened
 
     code = "RK-3122"
     advice = "The message names the destination and what it said. Mend that, and run the pipeline again."
+
+
+class RowsUnfit(DatabaseError):  # noqa: N818 - reads as what happened
+    """Rows have values that the destination's columns cannot hold, and cannot be set aside one by one any more."""
+
+    code = "RK-3140"
+    advice = (
+        "Rows that a contract accepted and the destination cannot hold go to quarantine. Where a transform made the "
+        "value, no row of the source is to blame: let the transform drop it."
+    )
+
+
+class DeliveryUnread(DatabaseError):  # noqa: N818 - reads as what happened
+    """An API does not say, in words that were declared, what became of the rows that it was sent."""
+
+    code = "RK-3141"
+    retryable = True
+    advice = (
+        "The run stays where it is, and nothing is taken for sent that may not be. Declare how the API tells of rows "
+        "(results=), or see why it answers with a page for people, and run again: the batch is sent under the same key."
+    )
+
+
+class DeliveryLost(DatabaseError):  # noqa: N818 - reads as what happened
+    """What was sent of a run to an API, and what was not, is not known here."""
+
+    code = "RK-3142"
+    advice = (
+        "The journal of deliveries and the rows that wait lie in the state folder of the machine that the run was "
+        "made on. Finish it there; or restore that folder."
+    )
 
 
 class StateError(DatabaseError):

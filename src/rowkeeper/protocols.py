@@ -384,6 +384,66 @@ class Examined(Protocol):
         ...
 
 
+@runtime_checkable
+class Choosy(Protocol):
+    """What a destination is besides, if its columns cannot hold every value that a contract accepts."""
+
+    def unfit(self, rows: pa.Table) -> Mapping[str, tuple[Sequence[int], str]]:
+        """By column, the positions of rows whose value it cannot hold, and why: they go to quarantine.
+
+        Asked of several threads at a time, before a row is staged.
+        """
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RefusedRow:
+    """A row that the other side refused when it was handed over, for quarantine.
+
+    Attributes:
+        status: what the other side said, as a number; it is no secret.
+        answer: its words, which may quote the row.
+    """
+
+    row_id: int
+    values: Mapping[str, Any]
+    status: int
+    answer: str
+
+
+@runtime_checkable
+class Refusing(Protocol):
+    """What a destination's session is besides, if rows can be refused one by one while they are published.
+
+    The account of a run is amended by it after the publish, and before it is recorded.
+    """
+
+    def refused_rows(self, run: int) -> Iterator[RefusedRow]:
+        """The rows of a published run that were refused, in order of row id."""
+        ...
+
+    def delivered(self, run: int) -> Sealed:
+        """What was taken."""
+        ...
+
+    def forget(self, run: int) -> None:
+        """The ledger knows of the publish, and of all that was refused: what was kept for that may go."""
+        ...
+
+
+Peeked = tuple[tuple[tuple[str, str], ...], list[tuple[Any, ...]]]
+"""Name and type of each column, and rows."""
+
+
+@runtime_checkable
+class Peeking(Protocol):
+    """What a destination's session is besides, if staged rows are not where typed SQL finds them."""
+
+    def peek(self, run: int, token: int, limit: int) -> Peeked | None:
+        """Name and type of the staged rows' columns, and some of the rows; None if nothing is staged."""
+        ...
+
+
 class Destination(Protocol):
     """Where rows go: a declaration, as it stands in a pipeline."""
 

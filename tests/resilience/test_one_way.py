@@ -40,7 +40,7 @@ MAY = {
     "destinations/embedded/connection.py": "names the client's type",
     "destinations/embedded/starting.py": "connects to the host's socket, for the client and to see whether it is up",
     "destinations/embedded/answering.py": "the host's side of it",
-    "sources/api/asking.py": "names what the client raises, inside an attempt; `security/egress` makes the client",
+    "apis/asking.py": "names what the client raises, inside an attempt; `security/egress` makes the client",
     "ledger/audit/trail.py": "the machine's name",
     "ledger/leases.py": "the machine's name",
 }

@@ -12,12 +12,21 @@ if TYPE_CHECKING:
     from rowkeeper.destinations.file.declaring import FilesDestination, files
     from rowkeeper.destinations.file.reading import TableFiles, read_manifest
     from rowkeeper.destinations.mergetree.destination import ClickHouseDestination, clickhouse
+    from rowkeeper.destinations.relational.declaring import DatabaseDestination, database
+    from rowkeeper.destinations.webapi.declaring import ApiDestination, api
+    from rowkeeper.destinations.webapi.outcomes import ItemErrors, ItemResults
 
 __all__ = [
+    "ApiDestination",
     "ClickHouseDestination",
+    "DatabaseDestination",
     "FilesDestination",
+    "ItemErrors",
+    "ItemResults",
     "TableFiles",
+    "api",
     "clickhouse",
+    "database",
     "engine_pid",
     "engine_status",
     "files",
@@ -26,10 +35,16 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ApiDestination": "webapi.declaring",
     "ClickHouseDestination": "mergetree.destination",
+    "DatabaseDestination": "relational.declaring",
     "FilesDestination": "file.declaring",
+    "ItemErrors": "webapi.outcomes",
+    "ItemResults": "webapi.outcomes",
     "TableFiles": "file.reading",
+    "api": "webapi.declaring",
     "clickhouse": "mergetree.destination",
+    "database": "relational.declaring",
     "engine_pid": "embedded.inspection",
     "engine_status": "embedded.inspection",
     "files": "file.declaring",

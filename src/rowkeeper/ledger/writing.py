@@ -259,6 +259,38 @@ class Scribe:
             )
             return one_run(connection, run)
 
+    def amend_run(
+        self,
+        lease: Lease,
+        run: int,
+        *,
+        accounts: Mapping[int, Account],
+        fingerprints: Mapping[int, Fingerprint],
+        postings: Sequence[Posting],
+        refused: Sequence[BatchRecord],
+    ) -> RunRecord:
+        """Corrects what `prepare_run` fixed, by rows that were refused while the run was published; once more does
+        nothing.
+
+        Raises IntegrityError for an account that does not balance or is not of what was read.
+        """
+        with self._step(lease, "amend_run", run, (RunStatus.PREPARED,)) as (connection, _):
+            self._check_accounts(connection, run, accounts)
+            for ordinal, account in accounts.items():
+                connection.execute(
+                    update(run_partitions)
+                    .where(run_partitions.c.run == run, run_partitions.c.ordinal == ordinal)
+                    .values(**account_columns(account), fingerprint=fingerprints.get(ordinal, Fingerprint()))
+                )
+            names = [each.quarantine_file for each in refused]
+            connection.execute(delete(batches).where(batches.c.run == run, batches.c.quarantine_file.in_(names)))
+            for batch in refused:
+                connection.execute(insert(batches).values(**dataclasses.asdict(batch), of_duplicates=True))
+            self._repost(connection, run, postings)
+            total = sum(accounts.values(), Account())
+            set_run(connection, run, fingerprint=sum(fingerprints.values(), Fingerprint()), **account_columns(total))
+            return one_run(connection, run)
+
     @staticmethod
     def _check_accounts(connection: Connection, run: int, accounts: Mapping[int, Account]) -> None:
         rows = connection.execute(select(run_partitions).where(run_partitions.c.run == run)).all()
@@ -269,6 +301,10 @@ class Scribe:
                 f"run {run}: its account does not balance, or is not of all that was read",
                 hint="nothing was published; run the pipeline again, and report it if that does not help",
             )
+
+    def _repost(self, connection: Connection, run: int, entries: Sequence[Posting]) -> None:
+        connection.execute(delete(postings).where(postings.c.run == run))
+        self._post(connection, run, entries)
 
     @staticmethod
     def _post(connection: Connection, run: int, entries: Sequence[Posting]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rowkeeper.access import Column, Sight, TableView, of_table
 from rowkeeper.destinations import read_client
+from rowkeeper.errors import QueryRefused
 from rowkeeper.ledger import RunRecord
 from rowkeeper.runs.access import note_query
 from rowkeeper.runs.columnfacts import table_of
@@ -69,10 +70,38 @@ def show_staged(number: int, workspace: Workspace, *, limit: int = 10, sql: str 
         RunUnfit: nothing of it is staged.
         QueryError: in ClickHouse's own words.
     """
-    found = look_at(number, workspace)
+    found = look_at(number, workspace, limit)
+    if not found.relation:
+        return _peeked(found, workspace, sql)
     with read_client(workspace.site) as client:
         result = _shown(found, workspace, client, limit) if sql is None else _asked(found, workspace, client, sql)
     return StagedLook(found, () if result is None else result.columns, () if result is None else result.rows)
+
+
+def _peeked(found: StagedRun, workspace: Workspace, sql: str | None) -> StagedLook:
+    """Rows that lie in another database than the embedded one: as far as the caller may see columns, and whole rows.
+
+    A row filter is in ClickHouse's SQL: who has one sees no rows here.
+    """
+    if sql is not None:
+        raise QueryRefused(
+            f"the rows of run {found.run.run} are staged in a database that typed SQL does not reach",
+            hint=f"ask that database itself, or leave out --sql: rowkeeper staging {found.run.run}",
+        )
+    view = workspace.access.view(table_of(found.run.target), _columns(found.run, [name for name, _ in found.columns]))
+    if view is None or view.row_filter is not None:
+        return StagedLook(found, (), ())
+    sights = [view.sights.get(name, Sight.REFUSED) for name, _ in found.columns]
+    kept = [place for place, sight in enumerate(sights) if sight is not Sight.REFUSED]
+    rows = tuple(
+        tuple(_safe(row[place]) if sights[place] is Sight.CLEAR else HIDDEN for place in kept) for row in found.rows
+    )
+    return StagedLook(found, tuple(found.columns[place] for place in kept), rows)
+
+
+def _safe(value: object) -> object:
+    """A value as JSON has it."""
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def _shown(found: StagedRun, workspace: Workspace, client: ReadClient, limit: int) -> QueryResult | None:

@@ -8,6 +8,7 @@ from rowkeeper.batch import Account
 from rowkeeper.errors import DeclarationError, RunUnfit, StagingDamaged
 from rowkeeper.ledger import GateResult, RunRecord, RunStatus
 from rowkeeper.ledger.audit import Event
+from rowkeeper.protocols import Peeked, Peeking
 from rowkeeper.runs.access import signature
 from rowkeeper.runs.asking import run_for
 from rowkeeper.runs.gating import open_sample
@@ -28,8 +29,9 @@ class StagedRun:
 
     Attributes:
         account: where its rows are so far; `committed` are those that wait in the staging area.
-        relation: what stands for them after FROM in typed SQL.
+        relation: what stands for them after FROM in typed SQL; empty where typed SQL does not find them.
         samples: by gate, rows that it objects to.
+        columns, rows: some of them, where typed SQL does not find them.
     """
 
     run: RunRecord
@@ -37,22 +39,21 @@ class StagedRun:
     gates: tuple[GateResult, ...]
     relation: str
     samples: tuple[tuple[str, list[dict[str, object]]], ...]
+    columns: tuple[tuple[str, str], ...] = ()
+    rows: tuple[tuple[object, ...], ...] = ()
 
 
-def look_at(number: int, workspace: Workspace) -> StagedRun:
+def look_at(number: int, workspace: Workspace, limit: int = 0) -> StagedRun:
     """Opens the staging area of a run for inspection; changes nothing. It is on the record before it is shown.
+
+    Args:
+        limit: how many rows, where typed SQL does not find them.
 
     Raises AccessDenied or UnknownRun; RunUnfit if there is none.
     """
     run = run_for(workspace, "staging.show", number)
-    relation = None
-    if run.status in STAGED:
-        session = destination_of(run).connect(workspace.site, None)
-        try:
-            relation = session.staged_relation(run.run, run.token)
-        finally:
-            session.close()
-    if relation is None:
+    relation, peeked = _staged(workspace, run, limit) if run.status in STAGED else (None, None)
+    if relation is None and peeked is None:
         raise RunUnfit(
             f"run {number} is {run.status.value}: nothing of it is staged",
             hint=f"rowkeeper show {number} tells what became of it",
@@ -60,7 +61,17 @@ def look_at(number: int, workspace: Workspace) -> StagedRun:
     workspace.ledger.audit.record(Event("staging.show", {"run": number, "pipeline": run.pipeline}))
     gates = tuple(workspace.ledger.gate_results(number))
     samples = tuple((each.gate, open_sample(workspace, each)) for each in gates if each.sample_file)
-    return StagedRun(run, _account(workspace, number), gates, relation, samples)
+    columns, rows = peeked or ((), [])
+    return StagedRun(run, _account(workspace, number), gates, relation or "", samples, columns, tuple(rows))
+
+
+def _staged(workspace: Workspace, run: RunRecord, limit: int) -> tuple[str | None, Peeked | None]:
+    session = destination_of(run).connect(workspace.site, None)
+    try:
+        peeked = session.peek(run.run, run.token, limit) if isinstance(session, Peeking) else None
+        return session.staged_relation(run.run, run.token), peeked
+    finally:
+        session.close()
 
 
 def _account(workspace: Workspace, number: int) -> Account:

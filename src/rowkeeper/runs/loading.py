@@ -96,6 +96,7 @@ def _material(pipeline: Pipeline, source: Source, workspace: Workspace) -> Mater
         shield_of(pipeline.contract, protections, workspace.keysets),
         goes_on=pipeline.on_error == "continue",
         evolves=pipeline.drift == "evolve",
+        destination=pipeline.destination,
     )
 
 

@@ -19,6 +19,7 @@ from rowkeeper.errors import DeclarationError, ProtectionChanged, TransformError
 from rowkeeper.ledger import Ledger, RunRecord
 from rowkeeper.measures import Accepted, Between, Figure, Matches, Repeated, Tally, Unreferenced
 from rowkeeper.pipeline import Pipeline
+from rowkeeper.protocols import Choosy, Destination
 from rowkeeper.quality import Gate
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.security.protection import Encrypt, FormatPreserving, Generalise, PartialMask
@@ -28,6 +29,7 @@ from rowkeeper.security.protection.policy import Policy
 SOURCE_KEY = "protection"  # in what the ledger holds of a run's source
 CLEAR_KEY = "classified_in_the_clear"
 LABELS_KEY = "classifications"  # of the columns that are classified and not protected
+UNSTORABLE = "rk_unfit"  # by the destination
 UNPROTECTABLE = "rk_unprotectable"
 NOT_COMPARED = ("labels", "kind")  # of a column's document: they say nothing of how its values came about
 WITH_FORM = (PartialMask, FormatPreserving, Generalise)
@@ -160,12 +162,19 @@ def _told(document: Mapping[str, Any] | None) -> str:
 # ---------------------------------------------------------------------------------------------- rows
 
 
-def without_unfit(verdict: Verdict, protections: Protections) -> Verdict:
-    """Rejects the rows with a value that its protection cannot take: it must not be staged as it is."""
+def without_unfit(verdict: Verdict, protections: Protections, destination: Destination | None = None) -> Verdict:
+    """Rejects the rows with a value that its protection cannot take, as it must not be staged as it is; and those with
+    one that the destination's column cannot hold.
+    """
     found = protections.unfit(verdict.accepted)
-    if not found:
-        return verdict
     errors: dict[int, list[dict[str, Any]]] = {}
+    chooses: Any = destination
+    if isinstance(chooses, Choosy):
+        for name, (places, why) in chooses.unfit(verdict.accepted).items():
+            for row in () if protections.of(name) else places:  # what is protected is stored as something else
+                errors.setdefault(row, []).append({"type": UNSTORABLE, "loc": [name], "msg": why})
+    if not found and not errors:
+        return verdict
     for name, rows in found.items():
         method = protections.of(name)
         message = (

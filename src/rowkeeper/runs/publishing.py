@@ -26,6 +26,7 @@ from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.runs.hold import Hold
 from rowkeeper.runs.interrupt import uninterrupted
 from rowkeeper.runs.protecting import clear_columns
+from rowkeeper.runs.refusals import forget_refusals, note_refusals
 from rowkeeper.runs.rejects import rejects_of_duplicates, seal_rejects
 from rowkeeper.runs.room import check_room
 from rowkeeper.runs.staging import staged_rows
@@ -79,8 +80,10 @@ def publish_and_record(held: Hold, run: RunRecord) -> RunRecord:
         held.tell(run.pipeline, "publish")
         held.session.publish(CommitRecord(ledger.id, run.run, held.lease.token, books), change_of(run))
         failpoint("run.after_publish")
+        note_refusals(held, run)
         held.tell(run.pipeline, "record")
         recorded = ledger.record_published(held.lease, run.run, seconds=held.seconds)
+        forget_refusals(held, run.run)
         tidy(held, run.run)
     counts = {name: count for name, count in recorded.account.as_dict().items() if count}
     log.info("run published", run=run.run, pipeline=run.pipeline, kind=run.kind.value, seconds=held.seconds, **counts)

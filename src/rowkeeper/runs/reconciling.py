@@ -15,6 +15,7 @@ from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.runs.asking import permitted
 from rowkeeper.runs.hold import Hold, hold
 from rowkeeper.runs.publishing import finish_load
+from rowkeeper.runs.refusals import forget_refusals, note_refusals
 from rowkeeper.runs.report import Observer, unobserved
 from rowkeeper.runs.spoolfiles import sweep
 from rowkeeper.runs.staging import staged_rows
@@ -71,7 +72,9 @@ def _settle(held: Hold, run: RunRecord) -> Finding:
     published = held.session.settle(run.run)
     failpoint("reconcile.after_settle")
     if published:
+        note_refusals(held, run)
         held.ledger.record_published(held.lease, run.run, seconds=0.0)
+        forget_refusals(held, run.run)
         tidy(held, run.run)
         note = f"run {run.run} had been published when it died; the ledger knows now"
         return Finding(run.run, run.pipeline, "recorded", note)

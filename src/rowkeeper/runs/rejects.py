@@ -22,8 +22,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from rowkeeper.batch import ROW_ID, Batch, InputMode, Verdict, row_ids, row_number
-from rowkeeper.protocols import DuplicateRow
+from rowkeeper.batch import RAW_LINE, ROW_ID, Batch, InputMode, Verdict, row_ids, row_number
+from rowkeeper.protocols import DuplicateRow, RefusedRow
 from rowkeeper.runs.shielding import Shield, clear_table, masked_cells, shield_stored
 from rowkeeper.security.keysets import Keysets
 from rowkeeper.security.sealing import Seal
@@ -31,6 +31,7 @@ from rowkeeper.security.sealing import Seal
 PLACE, ERRORS, TEXT = "_rk_place", "_rk_errors", "_rk_text"
 OWN = (ROW_ID, PLACE, ERRORS, TEXT)
 MODE_KEY = b"rk:mode"
+REFUSED = "rk_refused"
 REPLAYED = "quarantine:"  # how the keys of partitions begin that are rows of a quarantine
 
 
@@ -115,6 +116,44 @@ def rejects_of_duplicates(
     )
     table = table.replace_schema_metadata({MODE_KEY: InputMode.JSON.value.encode()})
     return Rejects(shield_stored(table, classified, keysets), {"rk_duplicate": len(rows)})
+
+
+def rejects_of_refused(
+    rows: Sequence[RefusedRow],
+    partitions: Mapping[int, str],
+    classified: frozenset[str],
+    keysets: Keysets,
+    *,
+    protects: bool,
+) -> Rejects:
+    """Rows that the other side refused, as rejected rows with its answer.
+
+    They are JSON documents of the contract's fields, which a replay reads again. Where columns are protected or
+    classified they are text, which none does: a protected value would be protected twice.
+
+    Args:
+        classified: columns that hold classified values in the clear. Where there are any, the answer is withheld: it
+            may quote them.
+    """
+    documents = [json.dumps(row.values, default=str).encode() for row in rows]
+    nothing = [None] * len(rows)
+    as_text = protects or bool(classified)
+    errors = []
+    for row in rows:
+        told = "" if classified or not row.answer else f": {row.answer}"
+        errors.append([{"type": REFUSED, "loc": [], "msg": f"the destination answered {row.status}{told}"}])
+    places = [f"{partitions[row.row_id >> 40]}, row {row_number(row.row_id) + 1}" for row in rows]
+    table = pa.table(
+        {
+            ROW_ID: pa.array([row.row_id for row in rows], pa.uint64()),
+            PLACE: pa.array(places, pa.string()),
+            ERRORS: pa.array([json.dumps(each) for each in errors], pa.string()),
+            TEXT: pa.array(documents if as_text else nothing, pa.large_binary()),
+            **({} if as_text else {RAW_LINE: pa.array(documents, pa.large_binary())}),
+        }
+    )
+    table = table.replace_schema_metadata({MODE_KEY: InputMode.JSON.value.encode()})
+    return Rejects(shield_stored(table, classified, keysets), {REFUSED: len(rows)})
 
 
 def _reason(error: Mapping[str, Any]) -> str:

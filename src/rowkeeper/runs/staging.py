@@ -19,7 +19,7 @@ from rowkeeper.logs import about, failure, logger
 from rowkeeper.logs.failure import document
 from rowkeeper.logs.native import withheld
 from rowkeeper.pipeline import Transform
-from rowkeeper.protocols import Columns, Contract, Source, StagedRows
+from rowkeeper.protocols import Columns, Contract, Destination, Source, StagedRows
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.runs.conveyor import Conveyor, side_by_side
 from rowkeeper.runs.hold import Hold
@@ -57,6 +57,8 @@ class Material:
     """Whether the run goes on without a partition that fails."""
     evolves: bool = False
     """Whether a batch may change the contract by which those after it are checked."""
+    destination: Destination | None = None
+    """Where the rows go, which may not be able to hold each."""
 
     @property
     def schema(self) -> pa.Schema:
@@ -235,7 +237,7 @@ class Stager:
         assert verdict.accepted.num_rows + len(verdict.rejected) == batch.table.num_rows, "a row has no verdict"
         protections, transform = self._material.protections, self._material.transform
         if transform is None:
-            verdict = without_unfit(verdict, protections)
+            verdict = without_unfit(verdict, protections, self._material.destination)
         numbers = pc.take(batch.row_numbers, verdict.accepted_index)
         rows = verdict.accepted.append_column(pa.field(ROW_ID, pa.uint64(), nullable=False), row_ids(ordinal, numbers))
         kept = apply_transform(transform, rows) if transform else rows

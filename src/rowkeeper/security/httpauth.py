@@ -235,6 +235,16 @@ class Signed:
 AUTHENTICATIONS = (HeaderKey, Basic, Bearer, OAuth2, Signed)
 
 
+def authentication_of(description: Mapping[str, Any]) -> Authentication:
+    """The inverse of `describe`; of a signature, the one that we make: a function of the user's own is not in it."""
+    values = {name: value for name, value in description.items() if name != "kind"}
+    kind: Any = next(each for each in AUTHENTICATIONS if each.__name__ == description["kind"])
+    if kind is Signed:
+        return Signed(values["secret"])
+    made: Authentication = kind(**values)
+    return made
+
+
 def basic(user: str, password: Secret) -> str:
     """The value of an `Authorization` header."""
     return "Basic " + base64.b64encode(f"{user}:{password.reveal()}".encode()).decode()

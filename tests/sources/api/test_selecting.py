@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
+from rowkeeper.apis.selecting import MISSING, Document, Path, Unreadable
 from rowkeeper.errors import DeclarationError
-from rowkeeper.sources.api.selecting import MISSING, Document, Path, Unreadable
 
 TEXT = b"""{"data": {"items": [ {"id": 1.10, "t": "a"},
  {"id": 12345678901234567890123} , null, [1, 2] ], "next": null, "none": {}, "a-b": {"c d": [7]}},

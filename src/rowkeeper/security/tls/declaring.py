@@ -7,6 +7,7 @@ import binascii
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rowkeeper.configuration.reference import parse
 from rowkeeper.errors import DeclarationError
@@ -53,6 +54,11 @@ class TLS:
             path = getattr(self, name)
             if path is not None:
                 object.__setattr__(self, name, Path(path).expanduser())
+
+    def document(self) -> dict[str, Any]:
+        """What is declared, as JSON values: `TLS(**document)` is the same again. The passphrase is a reference."""
+        given = {name: getattr(self, name) for name in ("ca", "cert", "key", "passphrase", "crl")}
+        return {name: str(value) for name, value in given.items() if value is not None} | {"pins": list(self.pins)}
 
     @property
     def files(self) -> tuple[Path, ...]:

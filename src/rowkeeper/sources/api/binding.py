@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 import msgspec
 
+from rowkeeper.apis.requests import Request
+from rowkeeper.apis.selecting import MISSING, OBJECT, WRITER, Document, Path, Unreadable
 from rowkeeper.errors import AnswerUnreadable, RecordsMissing
-from rowkeeper.sources.api.requests import Request
-from rowkeeper.sources.api.selecting import MISSING, OBJECT, WRITER, Document, Path, Unreadable
 
 NAME = re.compile(r"\{([A-Za-z_]\w*)\}")
 

@@ -6,6 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from rowkeeper.apis.answers import ERRORS, LINES
+from rowkeeper.apis.asking import PAGE_BYTES_MAX, Where
+from rowkeeper.apis.requests import Request
+from rowkeeper.apis.selecting import Path
 from rowkeeper.configuration.literal import is_named_like_a_secret
 from rowkeeper.configuration.reference import is_reference
 from rowkeeper.endpoints import place_of_url
@@ -14,14 +18,10 @@ from rowkeeper.resilience.policy import Resilience, check_resilience
 from rowkeeper.resilience.rates import RateLimit
 from rowkeeper.security.httpauth import AUTHENTICATIONS, Authentication
 from rowkeeper.security.tls import TLS
-from rowkeeper.sources.api.answers import ERRORS, LINES
-from rowkeeper.sources.api.asking import PAGE_BYTES_MAX, Where
 from rowkeeper.sources.api.binding import names_in
 from rowkeeper.sources.api.generating import Generate, PythonSource
 from rowkeeper.sources.api.increments import Incremental
 from rowkeeper.sources.api.paging import Cursor, NextLink, Pagination, SinglePage, Token
-from rowkeeper.sources.api.requests import Request
-from rowkeeper.sources.api.selecting import Path
 from rowkeeper.sources.api.source import ApiSource
 from rowkeeper.sources.api.walking import PAGES_MAX, PageWalk
 

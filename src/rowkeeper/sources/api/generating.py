@@ -22,15 +22,15 @@ from urllib.parse import urljoin
 
 import msgspec
 
+from rowkeeper.apis.asking import Client, Where, endpoint_of
+from rowkeeper.apis.requests import Answer, Request
+from rowkeeper.apis.selecting import WRITER, Document, Unreadable, as_line
 from rowkeeper.batch import BATCH_BYTES, Batch, InputMode, Partition
 from rowkeeper.endpoints import Endpoint
 from rowkeeper.errors import AnswerUnreadable, TransformError
 from rowkeeper.protocols import Columns, Guarantee, Plan, Site
-from rowkeeper.sources.api.asking import Client, Where, endpoint_of
 from rowkeeper.sources.api.increments import Tide
 from rowkeeper.sources.api.reading import Reading, Task
-from rowkeeper.sources.api.requests import Answer, Request
-from rowkeeper.sources.api.selecting import WRITER, Document, Unreadable, as_line
 from rowkeeper.sources.api.source import Session, at_work, newest, next_load
 from rowkeeper.sources.api.walking import Ask, Page, State, Walk
 from rowkeeper.usercode import users_own

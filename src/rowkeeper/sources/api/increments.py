@@ -21,10 +21,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from rowkeeper.apis.requests import Request, Sent
+from rowkeeper.apis.selecting import Document, Path, Unreadable, decode
 from rowkeeper.errors import CursorWentBack, DeclarationError, SourceError
 from rowkeeper.sources.api.paging import Order
-from rowkeeper.sources.api.requests import Request, Sent
-from rowkeeper.sources.api.selecting import Document, Path, Unreadable, decode
 
 SEEN_MAX = 100_000
 SORTED = msgspec.json.Encoder(order="sorted", decimal_format="number")

@@ -9,9 +9,9 @@ from decimal import Decimal
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
+from rowkeeper.apis.requests import Answer, Request, Sent
+from rowkeeper.apis.selecting import MISSING, Document, Path
 from rowkeeper.errors import CursorWentBack, DeclarationError, RecordsMissing
-from rowkeeper.sources.api.requests import Answer, Request, Sent
-from rowkeeper.sources.api.selecting import MISSING, Document, Path
 
 LINK = re.compile(r"<([^>]*)>\s*((?:;\s*[\w*!#$&+^`|~.-]+\s*(?:=\s*(?:\"[^\"]*\"|[^\s;,\"]*))?\s*)*)")
 REL = re.compile(r";\s*rel\s*=\s*(?:\"([^\"]*)\"|([^\s;,\"]+))", re.IGNORECASE)

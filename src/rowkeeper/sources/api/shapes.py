@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from rowkeeper.sources.api.selecting import Unreadable, decode
+from rowkeeper.apis.selecting import Unreadable, decode
 
 RECORDS_PER_PAGE = 10
 FIELDS_MAX = 1_000

@@ -9,14 +9,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
+from rowkeeper.apis.asking import Client, Where, endpoint_of
+from rowkeeper.apis.requests import Answer, Request
 from rowkeeper.batch import BATCH_BYTES, Batch, InputMode, Partition
 from rowkeeper.endpoints import Endpoint
 from rowkeeper.errors import SourceChanged, SourceError
 from rowkeeper.protocols import Columns, Guarantee, Plan, Site
-from rowkeeper.sources.api.asking import Client, Where, endpoint_of
 from rowkeeper.sources.api.increments import Incremental, Tide
 from rowkeeper.sources.api.reading import Reading, Task
-from rowkeeper.sources.api.requests import Answer, Request
 from rowkeeper.sources.api.walking import ChildWalk, PageWalk, Walk
 
 NOT_MODIFIED = 304

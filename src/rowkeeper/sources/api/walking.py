@@ -13,12 +13,12 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from rowkeeper.apis.answers import LINES, document_of, lines_of, records_of
+from rowkeeper.apis.requests import Answer, Request
+from rowkeeper.apis.selecting import Document, Path
 from rowkeeper.errors import PagesChanged, PagesEndless
-from rowkeeper.sources.api.answers import LINES, document_of, lines_of, records_of
 from rowkeeper.sources.api.binding import bound_to, members_of, with_members
 from rowkeeper.sources.api.paging import PageRead, Pagination
-from rowkeeper.sources.api.requests import Answer, Request
-from rowkeeper.sources.api.selecting import Document, Path
 
 SAME_PAGES_MAX = 3
 PAGES_MAX = 100_000

@@ -35,6 +35,21 @@ class Request:
         return "GET" if self.body is None else "POST"
 
     @property
+    def content_type(self) -> str:
+        """What the body is; empty where there is none."""
+        return "" if self.body is None else "application/json"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What this request alone has."""
+        return {}
+
+    @property
+    def again(self) -> frozenset[int]:
+        """Statuses that ask for another try, besides those that always do."""
+        return frozenset()
+
+    @property
     def content(self) -> bytes:
         """The body as it is sent."""
         return b"" if self.body is None else json.dumps(self.body, sort_keys=True).encode()
@@ -90,10 +105,34 @@ class Request:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Delivery:
+    """Rows on their way to an API.
+
+    Attributes:
+        content: the body, as it is sent, each time the same.
+        headers: besides those of every request, such as an idempotency key.
+        again: statuses that ask for another try, besides those that always do.
+    """
+
+    url: str
+    content: bytes
+    method: str = "POST"
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    again: frozenset[int] = frozenset()
+
+    @property
+    def place(self) -> str:
+        """Where it goes, without the query."""
+        return self.url.partition("?")[0]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Answer:
     """What came back.
 
     Attributes:
+        request: what was asked; of a delivery its place alone.
         headers: names in lower case.
         body: unpacked, UTF-8.
     """

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
 
+from rowkeeper.apis.requests import Answer, Delivery, Request
+from rowkeeper.apis.selecting import Document, Unreadable
 from rowkeeper.endpoints import Endpoint, place_of_url
 from rowkeeper.errors import (
     AmbiguousError,
@@ -39,8 +41,6 @@ from rowkeeper.resilience.policy import CircuitBreaker, Resilience, Retry
 from rowkeeper.resilience.rates import Limiter, RateLimit
 from rowkeeper.security.httpauth import Authentication, Credentials, Outgoing
 from rowkeeper.security.tls import TLS
-from rowkeeper.sources.api.requests import Answer, Request
-from rowkeeper.sources.api.selecting import Document, Unreadable
 
 if TYPE_CHECKING:
     import httpx
@@ -161,9 +161,31 @@ class Client:
             )
         return answer
 
-    def _asked(self, request: Request, known: tuple[str, str] | None) -> Answer:
+    def deliver(self, delivery: Delivery) -> Answer:
+        """The answer to rows that are handed over, whatever its status, once it is one that stays.
+
+        They are sent until there is an answer: once more is no harm where they have an idempotency key, and what the
+        guarantee says where they have none.
+
+        Raises as `ask` does, but for ApiRefused.
+        """
+        failpoint("api.before_send")
+        answer = self._asked(delivery, None)
+        if answer.status == UNAUTHORISED and self._credentials is not None:
+            self._credentials.renew()
+            answer = self._asked(delivery, None)
+        failpoint("api.after_send")
+        if answer.status in (UNAUTHORISED, FORBIDDEN):
+            raise ApiUnauthorised(
+                f"{delivery.place} answers {answer.status}",
+                hint="see to what auth= refers to, and to what its owner may write",
+                context={"status": answer.status},
+            )
+        return answer
+
+    def _asked(self, request: Request | Delivery, known: tuple[str, str] | None) -> Answer:
         """Whatever the status, once it is one that stays."""
-        line = self._calls.to(self._host, "read", self._policy)
+        line = self._calls.to(self._host, "write" if isinstance(request, Delivery) else "read", self._policy)
         self._limiter.wait(self._policy.deadline_seconds)
         return self._called(line, request.place, lambda: self._once(request, known))
 
@@ -182,10 +204,10 @@ class Client:
                 raise error.__cause__ from error.__cause__.__cause__
             raise _unavailable(place, error) from error
 
-    def _once(self, request: Request, known: tuple[str, str] | None) -> Answer:
-        headers = dict(self._signed(request))
-        if request.body is not None:
-            headers["Content-Type"] = "application/json"
+    def _once(self, request: Request | Delivery, known: tuple[str, str] | None) -> Answer:
+        headers = {**request.headers, **self._signed(request)}
+        if request.content_type:
+            headers["Content-Type"] = request.content_type
         if known is not None:
             headers |= {
                 name: text for name, text in zip(("If-None-Match", "If-Modified-Since"), known, strict=True) if text
@@ -199,12 +221,14 @@ class Client:
         ) as response:
             found = {name.lower(): text for name, text in response.headers.items()}
             self._limiter.learn(found)
-            if response.status_code in AGAIN:
+            delivers = isinstance(request, Delivery)
+            if response.status_code in AGAIN | request.again:
                 raise _Refused(_Status(response.status_code, found))
-            body = b"" if response.status_code >= 300 else self._body(response, request.place)
-        return Answer(request, response.status_code, found, body)
+            body = b"" if response.status_code >= 300 and not delivers else self._body(response, request.place)
+        asked = request if isinstance(request, Request) else Request(request.url)
+        return Answer(asked, response.status_code, found, body)
 
-    def _signed(self, request: Request) -> Mapping[str, str]:
+    def _signed(self, request: Request | Delivery) -> Mapping[str, str]:
         if self._credentials is None:
             return {}
         outgoing = Outgoing(request.method, request.url, request.content, SYSTEM_CLOCK.now())

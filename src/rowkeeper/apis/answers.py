@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rowkeeper.apis.requests import Answer
+from rowkeeper.apis.selecting import MISSING, Document, Path, Unreadable, as_line
 from rowkeeper.errors import AnswerIsError, AnswerUnreadable, RecordsMissing
-from rowkeeper.sources.api.requests import Answer
-from rowkeeper.sources.api.selecting import MISSING, Document, Path, Unreadable, as_line
 
 LINES = "lines"
 ERRORS = ("$.error", "$.errors")
