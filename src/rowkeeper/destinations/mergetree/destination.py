@@ -67,7 +67,7 @@ class ClickHouseDestination:
         if schema is not None:
             self._check_columns(schema.names)
         engine = EngineConnection(site, writes=True, policy=self.resilience or ENGINE)
-        return TableSession(self, site, schema, engine)
+        return TableSession(self, schema, engine)
 
     def _check_columns(self, columns: Sequence[str]) -> None:
         named = {
