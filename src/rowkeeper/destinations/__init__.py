@@ -8,18 +8,35 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rowkeeper.destinations.embedded.inspection import engine_pid, engine_status
-    from rowkeeper.destinations.embedded.reading import read_client
     from rowkeeper.destinations.mergetree.destination import ClickHouseDestination, clickhouse
     from rowkeeper.destinations.mergetree.health import table_health
+    from rowkeeper.destinations.mergetree.reading import read_client
+    from rowkeeper.destinations.server.inspection import server_status
+    from rowkeeper.destinations.server.place import reader_of, server_of, settled_on
 
-__all__ = ["ClickHouseDestination", "clickhouse", "engine_pid", "engine_status", "read_client", "table_health"]
+__all__ = [
+    "ClickHouseDestination",
+    "clickhouse",
+    "engine_pid",
+    "engine_status",
+    "read_client",
+    "reader_of",
+    "server_of",
+    "server_status",
+    "settled_on",
+    "table_health",
+]
 
 _HOMES = {
     "ClickHouseDestination": "mergetree.destination",
     "clickhouse": "mergetree.destination",
     "engine_pid": "embedded.inspection",
     "engine_status": "embedded.inspection",
-    "read_client": "embedded.reading",
+    "read_client": "mergetree.reading",
+    "reader_of": "server.place",
+    "server_of": "server.place",
+    "server_status": "server.inspection",
+    "settled_on": "server.place",
     "table_health": "mergetree.health",
 }
 

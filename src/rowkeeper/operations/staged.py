@@ -13,6 +13,7 @@ from rowkeeper.runs.access import note_query
 from rowkeeper.runs.holding import StagedRun, look_at
 from rowkeeper.runs.protecting import SOURCE_KEY, clear_columns
 from rowkeeper.runs.querying import is_owner
+from rowkeeper.runs.reconciling import destination_of
 from rowkeeper.runs.report import gate_document
 from rowkeeper.runs.shielding import HIDDEN
 from rowkeeper.runs.workspace import Workspace
@@ -69,7 +70,7 @@ def show_staged(number: int, workspace: Workspace, *, limit: int = 10, sql: str 
         QueryError: in ClickHouse's own words.
     """
     found = look_at(number, workspace)
-    with read_client(workspace.site) as client:
+    with read_client(workspace.site, destination_of(found.run)) as client:
         result = _shown(found, workspace, client, limit) if sql is None else _asked(found, workspace, client, sql)
     return StagedLook(found, () if result is None else result.columns, () if result is None else result.rows)
 

@@ -68,6 +68,10 @@ class Engine(Protocol):
         """How the tables of a database are made."""
         ...
 
+    def check_database(self, database: str, kind: str) -> None:
+        """Whether tables can be made as they are declared in a database of this engine. Raises LayoutError."""
+        ...
+
     def read(self, said: Callable[[Client], T]) -> T:
         """A statement that changes nothing, or nothing more when it is said twice."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from rowkeeper.destinations.embedded.connection import EngineConnection
+from rowkeeper.destinations.mergetree.destination import ClickHouseDestination
 from rowkeeper.destinations.mergetree.statements import Statements
 from rowkeeper.destinations.mergetree.types import identifier, literal
 from rowkeeper.protocols import Site
@@ -25,13 +25,14 @@ class TableHealth:
     faults: tuple[str, ...]
 
 
-def table_health(site: Site, target: str) -> TableHealth:
-    """Looks at the table of a target such as `clickhouse:embedded/default.orders`; reads all of its files.
+def table_health(site: Site, destination: ClickHouseDestination) -> TableHealth:
+    """Looks at a table; reads all of its files.
 
     Raises DatabaseError if the engine cannot be reached.
     """
-    database, _, table = target.rpartition("/")[2].partition(".")
-    statements = Statements(EngineConnection(site, writes=True), target)
+    placed = destination.placed()
+    database, table = str(placed.database), placed.table
+    statements = Statements(placed.engine(site), placed.target)
     here = f"database = {literal(database)} AND table = {literal(table)}"
     try:
         if not statements.number(

@@ -11,6 +11,7 @@ from rowkeeper.destinations.mergetree import sealing
 from rowkeeper.destinations.mergetree.duplicates import removals
 from rowkeeper.destinations.mergetree.layout import RUN, columns_of
 from rowkeeper.destinations.mergetree.names import bare
+from rowkeeper.destinations.mergetree.replicas import wait_for_replicas
 from rowkeeper.destinations.mergetree.statements import refused
 from rowkeeper.destinations.mergetree.types import literal
 from rowkeeper.errors import BooksDiffer, DatabaseError, ForeignWriter, StagingDamaged
@@ -63,7 +64,7 @@ def publish(table: TableSession, record: CommitRecord, change: Change) -> None:
     1. `next` is a clone of the live table (hard links), with the commit record as its comment from the start: chDB
        does not notice when the altering of a comment fails on the disk.
     2. It is changed, and the staged parts are attached.
-    3. All of it is made durable.
+    3. All of it is made durable, and every replica that is up has it.
     4. EXCHANGE: the commit point. The former table is kept as the run's undo.
     5. The exchange is made durable before anybody is told.
 
@@ -74,6 +75,7 @@ def publish(table: TableSession, record: CommitRecord, change: Change) -> None:
     for _ in range(ATTEMPTS):
         parts = _build(table, record, change, table.names.quoted(next_name))
         table.engine.sync()
+        wait_for_replicas(table, next_name)
         failpoint("publish.before_exchange")
         if _parts(table, table.names.table) == parts:
             table.statements.do(
@@ -108,6 +110,7 @@ def _build(table: TableSession, record: CommitRecord, change: Change, next_table
     do, names = table.statements.do, table.names
     do(table.ddl.drop(next_table))
     failpoint("publish.before_clone")
+    table.catch_up(names.live)
     parts = _parts(table, names.table)
     comment = _comment(record)
     if change.reverse is not None:

@@ -28,6 +28,7 @@ def seal(table: TableSession, staged: Sequence[StagedRows], change: Change) -> S
     Raises IntegrityError if a row is missing or another than it was.
     """
     name = table.names.staging(table.run, table.token)
+    table.catch_up(name)
     with table.engine.syncing():
         check_files(table, name)
         found = _read_back(table, name)

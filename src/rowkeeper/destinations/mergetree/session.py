@@ -22,6 +22,7 @@ from rowkeeper.destinations.mergetree import (
 from rowkeeper.destinations.mergetree.ddl import Ddl
 from rowkeeper.destinations.mergetree.engine import Engine
 from rowkeeper.destinations.mergetree.names import Companion, Names, bare
+from rowkeeper.destinations.mergetree.replicas import check_comments
 from rowkeeper.destinations.mergetree.statements import Statements
 from rowkeeper.destinations.mergetree.types import literal
 from rowkeeper.errors import DiskFull, LayoutError
@@ -44,7 +45,7 @@ class TableSession:
 
     def __init__(self, destination: ClickHouseDestination, schema: pa.Schema | None, engine: Engine) -> None:
         self.destination = destination
-        self.names = Names(destination.database, destination.table)
+        self.names = Names(str(destination.database), destination.table)
         self.statements = Statements(engine, destination.target)
         self.schema = schema
         self.run = self.token = 0
@@ -79,6 +80,7 @@ class TableSession:
             if not self.exists(self.names.table):
                 self.statements.do(self.ddl.create_as(self.names.live, wanted, lenient=True))
                 self.check_written(self.names.live)
+            self.catch_up(self.names.live)
             return layout.compare(self.statements, self.names, wanted)
         finally:
             self.statements.do(self.ddl.drop(wanted))
@@ -95,6 +97,7 @@ class TableSession:
                 f"the database {database} has the engine {engine}, which cannot exchange tables",
                 hint='give the destination another one: database="..."',
             )
+        self.engine.check_database(database, engine)
 
     def evolve(self, schema: pa.Schema) -> layout.Columns:
         """Adds the columns that drift brought to the staging area; the publish adds them to the table."""
@@ -122,6 +125,12 @@ class TableSession:
     def add_column(self, table: str, name: str, kind: str) -> None:
         """Adds a column, in the same place in every table: they must stay alike to exchange parts."""
         self.statements.do(self.ddl.add_column(table, name, kind))
+
+    def catch_up(self, *tables: str) -> None:
+        """Lets the replica that is asked have all that other replicas have of these tables."""
+        if self.ddl.layout.replicated:
+            for table in tables:
+                self.statements.do(self.ddl.catch_up(table))
 
     def clone(self, name: str, other: str, comment: str = "") -> None:
         """Makes a table like another, with its parts: linked, not copied."""
@@ -160,6 +169,7 @@ class TableSession:
 
     def commit_record(self) -> CommitRecord | None:
         """Who published last, by the comment of the live table."""
+        check_comments(self, self.names.table)
         return publishing.commit_record(self, self.names.table)
 
     # ------------------------------------------------------------------------------------------ the steps

@@ -131,6 +131,7 @@ def resume(table: TableSession, run: int, token: int, staged: Sequence[StagedRow
     """
     table.statements.stop(run)
     areas = table.companions("staging", "fenced", run=run)
+    table.catch_up(*(table.names.quoted(each.name) for each in (*areas, *table.companions("uncut", run=run))))
     best = _uncut(table, run, staged) or next(iter(areas), None)
     if best is None:
         if any(each.rows for each in staged):
