@@ -18,7 +18,7 @@ from rowkeeper.errors import DeadlineExceeded, ServerUnauthorised
 from rowkeeper.protocols import Site
 from rowkeeper.resilience.sockets import bounded, bounded_tls
 from rowkeeper.security.references import resolve
-from rowkeeper.security.tls import TLS, client_context, require_tls, secure
+from rowkeeper.security.tls import TLS, client_context, is_local, require_tls, secure
 
 CONNECT_SECONDS_MAX = 10.0
 # A server closes connections that nobody uses, after 10 s by default; one that is closed just then looks like a
@@ -108,7 +108,8 @@ def connected(site: Site, server: Server, place: Place, settings: dict[str, Any]
     Args:
         settings: sent with every statement.
 
-    Raises what the driver raises; ServerUnauthorised for a user who may not set them; PlaintextRefused, EgressRefused, TLSError, SecretUnavailable.
+    Raises what the driver raises; ServerUnauthorised for a user who may not set them; PlaintextRefused, EgressRefused,
+    TLSError, SecretUnavailable.
     """
     require_tls(
         f"{'https' if place.secure else 'http'}://{place}",
@@ -131,7 +132,7 @@ def connected(site: Site, server: Server, place: Place, settings: dict[str, Any]
             port=place.port,
             interface="http",  # as far as the driver knows: TLS is within the connection
             pool_mgr=pool,
-            compress="lz4" if place.secure or not place.host.startswith("127.") else False,
+            compress=False if is_local(place.host) else "lz4",
             query_retries=0,
             send_receive_timeout=ANSWER_SECONDS_MAX,
             autogenerate_session_id=False,

@@ -189,6 +189,7 @@ class ServerConnection:
         several replicas need replicated tables.
         """
         server = self.server
+        self._check_shards(database if kind == "Replicated" else server.cluster)
         if kind in ("Replicated", "Shared"):
             if server.cluster is not None:
                 raise LayoutError(
@@ -204,6 +205,22 @@ class ServerConnection:
             raise LayoutError(
                 f"the database {database} is {kind}: several replicas are named, and what one holds the others do not",
                 hint="make it with ENGINE = Replicated; or replicated=True with a cluster; or name one server only",
+            )
+
+    def _check_shards(self, cluster: str | None) -> None:
+        """Over several shards no publish is one step: readers would see one shard before the run and another after."""
+        if cluster is None:
+            return
+        sql = f"SELECT uniqExact(shard_num) FROM system.clusters WHERE cluster = {literal(cluster)}"
+        shards = int(self.read(lambda client: client.query(sql).result_rows)[0][0])
+        if shards != 1:
+            raise LayoutError(
+                f"the cluster {cluster} has {shards} shards, and a run can be published to one in one step"
+                if shards
+                else f"there is no cluster {cluster}",
+                hint="a pipeline for each shard, with a Distributed table over them: docs/clickhouse-server.md"
+                if shards
+                else "SELECT DISTINCT cluster FROM system.clusters lists them",
             )
 
     @contextmanager

@@ -36,6 +36,7 @@ class ServerReadClient(ReadClient):
         super().__init__(engine)
         self._seconds_max = site.query_seconds_max
         engine.read(lambda client: self._check_user(client, engine.server.user))
+        self._database = engine.server.database
         self._guard = Guard(self._asked)
 
     @staticmethod
@@ -60,6 +61,16 @@ class ServerReadClient(ReadClient):
     def _limits(self) -> dict[str, Any]:
         left = time_limit().get("max_execution_time", self._seconds_max)
         return {"readonly": READONLY, "max_execution_time": min(left, self._seconds_max)}
+
+    def query(self, sql: str) -> QueryResult:
+        """As at the embedded engine; tables without a database are in that of the server's URL."""
+        self._engine.read(self._enter)
+        return super().query(sql)
+
+    def _enter(self, client: Client) -> None:
+        """A database that is not there would be missed by every statement."""
+        there = client.query("SELECT count() FROM system.databases WHERE name = {name:String}", {"name": self._database})
+        client.database = self._database if there.result_rows[0][0] else None
 
     def _check(self, sql: str) -> None:
         why = self._guard.fault(sql, self._asked)
