@@ -33,6 +33,10 @@ CONFIG = """<clickhouse>
   <tcp_port>9000</tcp_port>
   <remote_servers>
     <main><shard><replica><host>localhost</host><port>9000</port></replica></shard></main>
+    <sharded>
+      <shard><replica><host>localhost</host><port>9000</port></replica></shard>
+      <shard><replica><host>localhost</host><port>9000</port></replica></shard>
+    </sharded>
     <shop><shard><replica><host>localhost</host><port>9000</port></replica></shard></shop>
   </remote_servers>
   <logger><level>none</level></logger>

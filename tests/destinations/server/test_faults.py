@@ -67,7 +67,8 @@ def test_an_insert_that_no_piece_of_fits_is_one_clear_error(front: Front, site: 
         with pytest.raises(ServerMemory) as refusal:
             table.stage(rows(0, 64))
         assert staged(table) == 0
-        assert 900 < front.left()[0]["times"] < 1_000 and "64" not in refusal.value.what
+        assert 900 < front.left()[0]["times"] < 1_000
+        assert "more memory than it may take" in refusal.value.what
 
 
 @pytest.mark.parametrize("cut", ["before", "after"])
@@ -130,7 +131,7 @@ def test_what_changes_something_and_cannot_be_looked_up_ends_the_run(front: Fron
     with session(site, front.url(), "unsure") as table:
         record = load(table, 9, 0, 10)
         front.arm("^ALTER TABLE .* ATTACH", cut="after")
-        with pytest.raises(ServerAway, match="not known"):
+        with pytest.raises(ServerAway, match="went away"):
             table.publish(record, Change())
         assert len([each for each in front.said() if "ATTACH" in each]) == 1
         assert not table.settle(9) and table.commit_record() is None

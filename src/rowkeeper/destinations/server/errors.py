@@ -10,7 +10,6 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from rowkeeper.destinations.embedded.client import CODE_TIMEOUT_EXCEEDED, is_answer
 from rowkeeper.errors import (
-    AmbiguousError,
     CircuitOpenError,
     DatabaseError,
     DeadlineExceeded,
@@ -78,11 +77,6 @@ def told_in_our_words(name: str) -> Iterator[None]:
         cause = _behind(error)
         if isinstance(cause, REFUSALS):
             raise explain(cause, name) from cause
-        if isinstance(cause, AmbiguousError):
-            raise ServerAway(
-                f"whether a statement took effect on the ClickHouse server {name} is not known",
-                hint="run again: the next command asks the table, before it does anything",
-            ) from cause
         raise cause  # noqa: B904 - it has its own cause
     except REFUSALS as error:
         raise explain(error, name) from error
