@@ -28,6 +28,15 @@
     │   │   ├── PagesEndless        RK-2117  the pages of an API go round in a circle, or do not end
     │   │   ├── PagesChanged        RK-2118  the pages of an API changed while they were read
     │   │   └── CursorWentBack      RK-2119  an API gives rows from before what it was asked for
+    │   ├── StoreError              RK-2140  a place with files refused, or failed
+    │   │   ├── StoreUnavailable    RK-2141  it did not answer, however often it was asked
+    │   │   ├── StoreUnauthorised   RK-2142  it does not take our credentials
+    │   │   ├── StoreForbidden      RK-2143  it knows us, and does not let us do this
+    │   │   ├── BucketMissing       RK-2144  there is no such bucket
+    │   │   ├── ObjectMissing       RK-2145  there is no such file
+    │   │   ├── ObjectChanged       RK-2146  a file is another than it was
+    │   │   ├── ObjectExists        RK-2147  there is a file already where none may be
+    │   │   └── StoreUnfit          RK-2148  it cannot do what was asked, or is somewhere else
     │   ├── TransformError          RK-2201  the pipeline's own code failed
     │   └── GateError               RK-2202  a quality gate refused what is staged
     ├── ValidationError             RK-2301  rows that a person asked to be good are not
@@ -42,6 +51,9 @@
     │   ├── ServerUnauthorised      RK-3113  a ClickHouse server does not take our credentials, or not for this
     │   ├── ReplicasDiffer          RK-3114  the replicas of a ClickHouse server do not hold the same
     │   ├── DiskFull                RK-3101  there was no room left to write, or the disk failed
+    │   ├── DestinationLacks        RK-3120  a destination does not have what was asked of it
+    │   ├── DestinationUnreachable  RK-3121  a destination cannot be reached, or has trouble of its own
+    │   ├── DestinationRefused      RK-3122  a destination does not take what it was given
     │   ├── StateError              RK-3201  the state folder cannot be used as it is
     │   │   └── NewerState          RK-3202  a newer version of Rowkeeper made it
     │   └── LedgerBusy              RK-3301  another process kept the ledger locked
@@ -490,6 +502,92 @@ class CursorWentBack(SourceError):  # noqa: N818 - reads as what happened
     )
 
 
+class StoreError(PipelineError):
+    """A place with files (a bucket, a folder, a server that gives files out) refused what was asked, or failed."""
+
+    code = "RK-2140"
+    category = Category.NETWORK
+    advice = (
+        "The message names the place and the file. Nothing was published. docs/sources-files.md says what a store has "
+        "to be able to do, and what it is asked."
+    )
+
+
+class StoreUnavailable(StoreError):  # noqa: N818 - reads as what happened
+    """A store did not answer, answered that it has too much to do, or broke off, however often it was asked."""
+
+    code = "RK-2141"
+    retryable = True
+    advice = (
+        "Run again when it is up: what was staged is kept, and the run goes on behind it. A store that says SlowDown "
+        "is asked again more and more slowly; if it goes on saying it, let fewer pipelines run at a time."
+    )
+
+
+class StoreUnauthorised(StoreError):  # noqa: N818 - reads as what happened
+    """A store does not know who we say we are, or does not believe it: a wrong, revoked or expired credential."""
+
+    code = "RK-2142"
+    category = Category.SECURITY
+    advice = (
+        "See to what the references in access= lead to: both halves of a key belong together, temporary ones come with "
+        "a session token and run out. A clock that is wrong by minutes makes every signature wrong."
+    )
+
+
+class StoreForbidden(StoreError):  # noqa: N818 - reads as what happened
+    """A store knows who we are and does not let us do this."""
+
+    code = "RK-2143"
+    category = Category.SECURITY
+    advice = (
+        "Reading needs the right to get objects, patterns need the right to list the bucket (s3:ListBucket) besides; "
+        "writing needs those to put, to delete, and to abort multipart uploads. Where listing is not allowed, name the "
+        "files one by one."
+    )
+
+
+class BucketMissing(StoreError):  # noqa: N818 - reads as what happened
+    """There is no bucket or container of this name, at least not there."""
+
+    code = "RK-2144"
+    category = Category.CONFIGURATION
+    advice = "See to the name, and to endpoint= and region= or account=: a bucket is at one place only."
+
+
+class ObjectMissing(StoreError):  # noqa: N818 - reads as what happened
+    """There is no file of this name in the store."""
+
+    code = "RK-2145"
+    category = Category.PROCESSING
+    advice = "It was removed, or never there. If it was there a moment ago, run again."
+
+
+class ObjectChanged(StoreError):  # noqa: N818 - reads as what happened
+    """A file is another than it was when it was looked at first."""
+
+    code = "RK-2146"
+    category = Category.PROCESSING
+    retryable = True
+    advice = "Let its writer finish, and run again. Nothing of the one and of the other was mixed."
+
+
+class ObjectExists(StoreError):  # noqa: N818 - reads as what happened
+    """There is a file already where one was to be made only if there was none."""
+
+    code = "RK-2147"
+    category = Category.PROCESSING
+    advice = "Somebody else was first. Run again: what is there is looked at."
+
+
+class StoreUnfit(StoreError):  # noqa: N818 - reads as what happened
+    """A store cannot do what was asked, does not speak its protocol, or is in another region."""
+
+    code = "RK-2148"
+    category = Category.CONFIGURATION
+    advice = "Compare endpoint=, region= and account= with what the store's owner says of it."
+
+
 class TransformError(PipelineError):
     """The pipeline's own code (transform, rule, gate) raised, or made something that the destination cannot hold."""
 
@@ -628,6 +726,34 @@ class DiskFull(DatabaseError):  # noqa: N818 - reads as what happened
     code = "RK-3101"
     retryable = True
     advice = "Free some space, or see to the disk, and run again: it goes on where it stopped. Nothing was published."
+
+
+class DestinationLacks(DatabaseError):  # noqa: N818 - reads as what happened
+    """A destination does not have what was asked of it, such as a rollback. Nothing was changed."""
+
+    code = "RK-3120"
+    advice = (
+        "Not every destination can take a run back, replace rows or be verified: the page of each says what it can, "
+        "and rowkeeper explain FILE what it guarantees. Nothing was read or changed."
+    )
+
+
+class DestinationUnreachable(DatabaseError):  # noqa: N818 - reads as what happened
+    """A destination cannot be reached, or cannot do its work for reasons of its own."""
+
+    code = "RK-3121"
+    retryable = True
+    advice = (
+        "See that it is up and can be reached from here, and run again: what was staged is kept, and the destination "
+        'is asked what took effect. With fallback="spool" a run waits for it in sealed files.'
+    )
+
+
+class DestinationRefused(DatabaseError):  # noqa: N818 - reads as what happened
+    """A destination does not take what it was given, and would not if it was given again."""
+
+    code = "RK-3122"
+    advice = "The message names the destination and what it said. Mend that, and run the pipeline again."
 
 
 class StateError(DatabaseError):

@@ -212,9 +212,12 @@ def select(path: Path, name: str | None) -> list[Pipeline]:
 
 def _located(pipeline: Pipeline, path: Path) -> Pipeline:
     """Relative paths in a pipeline file are relative to the file, wherever the command is typed."""
-    located = getattr(pipeline.source, "located", None)
-    source = located(path.parent) if located else pipeline.source
-    return dataclasses.replace(pipeline, source=source, file=path)
+    found: dict[str, Any] = {}
+    for end in ("source", "destination"):
+        located = getattr(getattr(pipeline, end), "located", None)
+        if located is not None:
+            found[end] = located(path.parent)
+    return dataclasses.replace(pipeline, **found, file=path)
 
 
 def _execute(path: Path) -> ModuleType:

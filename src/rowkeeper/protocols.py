@@ -364,6 +364,30 @@ class RunRows:
         return not (self.missing or self.added or self.changed) and self.expected == self.found
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Health:
+    """What `rowkeeper doctor` finds of a destination.
+
+    Attributes:
+        found: how it is, in a few words, such as `1,024 rows in 3 parts`.
+        faults: what is wrong, a sentence each.
+        advice: what to do about the faults; or, where there are none, about how it is. Empty for nothing.
+    """
+
+    found: str
+    faults: tuple[str, ...] = ()
+    advice: str = ""
+
+
+@runtime_checkable
+class Examined(Protocol):
+    """What a destination's session is besides, if `rowkeeper doctor` can look at what it holds."""
+
+    def health(self) -> Health:
+        """Looks at what is stored: whether it is there, and whole as far as that is seen without reading it all."""
+        ...
+
+
 class Destination(Protocol):
     """Where rows go: a declaration, as it stands in a pipeline."""
 
@@ -402,7 +426,14 @@ class DestinationSession(Protocol):
     Methods that change something are named after the step of the run's life that calls them. Each can be
     repeated after a crash at any instant. Names of temporary tables carry run and token, so a process that
     lost its lease finds its tables gone: that is how the fencing token is enforced here.
+
+    What a destination cannot do it refuses with DestinationLacks: a change in `check_change`, before a run begins;
+    everything else in the method that asks for it.
     """
+
+    def check_change(self, change: Change) -> None:
+        """Raises DestinationLacks if it can never publish such a change: nothing has been begun then."""
+        ...
 
     def prepare(self) -> tuple[tuple[str, str], ...]:
         """Makes the table if it is not there, and checks the layout of one that is.

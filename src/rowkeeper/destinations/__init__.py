@@ -8,36 +8,43 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rowkeeper.destinations.embedded.inspection import engine_pid, engine_status
+    from rowkeeper.destinations.file.declaring import FilesDestination, files
+    from rowkeeper.destinations.file.reading import TableFiles, read_manifest
     from rowkeeper.destinations.mergetree.destination import ClickHouseDestination, clickhouse
-    from rowkeeper.destinations.mergetree.health import table_health
     from rowkeeper.destinations.mergetree.reading import read_client
     from rowkeeper.destinations.server.inspection import server_status
     from rowkeeper.destinations.server.place import reader_of, server_of, settled_on
 
 __all__ = [
     "ClickHouseDestination",
+    "FilesDestination",
+    "TableFiles",
     "clickhouse",
     "engine_pid",
     "engine_status",
+    "files",
     "read_client",
+    "read_manifest",
     "reader_of",
     "server_of",
     "server_status",
     "settled_on",
-    "table_health",
 ]
 
 _HOMES = {
     "ClickHouseDestination": "mergetree.destination",
+    "FilesDestination": "file.declaring",
+    "TableFiles": "file.reading",
     "clickhouse": "mergetree.destination",
     "engine_pid": "embedded.inspection",
     "engine_status": "embedded.inspection",
+    "files": "file.declaring",
     "read_client": "mergetree.reading",
+    "read_manifest": "file.reading",
     "reader_of": "server.place",
     "server_of": "server.place",
     "server_status": "server.inspection",
     "settled_on": "server.place",
-    "table_health": "mergetree.health",
 }
 
 

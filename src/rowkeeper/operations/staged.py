@@ -10,6 +10,7 @@ from rowkeeper.access import Column, Sight, TableView, of_table
 from rowkeeper.destinations import read_client
 from rowkeeper.ledger import RunRecord
 from rowkeeper.runs.access import note_query
+from rowkeeper.runs.columnfacts import table_of
 from rowkeeper.runs.holding import StagedRun, look_at
 from rowkeeper.runs.protecting import SOURCE_KEY, clear_columns
 from rowkeeper.runs.querying import is_owner
@@ -92,7 +93,7 @@ def _chosen(name: str, sight: Sight) -> str:
 
 def _asked(found: StagedRun, workspace: Workspace, client: ReadClient, sql: str) -> QueryResult:
     """The answer to typed SQL, of the owner alone: it may read any table, and is not rewritten to what one may see."""
-    table, query = of_table(_table(found.run.target)), sql.replace("{staged}", found.relation)
+    table, query = of_table(table_of(found.run.target)), sql.replace("{staged}", found.relation)
     if not is_owner(workspace):
         workspace.access.refuse("data.query", table, run=found.run.run)
     note_query(workspace, query, run=found.run.run)
@@ -104,7 +105,7 @@ def _view(found: StagedRun, workspace: Workspace, client: ReadClient) -> TableVi
     names = [name for name, _ in client.query(f"SELECT * FROM {found.relation} LIMIT 0").columns]
     own = {name: Sight.CLEAR for name in names if name.startswith(OWN)}
     columns = _columns(found.run, [name for name in names if name not in own])
-    view = workspace.access.view(_table(found.run.target), columns)
+    view = workspace.access.view(table_of(found.run.target), columns)
     if view is None:
         return None
     sights = {name: own.get(name) or view.sights.get(name, Sight.REFUSED) for name in names}
@@ -122,8 +123,3 @@ def _columns(run: RunRecord, names: Sequence[str]) -> list[Column]:
         )
         for name in names
     ]
-
-
-def _table(target: str) -> str:
-    """`database.table`."""
-    return target.rpartition("/")[2]

@@ -1,24 +1,25 @@
-"""What `rowkeeper doctor` looks at in the embedded engine: whether it answers, and the health of each table."""
+"""What `rowkeeper doctor` looks at: whether the embedded engine answers, and what each destination holds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rowkeeper.destinations import ClickHouseDestination, engine_pid, engine_status, server_status, table_health
+from rowkeeper.destinations import engine_pid, engine_status, server_status
 from rowkeeper.errors import BooksDiffer, DeadlineExceeded, FrameworkError
 from rowkeeper.ledger import RunRecord
 from rowkeeper.operations.finding import Finding
+from rowkeeper.protocols import Examined, Health
 from rowkeeper.resilience.deadline import deadline
+from rowkeeper.runs.columnfacts import table_of
 from rowkeeper.runs.reconciling import check_commit, destination_of
 from rowkeeper.runs.workspace import Workspace
 
 ANSWER_SECONDS_MAX = 20.0
 BROKEN = "rowkeeper verify FILE tells which rows are gone"
-PARTS_MANY = 300  # in one partition: queries get slow; at 3,000 ClickHouse refuses inserts
 
 
 def examine_tables(workspace: Workspace) -> Iterator[Finding]:
-    """Checks of the engine or the server of the settings, and of each table that runs went to."""
+    """Checks of the engine or the server of the settings, and of each destination that runs went to."""
     found = _servers(workspace) if workspace.site.clickhouse else [_engine(workspace)]
     yield from found
     if not any(each.ok for each in found):
@@ -60,31 +61,17 @@ def _servers(workspace: Workspace) -> list[Finding]:
 
 
 def _table(workspace: Workspace, target: str, last: RunRecord) -> Finding:
-    """Its files, its parts, and whether it says of itself what the ledger says of it."""
-    name = f"table {target.rpartition('/')[2]}"
-    destination = destination_of(last)
-    session = destination.connect(workspace.site, None)
+    """What it holds, and whether it says of itself what the ledger says of it."""
+    name = f"table {table_of(target)}"
+    session = destination_of(last).connect(workspace.site, None)
     try:
         if not workspace.ledger.unfinished(target):  # a run under way may be between publish and record
             check_commit(workspace.ledger, session, target)
+        health = session.health() if isinstance(session, Examined) else Health("it cannot be looked at")
     except BooksDiffer as error:
         return Finding(name, False, error.what, error.hint)
     finally:
         session.close()
-    if not isinstance(destination, ClickHouseDestination):
-        return Finding(name, True, f"published last by run {last.run}")
-    health = table_health(workspace.site, destination)
     if health.faults:
-        mend = (
-            "rowkeeper verify FILE tells which rows are gone; rowkeeper rollback RUN, then run again, brings them back"
-        )
-        return Finding(name, False, "; ".join(health.faults), mend)
-    found = f"{health.rows:,} rows in {health.parts:,} parts, published last by run {last.run}"
-    if health.parts_of_fullest > PARTS_MANY:
-        return Finding(
-            name,
-            True,
-            f"{found}; {health.parts_of_fullest:,} parts in one partition",
-            "load more rows at a time, less often; ClickHouse merges them while its host is up",
-        )
-    return Finding(name, True, found)
+        return Finding(name, False, "; ".join(health.faults), health.advice)
+    return Finding(name, True, f"{health.found}, published last by run {last.run}", health.advice)

@@ -7,6 +7,7 @@ from typing import Any, NoReturn, cast
 from rowkeeper.errors import (
     DatabaseError,
     DeadlineExceeded,
+    DestinationUnreachable,
     DiskFull,
     EngineDied,
     EngineDown,
@@ -18,7 +19,7 @@ from rowkeeper.errors import (
 )
 from rowkeeper.protocols import Destination, DestinationSession, Site
 
-OF_ITS_OWN = (DiskFull, EngineDied, EngineDown, EngineMemory, ReplicasDiffer, VpnRefused)
+OF_ITS_OWN = (DestinationUnreachable, DiskFull, EngineDied, EngineDown, EngineMemory, ReplicasDiffer, VpnRefused)
 # What ClickHouse says when it has too much to do, lost those it works with, or has trouble with its disk. All else that
 # it says may be about the statement or the rows, which would be refused again.
 REFUSALS = frozenset(

@@ -8,6 +8,7 @@ from rowkeeper.access import Column
 from rowkeeper.ledger import Ledger, RunRecord
 from rowkeeper.runs.protecting import LABELS_KEY, SOURCE_KEY, clear_columns
 
+EMBEDDED = "clickhouse:embedded/"  # how the targets begin that are tables of the embedded ClickHouse
 UNNAMED = "classified"  # the label of a column of which a run that is older than this says no more
 
 
@@ -20,14 +21,21 @@ def columns_of_table(ledger: Ledger, table: str) -> tuple[Column, ...]:
     Args:
         table: `database.table`.
     """
-    runs = [run for target in ledger.targets() if target.endswith(f"/{table}") for run in held_runs(ledger, target)]
+    runs = [run for target in ledger.targets() if target == EMBEDDED + table for run in held_runs(ledger, target)]
     names = dict.fromkeys(name for run in runs for name, _ in run.columns or ())
     return tuple(_column(name, runs) for name in names)
 
 
 def table_names(ledger: Ledger) -> list[str]:
-    """The tables (`database.table`) that runs went to, by name."""
-    return sorted({target.rpartition("/")[2] for target in ledger.targets()})
+    """The tables (`database.table`) of the embedded ClickHouse that runs went to, by name."""
+    return sorted(target.removeprefix(EMBEDDED) for target in ledger.targets() if target.startswith(EMBEDDED))
+
+
+def table_of(target: str) -> str:
+    """What permissions and people call what a target names: `database.table` of the embedded ClickHouse; all others by
+    the whole of it, so that no folder or server passes for a table by its last letters.
+    """
+    return target.removeprefix(EMBEDDED)
 
 
 def held_runs(ledger: Ledger, target: str) -> list[RunRecord]:

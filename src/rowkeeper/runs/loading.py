@@ -22,7 +22,7 @@ from rowkeeper.ledger import LoadedPartition, RunKind, RunRecord, RunStatus
 from rowkeeper.logs import about, failure, logger
 from rowkeeper.logs.failure import document
 from rowkeeper.pipeline import Pipeline
-from rowkeeper.protocols import Plan, Source
+from rowkeeper.protocols import Change, Plan, Source
 from rowkeeper.quality import Gate, rehearse
 from rowkeeper.resilience.deadline import cleaning_up, deadline, process_is_ending
 from rowkeeper.resilience.degrading import collecting, degraded
@@ -151,11 +151,13 @@ class _Load:
         waiting = self._waiting(held, plan)
         if not plan.to_read:
             return self._unchanged(held, plan, loaded)
+        replaced = self._replaced(plan)
+        held.session.check_change(Change(self._replaces_all, _addresses(replaced)))
         self.workspace.open_keysets()
         run = waiting or self._start(held, plan)
         with about(run=run.run):
             log.info("run goes on" if waiting else "run started", kind=run.kind.value, partitions=len(plan.to_read))
-            return self._settled(held, run, columns, self._replaced(plan))
+            return self._settled(held, run, columns, replaced)
 
     def _drain(self, held: Hold) -> None:
         """What waits in the spool for this destination comes first. Raises SpoolBlocked if it cannot be drained."""
@@ -322,7 +324,7 @@ class _Load:
             destination=self.pipeline.destination.describe(),
             partitions=marked(plan),
             replaces_all=self._replaces_all,
-            drop_rows=[each for rows in self._replaced(plan).values() for each in rows],
+            drop_rows=_addresses(self._replaced(plan)),
             gates=[gate.name for gate in self._gates],
             failed={key: document(error) for key, error in plan.failed.items()},
         )
@@ -463,6 +465,10 @@ class _Load:
 
     def _report(self, record: RunRecord) -> RunReport:
         return RunReport.from_ledger(self.workspace.ledger, record, time.monotonic() - self.started, self.notes)
+
+
+def _addresses(replaced: Mapping[str, Addresses]) -> tuple[tuple[int, int], ...]:
+    return tuple(each for rows in replaced.values() for each in rows)
 
 
 def _count(number: int, noun: str) -> str:

@@ -20,6 +20,7 @@ from rowkeeper.ledger import BatchRecord, RunRecord
 from rowkeeper.nearest import did_you_mean
 from rowkeeper.runs.access import Look
 from rowkeeper.runs.asking import look_for
+from rowkeeper.runs.columnfacts import table_of
 from rowkeeper.runs.exporting import Exported, export
 from rowkeeper.runs.protecting import SOURCE_KEY
 from rowkeeper.runs.reconciling import destination_of
@@ -109,14 +110,14 @@ def _qualified(table: str) -> str:
 
 def _last_run(workspace: Workspace, table: str) -> RunRecord | None:
     """The newest run whose rows the table holds; None if there is none."""
-    ending = f"/{_qualified(table)}"
-    target = next((each for each in workspace.ledger.targets() if each.endswith(ending)), None)
+    names = (table, _qualified(table))
+    target = next((each for each in workspace.ledger.targets() if table_of(each) in names), None)
     held = [] if target is None else [run for run, rows in workspace.ledger.balance(target).items() if rows.rows]
     return workspace.ledger.run(max(held)) if held else None
 
 
 def _unknown(workspace: Workspace, table: str) -> ConfigurationError:
-    known = [each.rpartition("/")[2] for each in workspace.ledger.targets()]
+    known = [table_of(each) for each in workspace.ledger.targets()]
     shown = workspace.access.only("data.query", known, of_table)
     return ConfigurationError(
         f"no run has brought rows to a table {table}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rowkeeper.errors import PipelineError, RunUnfit
 from rowkeeper.ledger import RunKind, RunRecord, RunStatus
-from rowkeeper.protocols import Posting
+from rowkeeper.protocols import Change, Posting
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.runs.asking import run_for
 from rowkeeper.runs.hold import Hold, hold
@@ -29,6 +29,7 @@ def rollback_run(number: int, workspace: Workspace, observe: Observer = unobserv
     with hold(workspace, destination, observe=observe) as held:
         reconcile(held)
         check_commit(held.ledger, held.session, held.target)
+        held.session.check_change(Change(reverse=number))
         run = held.ledger.run(number)
         postings = _reversing(held, run)
         with uninterrupted():

@@ -8,11 +8,11 @@ table, the account, the quarantine. pytest is not imported here; it finds the te
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from rowkeeper.testing.points import chosen_points
 from rowkeeper.testing.running import KILLED, Ended, Runner
 
 Row = Mapping[str, Any]
@@ -225,8 +225,9 @@ class SourceConformance:
         log = rig.runner.folder / "points.log"
         assert calm.run(failpoints=f"*=log:{log}").status == 0
         expected = calm.left_behind()
+        points = chosen_points(log.read_text().split(), self.own_failpoints, self.kill_every)
         faults = []
-        for number, (point, pass_number) in enumerate(self._points(log.read_text().split())):
+        for number, (point, pass_number) in enumerate(points):
             bench = self._bench(rig, f"killed_{number}", rows)
             killed = bench.run(failpoints=f"{point}=kill@{pass_number}")
             assert killed.status == KILLED, (point, killed)
@@ -261,18 +262,3 @@ class SourceConformance:
         bench = _Bench(rig, name)
         bench.write()
         return bench
-
-    def _points(self, passed: Sequence[str]) -> list[tuple[str, int]]:
-        """Which failpoints are tried, each with the number of the pass: the source's own in the midst of its passes.
-
-        Without those of a lease's renewal: whether a command comes by there is a matter of time.
-        """
-        passes = {name: passed.count(name) for name in dict.fromkeys(passed) if not name.endswith(":renew_lease")}
-        assert passes, "the run passed no failpoint"
-        chosen = []
-        for number, (name, count) in enumerate(passes.items()):
-            if re.search(self.own_failpoints, name):
-                chosen.append((name, (count + 2) // 2))
-            elif number % self.kill_every == 0:
-                chosen.append((name, 1))
-        return chosen

@@ -76,7 +76,7 @@ def compare(statements: Statements, names: Names, wanted: str) -> Columns:
     wanted_table = bare(wanted)
     asked = columns_of(statements, names.database, wanted_table)
     differences = [
-        *_column_differences(dict(there), dict(asked)),
+        *column_differences(dict(there), dict(asked)),
         *_key_differences(statements, names, wanted_table),
         *_view_differences(statements, names),
     ]
@@ -88,7 +88,8 @@ def compare(statements: Statements, names: Names, wanted: str) -> Columns:
     return there + tuple(column for column in asked if column not in there)
 
 
-def _column_differences(there: dict[str, str], asked: dict[str, str]) -> list[str]:
+def column_differences(there: dict[str, str], asked: dict[str, str]) -> list[str]:
+    """In which columns what is asked for cannot be added to what is there, a sentence each."""
     found = []
     for name, kind in asked.items():
         if name not in there:

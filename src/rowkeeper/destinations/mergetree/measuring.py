@@ -153,7 +153,7 @@ def staged_rows(table: TableSession, change: Change) -> StagedRows:
         where = f"{ROW_ID} NOT IN (SELECT {ROW_ID} FROM {table.names.losers(table.run, table.token)})"
     going = " OR ".join(f"({each})" for each in removals(table, change))
     stays = f"NOT ({going})" if going else "1"
-    relation = Relation(name, where, table.columns, table.names.database, table.names.live, stays)
+    relation = Relation(name, where, table.columns, table.database_of_others, table.names.live, stays)
     return StagedRows(table, relation)
 
 
@@ -167,7 +167,7 @@ def staged_relation(table: TableSession, run: int, token: int) -> str | None:
     if bare(name) not in there:
         return None
     where = f"{ROW_ID} NOT IN (SELECT {ROW_ID} FROM {losers})" if bare(losers) in there else "1"
-    return Relation(name, where, (), table.names.database, table.names.live, "1").source_as_table
+    return Relation(name, where, (), table.database_of_others, table.names.live, "1").source_as_table
 
 
 class Rehearsal:
@@ -177,7 +177,7 @@ class Rehearsal:
         structure = ", ".join(f"{identifier(name)} {kind}" for name, kind in (*columns, (ROW_ID, "UInt64")))
         self._table = table
         self._relation = Relation(
-            f"null({literal(structure)})", "1", columns, table.names.database, table.names.live, "1"
+            f"null({literal(structure)})", "1", columns, table.database_of_others, table.names.live, "1"
         )
 
     def empty(self, columns: Sequence[str]) -> pa.Table:
@@ -239,14 +239,14 @@ def _in_short(words: str) -> str:
 
 def _columns_elsewhere(table: TableSession, name: str) -> dict[str, str]:
     database, _, bare_name = name.rpartition(".")
-    return dict(columns_of(table.statements, database or table.names.database, bare_name))
+    return dict(columns_of(table.statements, database or table.database_of_others, bare_name))
 
 
 def _check_elsewhere(table: TableSession, name: str, column: str) -> None:
     """Raises DeclarationError, with what it may have been meant to be, if there is no such table or column."""
     columns = _columns_elsewhere(table, name)
     if not columns:
-        database = name.rpartition(".")[0] or table.names.database
+        database = name.rpartition(".")[0] or table.database_of_others
         rows = table.statements.ask(
             f"SELECT name FROM system.tables WHERE database = {literal(database)} AND position(name, '__rk_') = 0"
         )

@@ -21,13 +21,14 @@ from rowkeeper.destinations.mergetree import (
 )
 from rowkeeper.destinations.mergetree.ddl import Ddl
 from rowkeeper.destinations.mergetree.engine import Engine
+from rowkeeper.destinations.mergetree.health import table_health
 from rowkeeper.destinations.mergetree.names import Companion, Names, bare
 from rowkeeper.destinations.mergetree.replicas import check_comments
 from rowkeeper.destinations.mergetree.statements import Statements
 from rowkeeper.destinations.mergetree.types import literal
 from rowkeeper.errors import DiskFull, LayoutError
 from rowkeeper.measures import Rehearsal, StagedTable
-from rowkeeper.protocols import Change, CommitRecord, DuplicateRow, RunRows, Sealed, StagedRows
+from rowkeeper.protocols import Change, CommitRecord, DuplicateRow, Health, RunRows, Sealed, StagedRows
 
 if TYPE_CHECKING:
     from rowkeeper.destinations.mergetree.destination import ClickHouseDestination
@@ -41,12 +42,14 @@ class TableSession:
     Attributes:
         run, token: of the run whose staging area is open.
         columns: name and type of each contract column of the staging area.
+        database_of_others: where another table lies that a quality gate names without a database.
     """
 
     def __init__(self, destination: ClickHouseDestination, schema: pa.Schema | None, engine: Engine) -> None:
         self.destination = destination
         self.names = Names(str(destination.database), destination.table)
         self.statements = Statements(engine, destination.target)
+        self.database_of_others = destination.database
         self.schema = schema
         self.run = self.token = 0
         self.inserts = 0  # into the staging area that is open
@@ -62,6 +65,13 @@ class TableSession:
         """The statements that make and change its tables."""
         return self.statements.ddl
 
+    def check_change(self, change: Change) -> None:
+        """It can make every change."""
+
+    def health(self) -> Health:
+        """Its files and parts."""
+        return table_health(self)
+
     # ------------------------------------------------------------------------------------------ layout
 
     def prepare(self) -> layout.Columns:
@@ -69,7 +79,7 @@ class TableSession:
         if self.schema is None:  # an open staging area may have columns that the table has not got yet
             return self.columns or layout.columns_of(self.statements, self.names.database, self.names.table)
         made = self.destination
-        self._ensure_database()
+        self.ensure_database()
         columns = layout.contract_columns(self.schema, made.low_cardinality)
         _check_names(made, dict(columns))
         wanted = self.names.wanted(0)
@@ -85,7 +95,7 @@ class TableSession:
         finally:
             self.statements.do(self.ddl.drop(wanted))
 
-    def _ensure_database(self) -> None:
+    def ensure_database(self) -> None:
         """EXCHANGE needs an Atomic database; chDB's own `default` is an overlay over one."""
         database = self.names.database
         kind = f"SELECT engine FROM system.databases WHERE name = {literal(database)}"

@@ -69,7 +69,9 @@ class ServerReadClient(ReadClient):
 
     def _enter(self, client: Client) -> None:
         """A database that is not there would be missed by every statement."""
-        there = client.query("SELECT count() FROM system.databases WHERE name = {name:String}", {"name": self._database})
+        there = client.query(
+            "SELECT count() FROM system.databases WHERE name = {name:String}", {"name": self._database}
+        )
         client.database = self._database if there.result_rows[0][0] else None
 
     def _check(self, sql: str) -> None:
