@@ -45,7 +45,7 @@ CONFIG = """<clickhouse>
 </clickhouse>"""
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818 - reads as what it is
     """What the engine says, with its number."""
 
     def __init__(self, status: int, code: int | None, text: str) -> None:
@@ -121,6 +121,7 @@ class Handler(BaseHTTPRequestHandler):
     """One connection to one port."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: Port
 
     def do_GET(self) -> None:

@@ -32,7 +32,10 @@ def statements(ddl: Ddl) -> dict[str, tuple[str, ...]]:
     made = {
         "create_database": (ddl.create_database("shop"),),
         "create": (ddl.create(ONE, definition),),
-        "create_as": (ddl.create_as(OTHER, ONE, engine=engine), ddl.create_as(OTHER, ONE, comment="{'it'}", lenient=True)),
+        "create_as": (
+            ddl.create_as(OTHER, ONE, engine=engine),
+            ddl.create_as(OTHER, ONE, comment="{'it'}", lenient=True),
+        ),
         "clone": ddl.clone(OTHER, ONE, "a comment"),
         "attach_all": (ddl.attach_all(OTHER, ONE),),
         "add_column": (ddl.add_column(ONE, "new", "Nullable(Int64)"),),

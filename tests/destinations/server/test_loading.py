@@ -27,7 +27,7 @@ class Order(BaseModel):
 
 @pytest.fixture(scope="module")
 def arena(tmp_path_factory: pytest.TempPathFactory, front: Front) -> Iterator[Arena]:
-    yield Arena(tmp_path_factory.mktemp("arena"), front.env())
+    return Arena(tmp_path_factory.mktemp("arena"), front.env())
 
 
 @pytest.fixture(autouse=True)
@@ -47,11 +47,12 @@ def give(arena: Arena, name: str, number: int, ids: range, city: str = "Oslo") -
 
 
 def test_a_pipeline_that_names_no_server_goes_to_that_of_the_settings(arena: Arena, front: Front):
-    """Loaded, verified, asked, rolled back, without a line of the pipeline file about a server, and no engine started."""
+    """Loaded, verified, asked, rolled back, without a line of the pipeline file about a server, and no engine."""
     file = declare(arena, "first")
     run = arena.ok("run", file)
     assert run["target"] == f"clickhouse:127.0.0.1:{front.ports[0]}/shop.first"
-    assert run["account"]["committed"] == 100 and run["account"]["quarantined"] == 1
+    assert run["account"]["committed"] == 100
+    assert run["account"]["quarantined"] == 1
     assert arena.ok("verify", file)["sound"]
     assert arena.ok("query", "SELECT count(), sum(fare) FROM shop.first")["rows"] == [[100, 1262.5]]
     give(arena, "first", 2, range(101, 151))
@@ -98,7 +99,8 @@ def test_a_reading_user_without_limits_is_refused(arena: Arena):
     """readonly = 1 lets nobody set how long a statement may take: told, with the mend."""
     env = {"ROWKEEPER_CLICKHOUSE_READ_USER": "strict", "ROWKEEPER_CLICKHOUSE_READ_PASSWORD": "env:CH_STRICT"}
     outcome = arena.run("query", "SELECT 1", "--json", env=env)
-    assert outcome.status == 1 and outcome.json["error"]["code"] == "RK-3113"
+    assert outcome.status == 1
+    assert outcome.json["error"]["code"] == "RK-3113"
     assert "readonly = 2" in outcome.json["error"]["hint"]
 
 
@@ -137,4 +139,5 @@ def test_somebody_who_writes_in_between_keeps_his_rows(site: Site, front: Front)
 
         table.statements.do = interfering  # type: ignore[method-assign]
         table.publish(record, Change())
-        assert written and table.rows(table.names.live) == 11
+        assert written
+        assert table.rows(table.names.live) == 11

@@ -33,7 +33,8 @@ from rowkeeper.protocols import Change, CommitRecord, DuplicateRow, Health, RunR
 if TYPE_CHECKING:
     from rowkeeper.destinations.mergetree.destination import ClickHouseDestination
 
-EXCHANGING = ("Atomic", "Overlay", "Replicated", "Shared")
+ATOMIC = "Atomic"
+EXCHANGING = (ATOMIC, "Overlay", "Replicated", "Shared")
 
 
 class TableSession:
@@ -49,7 +50,7 @@ class TableSession:
         self.destination = destination
         self.names = Names(str(destination.database), destination.table)
         self.statements = Statements(engine, destination.target)
-        self.database_of_others = destination.database
+        self.database_of_others = self.names.database
         self.schema = schema
         self.run = self.token = 0
         self.inserts = 0  # into the staging area that is open
@@ -98,16 +99,16 @@ class TableSession:
     def ensure_database(self) -> None:
         """EXCHANGE needs an Atomic database; chDB's own `default` is an overlay over one."""
         database = self.names.database
-        kind = f"SELECT engine FROM system.databases WHERE name = {literal(database)}"
-        if not self.statements.ask(kind):
+        found = self.statements.ask(f"SELECT engine FROM system.databases WHERE name = {literal(database)}")
+        engine = str(found[0][0]) if found else ATOMIC
+        self.engine.check_database(database, engine)
+        if not found:
             self.statements.do(self.ddl.create_database(database))
-        engine = self.statements.ask(kind)[0][0]
         if engine not in EXCHANGING:
             raise LayoutError(
                 f"the database {database} has the engine {engine}, which cannot exchange tables",
                 hint='give the destination another one: database="..."',
             )
-        self.engine.check_database(database, engine)
 
     def evolve(self, schema: pa.Schema) -> layout.Columns:
         """Adds the columns that drift brought to the staging area; the publish adds them to the table."""

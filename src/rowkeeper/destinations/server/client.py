@@ -41,6 +41,7 @@ class _Connection(urllib3.connection.HTTPConnection):
         assert self._site.way_out is not None, "a server is reached from a workspace only"
         try:
             line = self._site.way_out.connect(self._place.host, self._place.port, seconds_max=CONNECT_SECONDS_MAX)
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # head and body go out one after the other
             line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             for option, value in KEEPALIVE:
                 line.setsockopt(socket.IPPROTO_TCP, option, value)
