@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rowkeeper.destinations.mergetree.destination import ClickHouseDestination, clickhouse
     from rowkeeper.destinations.mergetree.reading import read_client
     from rowkeeper.destinations.server.inspection import server_status
-    from rowkeeper.destinations.server.place import reader_of, server_of, settled_on
+    from rowkeeper.destinations.server.place import reader_of, server_of, settled_on, settled_server
 
 __all__ = [
     "ClickHouseDestination",
@@ -29,6 +29,7 @@ __all__ = [
     "server_of",
     "server_status",
     "settled_on",
+    "settled_server",
 ]
 
 _HOMES = {
@@ -45,6 +46,7 @@ _HOMES = {
     "server_of": "server.place",
     "server_status": "server.inspection",
     "settled_on": "server.place",
+    "settled_server": "server.place",
 }
 
 
