@@ -142,6 +142,16 @@ def test_what_changes_something_and_cannot_be_looked_up_ends_the_run(front: Fron
         assert table.commit_record() is None
 
 
+def test_a_host_of_the_cluster_that_is_down_is_one_clear_error(front: Front, site: Site):
+    """A statement that did not come to its end on all hosts has an outcome that nobody knows: it is not said again."""
+    timeout = {"status": 500, "code": 159, "text": "Code: 159. DB::Exception: 1 of 2 hosts (TIMEOUT_EXCEEDED)"}
+    with session(site, front.url(), "hosts") as table:
+        front.arm("^CREATE TABLE", 5, **timeout)
+        with pytest.raises(ServerAway, match="not on all of its hosts"):
+            table.prepare()
+        assert front.left()[0]["times"] == 4
+
+
 def test_wrong_credentials_are_one_clear_error(front: Front, site: Site, monkeypatch: pytest.MonkeyPatch):
     """Tried once, told without the password, whether it is wrong or there is none."""
     monkeypatch.setenv("CH_PASSWORD", "s3cret-and-wrong")

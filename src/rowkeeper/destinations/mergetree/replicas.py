@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from rowkeeper.destinations.mergetree.names import bare
 from rowkeeper.destinations.mergetree.types import literal
 from rowkeeper.errors import ReplicasDiffer
 from rowkeeper.resilience.deadline import seconds_left
@@ -24,13 +23,16 @@ PAUSE_SECONDS = 0.2
 def wait_for_replicas(table: TableSession, name: str) -> None:
     """Returns when every replica that is up has as many rows of a table as the one that is asked.
 
+    Args:
+        name: without its database.
+
     Raises ReplicasDiffer if that takes too long.
     """
     cluster = table.ddl.layout.every_replica
     if cluster is None:
         return
-    query = rows_by_replica(cluster, table.names.database, bare(table.names.quoted(name)))
-    own = table.rows(table.names.quoted(name))
+    query = rows_by_replica(cluster, table.names.database, name)
+    own = table.statements.number(own_rows(table.names.database, name))
     until = time.monotonic() + LAG_SECONDS_MAX
     while behind := [host for host, rows in table.statements.ask(query) if int(rows) != own]:
         if time.monotonic() > until:
@@ -55,12 +57,17 @@ def check_comments(table: TableSession, name: str) -> None:
         )
 
 
+def own_rows(database: str, name: str) -> str:
+    """A query for the rows of a table's parts at the replica that is asked, with those that a DELETE has hidden."""
+    return f"SELECT sum(rows) FROM system.parts WHERE active AND {_named(database, name)}"
+
+
 def rows_by_replica(cluster: str, database: str, name: str) -> str:
-    """A query for host and rows of a table, at each replica that is up."""
+    """A query for host and rows of a table's parts, counted as `own_rows` does, at each replica that is up."""
     return (
         f"SELECT tables.host, sum(parts.rows) FROM (SELECT hostName() AS host FROM {_all(cluster, 'one')}) AS tables "
         f"LEFT JOIN (SELECT hostName() AS host, rows FROM {_all(cluster, 'parts')} WHERE active "
-        f"AND database = {literal(database)} AND table = {literal(name)}) AS parts ON tables.host = parts.host "
+        f"AND {_named(database, name)}) AS parts ON tables.host = parts.host "
         "GROUP BY tables.host SETTINGS skip_unavailable_shards = 1"
     )
 
@@ -71,6 +78,10 @@ def comments_by_replica(cluster: str, database: str, name: str) -> str:
         f"SELECT hostName(), any(comment) FROM {_all(cluster, 'tables')} WHERE database = {literal(database)} "
         f"AND name = {literal(name)} GROUP BY 1 SETTINGS skip_unavailable_shards = 1"
     )
+
+
+def _named(database: str, name: str) -> str:
+    return f"database = {literal(database)} AND table = {literal(name)}"
 
 
 def _all(cluster: str, table: str) -> str:

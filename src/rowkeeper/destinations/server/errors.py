@@ -95,6 +95,12 @@ def explain(error: Exception, name: str) -> FrameworkError:
     left = remaining()
     if left is not None and (code == CODE_TIMEOUT_EXCEEDED or left <= 0):
         return exceeded()
+    if code == CODE_TIMEOUT_EXCEEDED:
+        return ServerAway(
+            f"a statement did not come to its end in time on the ClickHouse server {name}, or not on all of its hosts",
+            hint="with a cluster every host must be up: see system.distributed_ddl_queue; then run again",
+            context={"clickhouse": "TIMEOUT_EXCEEDED"},
+        )
     if is_unreachable(error):
         return ServerDown(
             f"the ClickHouse server {name} cannot be reached",
