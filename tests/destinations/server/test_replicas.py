@@ -138,9 +138,7 @@ def test_the_table_is_made_everywhere(pair: Front, site: Site):
         record = load(table, 4, 0, 10)
         table.publish(record, Change())
         said = pair.said()
-        table.publish(
-            load(table, 5, 10, 5), Change(drop_rows=((4, 0),))
-        )  # hidden rows stay in the parts
+        table.publish(load(table, 5, 10, 5), Change(drop_rows=((4, 0),)))  # hidden rows stay in the parts
         assert table.rows(table.names.live) == 5
     made = [each for each in said if each.startswith(("CREATE TABLE", "EXCHANGE", "RENAME", "DROP TABLE"))]
     assert made
