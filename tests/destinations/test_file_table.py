@@ -174,6 +174,23 @@ def test_every_type_of_a_contract_is_stored(arena: Arena, name: str):
     assert arena.ok("verify", file)["sound"]
 
 
+def test_a_gate_about_what_the_table_holds_is_refused(arena: Arena):
+    """Only the run's rows can be asked: a gate that would find nothing wrong because it sees nothing is told."""
+    declare(arena, "across")
+    path = arena.folder / "across.py"
+    offer(arena, "across", "a", range(5))
+    for gate in (
+        'rk.unique("id", across="table")',
+        'rk.sql("x", "SELECT 1 FROM {staged} WHERE id IN (SELECT id FROM {table})")',
+    ):
+        path.write_text(
+            PIPELINE.format(name="across", options="").replace("contract=Row,", f"contract=Row, gates=[{gate}],")
+        )
+        outcome = arena.run("run", "across.py")
+        assert outcome.status == 2
+        assert "only those of the run can be asked" in outcome.stderr
+
+
 # ------------------------------------------------------------------------------------------------ without runs
 
 

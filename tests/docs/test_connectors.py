@@ -51,7 +51,7 @@ def test_the_rig_of_the_page_keeps_its_promises(tmp_path: Path):
     """The suite that the page shows runs against its rig, in processes of its own; one of its tests stands for all."""
     text = next(text for _, name, text in blocks(CONNECTORS) if name == "test_shelf.py")
     names: dict[str, object] = {"__name__": "test_shelf"}
-    exec(text.replace("@pytest.fixture\n", ""), names)
+    exec(text.replace("    @pytest.fixture\n", ""), names)
     suite = names["TestShelf"]()  # type: ignore[operator]
     suite.test_what_a_later_run_brings_is_added(suite.rig(tmp_path))
 

@@ -108,7 +108,7 @@ class Downloads:
         """Implements ReadableStore. Raises StoreUnfit if it is to be read here and there, and there are no ranges."""
         item, has_ranges = self._about(name)
         if same is not None and not item.is_same(same):
-            raise faults.changed(self.place, _short(name))
+            raise faults.changed(self.place, _below(name))
         if has_ranges:
             file: io.RawIOBase = RangedFile(
                 name, item.size, lambda start, size: _Piece(self, name, item, start, size), access
@@ -232,7 +232,7 @@ class Downloads:
         version, modified = _version(headers), _modified(headers)
         is_same = version == same.version if version or same.version else modified == same.modified
         if not is_same:
-            raise faults.changed(self.place, _short(name))
+            raise faults.changed(self.place, _below(name))
 
     def _told(self, error: Failure, name: str) -> FrameworkError:
         if error.status in (401, 403):
@@ -243,7 +243,7 @@ class Downloads:
             )
         if error.status in (404, 410):
             return ObjectMissing(f"{self._host} has no {_short(name)}", hint="see to the URL")
-        return faults.told(error, self.place, _short(name))
+        return faults.told(error, self.place, _below(name))
 
 
 class _Piece:
@@ -384,6 +384,11 @@ def _if_same(same: Item) -> dict[str, str]:
 def _short(url: str) -> str:
     """A URL as it is told: without its query."""
     return url.partition("?")[0]
+
+
+def _below(url: str) -> str:
+    """What is behind the host."""
+    return _short(url).split("/", 3)[3]
 
 
 def _unreachable(name: str, error: BaseException) -> StoreUnavailable:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import TypeVar
 
 from rowkeeper.batch import Batch
-from rowkeeper.errors import CircuitOpenError, DeadlineExceeded, RetryError, SourceError, StoreError
+from rowkeeper.errors import CircuitOpenError, DeadlineExceeded, RetryError, SourceError
 from rowkeeper.resilience.calls import Line
 from rowkeeper.resilience.classifying import Classifier
 from rowkeeper.resilience.outcomes import Effect, Judgement, Outcome
@@ -50,8 +50,6 @@ PASSING = frozenset(
 
 def judge_files(error: BaseException) -> Judgement | None:
     """An error of the system that may pass; what is missing, damaged or changed stays so."""
-    if isinstance(error, StoreError):  # what lies elsewhere was asked for again already
-        return Judgement(Outcome.PERMANENT)
     if isinstance(error, OSError):
         return Judgement(Outcome.TRANSIENT if error.errno in PASSING else Outcome.PERMANENT)
     return None
@@ -69,7 +67,7 @@ def asked(line: Line, function: Callable[[], T]) -> T:
     except CircuitOpenError as error:
         raise SourceError(error.what, hint=error.hint) from error
     except RetryError as error:
-        if isinstance(error.__cause__, (SourceError, StoreError)):
+        if isinstance(error.__cause__, SourceError):
             raise error.__cause__ from error.__cause__.__cause__
         raise
 

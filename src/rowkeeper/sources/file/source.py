@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from rowkeeper.batch import BATCH_BYTES, Batch, InputMode, Partition
 from rowkeeper.endpoints import Endpoint
@@ -22,6 +22,7 @@ from rowkeeper.sources.file.remote import RemoteStore
 from rowkeeper.sources.file.store import LocalStore, Stamp, Store
 from rowkeeper.stores import StoreAccess, address_of, endpoints_of
 
+T = TypeVar("T")
 UNREADABLE = (SourceError, StoreError)
 ChangePolicy = Literal["reject", "reload", "ignore"]
 
@@ -140,13 +141,16 @@ class FilesSource:
         def batches(row: int) -> Iterator[Batch]:
             return Reading(store, partition, dialect, columns, batch_rows, batch_bytes, row).batches()
 
-        with store:
-            yield from read_on(self._line, batches, start_row)
+        with store:  # what is elsewhere is asked for again range by range
+            yield from batches(start_row) if self.is_remote else read_on(self._line, batches, start_row)
 
     @property
     def _line(self) -> Line:
-        policy = FILES if self.is_remote else self.resilience or FILES  # what is elsewhere has a line of its own
-        return self.calls.to(f"files {self.patterns[0]}", "read", policy, FILE_ERRORS)
+        return self.calls.to(f"files {self.patterns[0]}", "read", self.resilience or FILES, FILE_ERRORS)
+
+    def _asked(self, function: Callable[[], T]) -> T:
+        """The answer of a store. What is elsewhere is asked for again by the store itself, and at one place only."""
+        return function() if self.is_remote else asked(self._line, function)
 
     @property
     def _store(self) -> Store:
@@ -177,11 +181,11 @@ class FilesSource:
     def _found(self) -> list[Found]:
         return [
             dataclasses.replace(found, key=_renamed(found.key, self.names))
-            for found in asked(self._line, lambda: find(self.patterns, self._store, self.format))
+            for found in self._asked(lambda: find(self.patterns, self._store, self.format))
         ]
 
     def _identified(self, location: str, former: Partition | None) -> tuple[Stamp, str, int]:
-        return asked(self._line, lambda: self._looked_at(location, former))
+        return self._asked(lambda: self._looked_at(location, former))
 
     def _looked_at(self, location: str, former: Partition | None) -> tuple[Stamp, str, int]:
         stamp = self._store.stamp(location)
