@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
@@ -23,24 +24,32 @@ from rowkeeper.batch import ROW_ID
 from rowkeeper.contracts import Contract
 from rowkeeper.destinations.embedded import configuration
 from rowkeeper.destinations.embedded.answering import Engine, Limits
+from rowkeeper.destinations.embedded.connection import EngineConnection
 from rowkeeper.destinations.embedded.places import EnginePlaces
 from rowkeeper.destinations.mergetree.session import TableSession
 from rowkeeper.destinations.mergetree.statements import Statements
+from rowkeeper.protocols import Site
 
 BATCH_ROWS = 131_072
+
+
+class Files(EngineConnection):
+    """What is asked of an engine beside statements, without a host."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
 
 
 class Inside(Statements):
     """The host's engine in this process: no socket, no HTTP, no driver."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, files: Files) -> None:
+        super().__init__(files, "bench/default.trips")
         self._inside = engine
-        self._table = "bench"
-        self.run = 0
 
-    def do(self, sql: str, happened: Any = None) -> None:
+    def do(self, sql: str, happened: Any = None, data: bytes | None = None) -> None:
         """Runs a statement."""
-        del happened  # an engine in this process does not go away without it
+        del happened, data  # an engine in this process does not go away without it
         self._inside.run(sql, b"", {}, writes=True)
 
     def ask(self, sql: str) -> Sequence[Sequence[Any]]:
@@ -71,12 +80,12 @@ def main() -> None:
             destination = rk.destinations.clickhouse("trips", order_by=["pickup_at", "trip_id"])
             session: TableSession = destination.connect(workspace.site, Contract(Trip).schema)
             if how == "inside":
-                session.home = Path(folder) / "inside"
-                places = EnginePlaces.under(session.home)
+                site = dataclasses.replace(workspace.site, home=Path(folder) / "inside")
+                places = EnginePlaces.under(site.home)
                 places.folder.mkdir(parents=True)
                 os.environ[configuration.key_variable("1")] = "00" * 32
                 address = configuration.write(places, 3 << 30, ["1"], 1)
-                session.statements = Inside(Engine(address, Limits(2 << 30, 60.0)))
+                session.statements = Inside(Engine(address, Limits(2 << 30, 60.0)), Files(site))
             session.prepare()
             session.stage_open(1, 1)
             started = time.perf_counter()

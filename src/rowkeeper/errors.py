@@ -42,9 +42,14 @@
     ├── ValidationError             RK-2301  rows that a person asked to be good are not
     ├── DatabaseError               RK-3000  the engine, a destination or the ledger refused
     │   ├── EngineDied              RK-3001  the embedded ClickHouse went away in mid-work
+    │   │   └── ServerAway          RK-3110  a ClickHouse server went away in mid-work
     │   ├── EngineDown              RK-3002  the embedded ClickHouse does not start
+    │   │   └── ServerDown          RK-3111  a ClickHouse server cannot be reached
     │   ├── QueryError              RK-3003  SQL that somebody typed was refused
     │   ├── EngineMemory            RK-3004  a statement needed more memory than the engine may take
+    │   │   └── ServerMemory        RK-3112  a statement needed more memory than a ClickHouse server gives it
+    │   ├── ServerUnauthorised      RK-3113  a ClickHouse server does not take our credentials, or not for this
+    │   ├── ReplicasDiffer          RK-3114  the replicas of a ClickHouse server do not hold the same
     │   ├── DiskFull                RK-3101  there was no room left to write, or the disk failed
     │   ├── DestinationLacks        RK-3120  a destination does not have what was asked of it
     │   ├── DestinationUnreachable  RK-3121  a destination cannot be reached, or has trouble of its own
@@ -643,12 +648,33 @@ class EngineDied(DatabaseError):  # noqa: N818 - reads as what happened
     )
 
 
+class ServerAway(EngineDied):
+    """A ClickHouse server went away in mid-work. Whether the last statement took effect is unknown."""
+
+    code = "RK-3110"
+    advice = (
+        "Run again: what was staged is kept, and the next command asks the table what took effect, once it has made "
+        "sure that nothing of the former one is still under way. Where there are several replicas it asks another one."
+    )
+
+
 class EngineDown(DatabaseError):  # noqa: N818 - reads as what happened
     """The embedded ClickHouse does not start."""
 
     code = "RK-3002"
     advice = (
         "rowkeeper doctor names what is in the way; engine/host.log in the state folder has the engine's last words."
+    )
+
+
+class ServerDown(EngineDown):
+    """A ClickHouse server cannot be reached: nothing was said to it."""
+
+    code = "RK-3111"
+    retryable = True
+    advice = (
+        "See whether it is up, and whether the URL names the port of its HTTP interface (8123, or 8443 with TLS). With "
+        'fallback="spool" a run keeps what it read until the server is back.'
     )
 
 
@@ -671,6 +697,35 @@ class EngineMemory(DatabaseError):  # noqa: N818 - reads as what happened
         "Give it more: ROWKEEPER_MEMORY_MAX is for all runs and the engine, and half the machine by default. "
         "Nothing is swapped to files instead: they would not be encrypted. An engine that is up keeps the limit it was "
         "started with, until it has been idle for ROWKEEPER_ENGINE_IDLE_SECONDS."
+    )
+
+
+class ServerMemory(EngineMemory):
+    """A statement needed more memory than a ClickHouse server gives it, also in small pieces."""
+
+    code = "RK-3112"
+    advice = (
+        "Inserts are tried again in halves, down to a thirty-second. Let the user have more (max_memory_usage), load "
+        "less at a time (ROWKEEPER_INSERT_ROWS), or let queries use the server's disk "
+        "(max_bytes_before_external_group_by)."
+    )
+
+
+class ServerUnauthorised(DatabaseError):  # noqa: N818 - reads as what happened
+    """A ClickHouse server does not take our credentials, or does not permit its user what was asked."""
+
+    code = "RK-3113"
+    advice = "docs/clickhouse-server.md lists what the user needs to be granted. Nothing was changed by the statement."
+
+
+class ReplicasDiffer(DatabaseError):  # noqa: N818 - reads as what happened
+    """The replicas of a ClickHouse server do not hold the same, and did not come to within the time there was."""
+
+    code = "RK-3114"
+    retryable = True
+    advice = (
+        "See system.replicas and system.distributed_ddl_queue on the replica that lags, or take it out of the cluster. "
+        "Nothing is published while replicas differ; run again when they have caught up."
     )
 
 

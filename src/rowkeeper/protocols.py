@@ -238,6 +238,8 @@ class Site:
         way_out: how other machines are connected to, and no other way; None leads nowhere.
         default_tls: what the settings say of TLS (`rowkeeper.security.tls.TLS`, of a room above), for places that say
             nothing of their own.
+        clickhouse: the ClickHouse server of the settings (`rowkeeper.destinations.server.place.Server`); None is the
+            embedded engine. `clickhouse_reader` is the same as whoever only reads.
     """
 
     home: Path
@@ -252,6 +254,8 @@ class Site:
     calls: Calls = dataclasses.field(default_factory=Calls, repr=False, compare=False)
     way_out: WayOut | None = dataclasses.field(default=None, repr=False, compare=False)
     default_tls: Any = dataclasses.field(default=None, repr=False, compare=False)
+    clickhouse: Any = None
+    clickhouse_reader: Any = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -79,6 +79,16 @@ def _a_place(given: str | None) -> str | None:
     return given
 
 
+def _a_server(given: str | None) -> str | None:
+    """The user before the host is part of it, as drivers have it; a password is refused wherever it stands."""
+    if given is not None:
+        scheme, _, rest = given.partition("://")
+        _a_place(f"{scheme}://{rest.rpartition('@')[2]}")
+        if scheme not in ("http", "https"):
+            raise ValueError("a ClickHouse server is reached by http:// or https://")
+    return given
+
+
 def _all_witnesses(given: tuple[str, ...]) -> tuple[str, ...]:
     for each in given:
         url, _, key = each.partition(" ")
@@ -261,6 +271,53 @@ class Settings(BaseSettings):
     proxy_password: Annotated[
         SecretReference | None,
         Field(description="A reference to the password of the proxy's user, such as env:PROXY_PASSWORD."),
+    ] = None
+    clickhouse_url: Annotated[
+        str | None,
+        AfterValidator(_a_server),
+        Field(
+            description="A ClickHouse server in the place of the embedded engine, for all tables that name none: "
+            "https://USER@HOST:8443/DATABASE, without a password."
+        ),
+    ] = None
+    clickhouse_password: Annotated[
+        SecretReference | None,
+        Field(description="A reference to the password of the user in clickhouse_url; read at each connect."),
+    ] = None
+    clickhouse_replicas: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        BeforeValidator(_listed),
+        Field(description="URLs of more replicas of that server, with commas between them: https://HOST:8443."),
+    ] = ()
+    clickhouse_cluster: Annotated[
+        str | None,
+        Field(
+            description="The cluster on all of whose hosts tables are made and changed (ON CLUSTER), where the "
+            "database is not of the engine Replicated, which sees to that by itself."
+        ),
+    ] = None
+    clickhouse_replicated: Annotated[
+        bool, Field(description="Tables are made as ReplicatedMergeTree, in a Replicated database or on a cluster.")
+    ] = False
+    clickhouse_quorum: Annotated[
+        int | Literal["auto"] | None,
+        Field(description="By how many replicas each insert is taken before it counts; auto is most of them."),
+    ] = None
+    clickhouse_plaintext: Annotated[
+        bool, Field(description="The server may be reached on another machine without TLS; each use is logged.")
+    ] = False
+    clickhouse_via: Annotated[
+        str | None,
+        AfterValidator(_an_interface),
+        Field(description="The interface by which alone the ClickHouse server is reached, as ledger_via."),
+    ] = None
+    clickhouse_read_user: Annotated[
+        str | None,
+        Field(description="Who runs SQL that people type on that server. Default: the user of clickhouse_url."),
+    ] = None
+    clickhouse_read_password: Annotated[
+        SecretReference | None, Field(description="A reference to the password of clickhouse_read_user.")
     ] = None
     vault_address: Annotated[
         str | None,

@@ -21,9 +21,9 @@ import psutil
 import pyarrow as pa
 import pytest
 
+from rowkeeper.destinations.embedded.bulk import shared_arrow_file
 from rowkeeper.destinations.embedded.places import EnginePlaces
 from rowkeeper.destinations.embedded.starting import connect
-from rowkeeper.destinations.mergetree.bulk import shared_arrow_file
 from rowkeeper.security.keysets import ENGINE, QUARANTINE, SAMPLES, SPOOL
 from rowkeeper.security.statefolder import open_state_folder
 from tests.arena import Arena

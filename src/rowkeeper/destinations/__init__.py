@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rowkeeper.destinations.embedded.inspection import engine_pid, engine_status
-    from rowkeeper.destinations.embedded.reading import read_client
     from rowkeeper.destinations.file.declaring import FilesDestination, files
     from rowkeeper.destinations.file.reading import TableFiles, read_manifest
     from rowkeeper.destinations.mergetree.destination import ClickHouseDestination, clickhouse
     from rowkeeper.destinations.relational.declaring import DatabaseDestination, database
     from rowkeeper.destinations.webapi.declaring import ApiDestination, api
     from rowkeeper.destinations.webapi.outcomes import ItemErrors, ItemResults
+    from rowkeeper.destinations.mergetree.reading import read_client
+    from rowkeeper.destinations.server.inspection import server_status
+    from rowkeeper.destinations.server.place import reader_of, server_of, settled_on, settled_server
 
 __all__ = [
     "ApiDestination",
@@ -32,6 +34,11 @@ __all__ = [
     "files",
     "read_client",
     "read_manifest",
+    "reader_of",
+    "server_of",
+    "server_status",
+    "settled_on",
+    "settled_server",
 ]
 
 _HOMES = {
@@ -48,8 +55,13 @@ _HOMES = {
     "engine_pid": "embedded.inspection",
     "engine_status": "embedded.inspection",
     "files": "file.declaring",
-    "read_client": "embedded.reading",
+    "read_client": "mergetree.reading",
     "read_manifest": "file.reading",
+    "reader_of": "server.place",
+    "server_of": "server.place",
+    "server_status": "server.inspection",
+    "settled_on": "server.place",
+    "settled_server": "server.place",
 }
 
 

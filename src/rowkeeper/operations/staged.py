@@ -15,6 +15,7 @@ from rowkeeper.runs.columnfacts import table_of
 from rowkeeper.runs.holding import StagedRun, look_at
 from rowkeeper.runs.protecting import SOURCE_KEY, clear_columns
 from rowkeeper.runs.querying import is_owner
+from rowkeeper.runs.reconciling import destination_of
 from rowkeeper.runs.report import gate_document
 from rowkeeper.runs.shielding import HIDDEN
 from rowkeeper.runs.workspace import Workspace
@@ -73,7 +74,7 @@ def show_staged(number: int, workspace: Workspace, *, limit: int = 10, sql: str 
     found = look_at(number, workspace, limit)
     if not found.relation:
         return _peeked(found, workspace, sql)
-    with read_client(workspace.site) as client:
+    with read_client(workspace.site, destination_of(found.run)) as client:
         result = _shown(found, workspace, client, limit) if sql is None else _asked(found, workspace, client, sql)
     return StagedLook(found, () if result is None else result.columns, () if result is None else result.rows)
 

@@ -13,12 +13,13 @@ from rowkeeper.errors import (
     EngineDown,
     EngineMemory,
     FrameworkError,
+    ReplicasDiffer,
     RetryError,
     VpnRefused,
 )
 from rowkeeper.protocols import Destination, DestinationSession, Site
 
-OF_ITS_OWN = (DestinationUnreachable, DiskFull, EngineDied, EngineDown, EngineMemory, VpnRefused)
+OF_ITS_OWN = (DestinationUnreachable, DiskFull, EngineDied, EngineDown, EngineMemory, ReplicasDiffer, VpnRefused)
 # What ClickHouse says when it has too much to do, lost those it works with, or has trouble with its disk. All else that
 # it says may be about the statement or the rows, which would be refused again.
 REFUSALS = frozenset(
@@ -39,6 +40,7 @@ REFUSALS = frozenset(
         "TOO_FEW_LIVE_REPLICAS",
         "TOO_MANY_PARTS",
         "TOO_MANY_SIMULTANEOUS_QUERIES",
+        "UNFINISHED",
     }
 )
 

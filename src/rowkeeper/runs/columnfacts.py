@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rowkeeper.access import Column
+from rowkeeper.destinations import settled_server
 from rowkeeper.ledger import Ledger, RunRecord
 from rowkeeper.runs.protecting import LABELS_KEY, SOURCE_KEY, clear_columns
 
-EMBEDDED = "clickhouse:embedded/"  # how the targets begin that are tables of the embedded ClickHouse
 UNNAMED = "classified"  # the label of a column of which a run that is older than this says no more
 
 
@@ -21,21 +21,28 @@ def columns_of_table(ledger: Ledger, table: str) -> tuple[Column, ...]:
     Args:
         table: `database.table`.
     """
-    runs = [run for target in ledger.targets() if target == EMBEDDED + table for run in held_runs(ledger, target)]
+    runs = [run for target in ledger.targets() if target == _asked() + table for run in held_runs(ledger, target)]
     names = dict.fromkeys(name for run in runs for name, _ in run.columns or ())
     return tuple(_column(name, runs) for name in names)
 
 
 def table_names(ledger: Ledger) -> list[str]:
-    """The tables (`database.table`) of the embedded ClickHouse that runs went to, by name."""
-    return sorted(target.removeprefix(EMBEDDED) for target in ledger.targets() if target.startswith(EMBEDDED))
+    """The tables (`database.table`) that runs went to, of the ClickHouse that typed SQL goes to, by name."""
+    return sorted(target.removeprefix(_asked()) for target in ledger.targets() if target.startswith(_asked()))
 
 
 def table_of(target: str) -> str:
-    """What permissions and people call what a target names: `database.table` of the embedded ClickHouse; all others by
-    the whole of it, so that no folder or server passes for a table by its last letters.
+    """What permissions and people call what a target names: `database.table` of the ClickHouse that typed SQL goes to,
+    which is the embedded one unless the settings name a server; all others by the whole of it, so that no folder and no
+    other server passes for a table by its last letters.
     """
-    return target.removeprefix(EMBEDDED)
+    return target.removeprefix(_asked())
+
+
+def _asked() -> str:
+    """How the targets begin that are tables of the ClickHouse that typed SQL goes to."""
+    server = settled_server()
+    return f"clickhouse:{server.name if server else 'embedded'}/"
 
 
 def held_runs(ledger: Ledger, target: str) -> list[RunRecord]:

@@ -14,6 +14,7 @@ from rowkeeper import machine
 from rowkeeper.access import Access, CedarPermissions
 from rowkeeper.access.authentication import Authentication, Rules
 from rowkeeper.access.authentication.configured import provider_of
+from rowkeeper.destinations import reader_of, server_of, settled_on
 from rowkeeper.errors import SettingsError
 from rowkeeper.ledger import Auditing, Ledger, Transport
 from rowkeeper.ledger.audit.merkle import ProofInvalid
@@ -74,8 +75,10 @@ class Workspace:
         gateway = gateway_of(settings)
         transport = Transport(default_tls(settings), settings.ledger_plaintext)
         plaintext = PlaintextNotes()
+        server = server_of(settings)
         with (
             listening(plaintext),
+            settled_on(server),
             secrets_of(settings, way, gateway) as vault,
             _folder_opened(settings, vault) as folder,
             Ledger.open(
@@ -111,6 +114,8 @@ class Workspace:
                 calls=calls,
                 way_out=gateway,
                 default_tls=transport.tls,
+                clickhouse=server,
+                clickhouse_reader=reader_of(settings, server),
             )
             seal = Seal(folder.keysets, QUARANTINE, folder.path / "quarantine")
             samples = Seal(folder.keysets, SAMPLES, folder.path / "samples")

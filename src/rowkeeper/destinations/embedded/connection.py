@@ -6,11 +6,15 @@ changes something once is looked up first; where nobody can look, the error is r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import TypeVar
 
+import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
+from rowkeeper.destinations.embedded.bulk import shared_arrow_file
 from rowkeeper.destinations.embedded.client import (
     CODE_AUTHENTICATION,
     ENGINE,
@@ -23,6 +27,12 @@ from rowkeeper.destinations.embedded.client import (
     judge_speaking,
     told_in_our_words,
 )
+from rowkeeper.destinations.embedded.configuration import STORAGE_POLICY
+from rowkeeper.destinations.embedded.durable import sync, written_back
+from rowkeeper.destinations.embedded.places import EnginePlaces
+from rowkeeper.destinations.embedded.written import is_written
+from rowkeeper.destinations.mergetree.engine import Layout, RowsAsSource
+from rowkeeper.destinations.mergetree.types import literal
 from rowkeeper.protocols import Site
 from rowkeeper.resilience.calls import Line
 from rowkeeper.resilience.classifying import Classifier
@@ -30,10 +40,13 @@ from rowkeeper.resilience.outcomes import Effect, Happened
 from rowkeeper.resilience.policy import Resilience
 
 T = TypeVar("T")
+LAYOUT = Layout(settings=(f"storage_policy = {literal(STORAGE_POLICY)}",), clones=True)
 
 
 class EngineConnection:
     """Speaks to the embedded engine through one client, made anew when its host has gone. For one thread at a time.
+
+    Implements `mergetree.engine.Engine`.
 
     Args:
         writes: as the user who may write; otherwise read only for good.
@@ -85,6 +98,31 @@ class EngineConnection:
             if not is_answer(error) or getattr(error, "code", None) == CODE_AUTHENTICATION:
                 self.close()  # the next host has another secret
             raise
+
+    def layout(self, _database: str) -> Layout:
+        """On the encrypted disk."""
+        return LAYOUT
+
+    def check_database(self, _database: str, _kind: str) -> None:
+        """Whatever can exchange tables will do."""
+
+    @contextmanager
+    def rows_as_source(self, rows: pa.Table, structure: str) -> Iterator[RowsAsSource]:
+        """An Arrow file in memory, which the engine maps."""
+        with shared_arrow_file(rows) as path:
+            yield RowsAsSource(f"file({literal(path)}, 'Arrow', {literal(structure)})")
+
+    def is_written(self, database: str, table: str, data: Path) -> bool:
+        """Looks at the files."""
+        return is_written(EnginePlaces.under(self._site.home), database, table, data)
+
+    def sync(self) -> None:
+        """Everything on the volume of the state folder."""
+        sync(self._site.home)
+
+    def syncing(self) -> AbstractContextManager[None]:
+        """The same, in a thread."""
+        return written_back(self._site.home)
 
     def close(self) -> None:
         """Gives back what it holds of the engine."""

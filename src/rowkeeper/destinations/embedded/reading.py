@@ -13,6 +13,7 @@ from typing import Any
 
 from rowkeeper.destinations.embedded.client import time_limit
 from rowkeeper.destinations.embedded.connection import EngineConnection
+from rowkeeper.destinations.mergetree.engine import Engine
 from rowkeeper.errors import DatabaseError, EngineDied, EngineMemory, QueryError
 from rowkeeper.protocols import Site
 
@@ -33,7 +34,7 @@ class QueryResult:
 class ReadClient:
     """Runs SQL read only."""
 
-    def __init__(self, engine: EngineConnection) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def query(self, sql: str) -> QueryResult:
@@ -60,7 +61,7 @@ class ReadClient:
 
         Raises DatabaseError, EngineDied and EngineMemory, of which none quotes a value; DeadlineExceeded.
         """
-        chosen = {**settings, **time_limit()}
+        chosen = {**time_limit(), **settings}
         result = self._engine.read(lambda client: client.query(sql, tz_mode="aware", settings=chosen))
         columns = tuple((name, kind.name) for name, kind in zip(result.column_names, result.column_types, strict=True))
         return QueryResult(columns, tuple(tuple(_safe(value) for value in row) for row in result.result_rows))
@@ -73,15 +74,15 @@ class ReadClient:
 
         Raises as `ask`.
         """
-        chosen = {**settings, **time_limit()}
+        chosen = {**time_limit(), **settings}
         # Without a FORMAT, which would be taken for a part of what is explained.
         answer = self._engine.read(lambda client: client.raw_query(f"EXPLAIN {how} {sql}", settings=chosen))
         return answer.decode()
 
 
 @contextmanager
-def read_client(site: Site) -> Iterator[ReadClient]:
-    """A client for typed SQL, closed when the block is left."""
+def embedded_read_client(site: Site) -> Iterator[ReadClient]:
+    """A client of the embedded engine for typed SQL, closed when the block is left."""
     engine = EngineConnection(site, writes=False)
     try:
         yield ReadClient(engine)

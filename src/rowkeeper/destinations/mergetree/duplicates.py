@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rowkeeper.batch import ROW_ID
-from rowkeeper.destinations.embedded.configuration import STORAGE_POLICY
 from rowkeeper.destinations.mergetree.layout import RUN
 from rowkeeper.destinations.mergetree.staging import PARTITION, take_rows_out
-from rowkeeper.destinations.mergetree.types import identifier, literal
+from rowkeeper.destinations.mergetree.types import identifier
 from rowkeeper.protocols import Change, DuplicateRow
 from rowkeeper.resilience.failpoints import failpoint
 
@@ -51,11 +50,13 @@ def take_out(table: TableSession, change: Change) -> bool:
     if not table.destination.key or not find_losers(table, change):
         return False
     losers, staging = table.names.losers(table.run, table.token), table.names.staging(table.run, table.token)
-    table.statements.do(f"CREATE TABLE IF NOT EXISTS {table.names.uncut(table.run, table.token)} CLONE AS {staging}")
+    uncut = table.names.uncut(table.run, table.token)
+    table.statements.do(table.ddl.drop(uncut))
+    table.clone(uncut, staging)
     failpoint("seal.after_uncut")
     take_rows_out(table, f"{ROW_ID} IN (SELECT {ROW_ID} FROM {losers})")
     failpoint("seal.after_duplicates")
-    table.statements.do(f"DROP TABLE IF EXISTS {losers}")
+    table.statements.do(table.ddl.drop(losers))
     return True
 
 
@@ -75,11 +76,10 @@ def duplicate_rows(table: TableSession, change: Change) -> Iterator[DuplicateRow
 def find_losers(table: TableSession, change: Change) -> int:
     """Fills a table with the addresses of the staged rows that are duplicates; returns how many there are."""
     losers = table.names.losers(table.run, table.token)
-    table.statements.do(f"DROP TABLE IF EXISTS {losers}")
-    table.statements.do(
-        f"CREATE TABLE {losers} ({ROW_ID} UInt64) ENGINE = MergeTree ORDER BY {ROW_ID} "
-        f"SETTINGS storage_policy = {literal(STORAGE_POLICY)}"
-    )
+    table.statements.do(table.ddl.drop(losers))
+    settings = f" SETTINGS {', '.join(table.ddl.layout.settings)}" if table.ddl.layout.settings else ""
+    columns = f"({ROW_ID} UInt64) ENGINE = {table.ddl.layout.engine} ORDER BY {ROW_ID}"
+    table.statements.do(table.ddl.create(losers, columns + settings))
     for piece in slices(table):
         for query in _loser_queries(table, change, piece):
             table.statements.do(f"INSERT INTO {losers} {query}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
 from rowkeeper.batch import ROW_ID
-from rowkeeper.destinations.embedded.configuration import STORAGE_POLICY
+from rowkeeper.destinations.mergetree.engine import Layout
 from rowkeeper.destinations.mergetree.names import Names, bare
 from rowkeeper.destinations.mergetree.statements import Statements
 from rowkeeper.destinations.mergetree.types import column_type, identifier, literal
@@ -28,19 +28,20 @@ def contract_columns(schema: pa.Schema, low_cardinality: Sequence[str]) -> Colum
     return tuple((field.name, column_type(field, low_cardinality=field.name in low_cardinality)) for field in schema)
 
 
-def create(name: str, columns: Columns, order_by: Sequence[str], partition_by: str | None, codecs: object) -> str:
-    """The CREATE TABLE statement."""
-    assert isinstance(codecs, dict)
+def definition(
+    columns: Columns, order_by: Sequence[str], partition_by: str | None, codecs: Mapping[str, str], layout: Layout
+) -> str:
+    """What follows a table's name where it is made."""
     lines = [
         f"{identifier(column)} {kind}" + (f" CODEC({codecs[column]})" if column in codecs else "")
         for column, kind in columns
     ]
     lines += [f"{identifier(column)} {definition}" for column, definition in HIDDEN.items()]
     return (
-        f"CREATE TABLE {name} ({', '.join(lines)}) ENGINE = MergeTree"
+        f"({', '.join(lines)}) ENGINE = {layout.engine}"
         + (f" PARTITION BY {partition_by}" if partition_by else "")
         + f" ORDER BY ({', '.join(order_by)})"
-        + f" SETTINGS storage_policy = {literal(STORAGE_POLICY)}, allow_nullable_key = 1"
+        + f" SETTINGS {', '.join((*layout.settings, 'allow_nullable_key = 1'))}"
     )
 
 
@@ -115,7 +116,7 @@ def _key_differences(statements: Statements, names: Names, wanted: str) -> list[
         f"WHERE database = {literal(names.database)} AND name IN ({literal(names.table)}, {literal(wanted)})"
     ):
         described[name] = {
-            "engine": engine,
+            "engine": str(engine).replace("SharedMergeTree", "MergeTree"),  # what a cloud makes of either
             "order": sorting,
             "partitioning": partition,
             "storage policy": policy,

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 from rowkeeper.batch import Fingerprint
 from rowkeeper.destinations.mergetree import sealing
 from rowkeeper.destinations.mergetree.duplicates import removals
-from rowkeeper.destinations.mergetree.durable import sync
 from rowkeeper.destinations.mergetree.layout import RUN, columns_of
 from rowkeeper.destinations.mergetree.names import bare
+from rowkeeper.destinations.mergetree.replicas import wait_for_replicas
 from rowkeeper.destinations.mergetree.statements import refused
 from rowkeeper.destinations.mergetree.types import literal
 from rowkeeper.errors import BooksDiffer, DatabaseError, ForeignWriter, StagingDamaged
 from rowkeeper.protocols import Change, CommitRecord
 from rowkeeper.resilience.failpoints import failpoint
+from rowkeeper.resilience.outcomes import Happened
 
 if TYPE_CHECKING:
     from rowkeeper.destinations.mergetree.session import TableSession
@@ -63,7 +64,7 @@ def publish(table: TableSession, record: CommitRecord, change: Change) -> None:
     1. `next` is a clone of the live table (hard links), with the commit record as its comment from the start: chDB
        does not notice when the altering of a comment fails on the disk.
     2. It is changed, and the staged parts are attached.
-    3. All of it is made durable.
+    3. All of it is made durable, and every replica that is up has it.
     4. EXCHANGE: the commit point. The former table is kept as the run's undo.
     5. The exchange is made durable before anybody is told.
 
@@ -73,10 +74,14 @@ def publish(table: TableSession, record: CommitRecord, change: Change) -> None:
     next_name = f"{table.names.table}__rk_next_{record.run}_{record.token}"
     for _ in range(ATTEMPTS):
         parts = _build(table, record, change, table.names.quoted(next_name))
-        sync(table.home)
+        table.engine.sync()
+        wait_for_replicas(table, next_name)
         failpoint("publish.before_exchange")
         if _parts(table, table.names.table) == parts:
-            table.statements.do(f"EXCHANGE TABLES {table.names.live} AND {table.names.quoted(next_name)}")
+            table.statements.do(
+                table.ddl.exchange(table.names.live, table.names.quoted(next_name)),
+                happened=lambda: _exchanged(table, record),
+            )
             break
     else:
         raise ForeignWriter(
@@ -85,23 +90,37 @@ def publish(table: TableSession, record: CommitRecord, change: Change) -> None:
         )
     failpoint("publish.after_exchange")
     _keep_undo(table, record.run, table.names.quoted(next_name))
-    sync(table.home)
+    table.engine.sync()
     failpoint("publish.after_sync")
     _clear(table, record.run)
+
+
+def _exchanged(table: TableSession, record: CommitRecord) -> Happened[None] | None:
+    """Whether an exchange that was not answered took effect; None if it did not, and cannot any more.
+
+    1. If it is still under way it is stopped, or waited for where it cannot be.
+    2. Then the live table says whose it is.
+    """
+    table.statements.stop(record.run)
+    return Happened(None) if table.commit_record() == record else None
 
 
 def _build(table: TableSession, record: CommitRecord, change: Change, next_table: str) -> list[str]:
     """Makes the table that will be live; returns the parts of the live table that it was made from."""
     do, names = table.statements.do, table.names
-    do(f"DROP TABLE IF EXISTS {next_table}")
+    do(table.ddl.drop(next_table))
     failpoint("publish.before_clone")
+    table.catch_up(names.live)
     parts = _parts(table, names.table)
-    comment = f"COMMENT {literal(_comment(record))}"
+    comment = _comment(record)
     if change.reverse is not None:
         _build_reversed(table, change.reverse, next_table, comment)
     else:
         staging = names.staging(table.run, table.token)
-        do(f"CREATE TABLE {next_table} {'AS' if change.drop_all else 'CLONE AS'} {names.live} {comment}")
+        if change.drop_all:
+            do(table.ddl.create_as(next_table, names.live, comment=comment))
+        else:
+            table.clone(next_table, names.live, comment)
         failpoint("publish.after_clone")
         for column, kind in table.columns:
             if column not in dict(columns_of(table.statements, names.database, names.table)):
@@ -122,7 +141,7 @@ def _build(table: TableSession, record: CommitRecord, change: Change, next_table
 def _attach(table: TableSession, run: int, next_table: str, staging: str) -> None:
     """Attaches the staged parts. Some files of a part are in no checksum, and are read here for the first time."""
     try:
-        table.statements.do(f"ALTER TABLE {next_table} ATTACH PARTITION ALL FROM {staging}")
+        table.statements.do(table.ddl.attach_all(next_table, staging))
     except DatabaseError as error:
         if not refused(error):
             raise
@@ -135,7 +154,7 @@ def _delete(table: TableSession, name: str, conditions: Sequence[str]) -> None:
         return
     before = _part_names(table, name)
     for condition in conditions:
-        table.statements.do(f"DELETE FROM {name} WHERE {condition}")
+        table.statements.do(table.ddl.delete(name, condition))
         failpoint("publish.after_deletes")
     for part in sorted(_part_names(table, name, "has_lightweight_delete") - before):
         try:
@@ -160,9 +179,9 @@ def _build_reversed(table: TableSession, run: int, next_table: str, comment: str
     The staging area of a rollback is empty. It is asked for once `next` is there: a zombie whose area was fenced stops
     here, and one that comes further finds its `next` fenced.
     """
-    do, names = table.statements.do, table.names
+    names = table.names
     undo = undo_kept(table, run)
-    do(f"CREATE TABLE {next_table} CLONE AS {names.undo(run) if undo else names.live} {comment}")
+    table.clone(next_table, names.undo(run) if undo else names.live, comment)
     failpoint("publish.after_clone")
     table.rows(names.staging(table.run, table.token))
     if not undo:
@@ -193,16 +212,16 @@ def _parts(table: TableSession, name: str) -> list[str]:
 
 def _keep_undo(table: TableSession, run: int, former: str) -> None:
     """The former table under the name of the run that took its place; exactly one is kept."""
-    table.statements.do(f"RENAME TABLE {former} TO {table.names.undo(run)}")
+    table.statements.do(table.ddl.rename(former, table.names.undo(run)))
     failpoint("publish.after_undo")
     for companion in table.companions("undo"):
         if companion.run != run:
-            table.statements.do(f"DROP TABLE IF EXISTS {table.names.quoted(companion.name)}")
+            table.statements.do(table.ddl.drop(table.names.quoted(companion.name)))
 
 
 def _clear(table: TableSession, run: int) -> None:
     for companion in table.companions("staging", "fenced", "losers", "uncut", run=run):
-        table.statements.do(f"DROP TABLE IF EXISTS {table.names.quoted(companion.name)}")
+        table.statements.do(table.ddl.drop(table.names.quoted(companion.name)))
     failpoint("publish.after_clear")
 
 
@@ -217,21 +236,20 @@ def settle(table: TableSession, run: int) -> bool:
     table.statements.stop(run)
     for area in table.companions("staging", run=run)[:1]:
         if not table.companions("fenced", run=run):
-            table.statements.do(f"RENAME TABLE {table.names.quoted(area.name)} TO {table.names.fenced(run)}")
+            table.statements.do(table.ddl.rename(table.names.quoted(area.name), table.names.fenced(run)))
     failpoint("settle.after_fence")
     for following in table.companions("next", run=run)[:1]:
-        table.statements.do(f"DROP TABLE IF EXISTS {table.names.fenced_next(run)}")
-        name = table.names.quoted(following.name)
-        table.statements.do(f"RENAME TABLE {name} TO {table.names.fenced_next(run)}")
+        table.statements.do(table.ddl.drop(table.names.fenced_next(run)))
+        table.statements.do(table.ddl.rename(table.names.quoted(following.name), table.names.fenced_next(run)))
     failpoint("settle.after_fence_next")
     record = table.commit_record()
     published = record is not None and record.run == run
     if published:
         for former in table.companions("fenced_next", run=run):
             _keep_undo(table, run, table.names.quoted(former.name))
-        sync(table.home)
+        table.engine.sync()
         failpoint("settle.after_sync")
         _clear(table, run)
     else:
-        table.statements.do(f"DROP TABLE IF EXISTS {table.names.fenced_next(run)}")
+        table.statements.do(table.ddl.drop(table.names.fenced_next(run)))
     return published

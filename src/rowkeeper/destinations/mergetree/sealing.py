@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from rowkeeper.batch import Fingerprint
 from rowkeeper.destinations.mergetree.duplicates import removals, take_out
-from rowkeeper.destinations.mergetree.durable import written_back
 from rowkeeper.destinations.mergetree.layout import HASH, RUN, row_hash
 from rowkeeper.destinations.mergetree.staging import PARTITION
 from rowkeeper.errors import StagingDamaged
@@ -29,7 +28,8 @@ def seal(table: TableSession, staged: Sequence[StagedRows], change: Change) -> S
     Raises IntegrityError if a row is missing or another than it was.
     """
     name = table.names.staging(table.run, table.token)
-    with written_back(table.home):
+    table.catch_up(name)
+    with table.engine.syncing():
         check_files(table, name)
         found = _read_back(table, name)
     _compare(found, staged)

@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from rowkeeper.batch import Fingerprint
-from rowkeeper.destinations.embedded.connection import EngineConnection
-from rowkeeper.destinations.embedded.places import EnginePlaces
-from rowkeeper.destinations.embedded.written import is_written
 from rowkeeper.destinations.mergetree import (
     duplicates,
     layout,
@@ -22,18 +19,22 @@ from rowkeeper.destinations.mergetree import (
     staging,
     verifying,
 )
+from rowkeeper.destinations.mergetree.ddl import Ddl
+from rowkeeper.destinations.mergetree.engine import Engine
 from rowkeeper.destinations.mergetree.health import table_health
 from rowkeeper.destinations.mergetree.names import Companion, Names, bare
+from rowkeeper.destinations.mergetree.replicas import check_comments
 from rowkeeper.destinations.mergetree.statements import Statements
-from rowkeeper.destinations.mergetree.types import identifier, literal
+from rowkeeper.destinations.mergetree.types import literal
 from rowkeeper.errors import DiskFull, LayoutError
 from rowkeeper.measures import Rehearsal, StagedTable
-from rowkeeper.protocols import Change, CommitRecord, DuplicateRow, Health, RunRows, Sealed, Site, StagedRows
+from rowkeeper.protocols import Change, CommitRecord, DuplicateRow, Health, RunRows, Sealed, StagedRows
 
 if TYPE_CHECKING:
     from rowkeeper.destinations.mergetree.destination import ClickHouseDestination
 
-EXCHANGING = ("Atomic", "Overlay")
+ATOMIC = "Atomic"
+EXCHANGING = (ATOMIC, "Overlay", "Replicated", "Shared")
 
 
 class TableSession:
@@ -45,18 +46,25 @@ class TableSession:
         database_of_others: where another table lies that a quality gate names without a database.
     """
 
-    def __init__(
-        self, destination: ClickHouseDestination, site: Site, schema: pa.Schema | None, engine: EngineConnection
-    ) -> None:
+    def __init__(self, destination: ClickHouseDestination, schema: pa.Schema | None, engine: Engine) -> None:
         self.destination = destination
-        self.home: Path = site.home
-        self.names = Names(destination.database, destination.table)
+        self.names = Names(str(destination.database), destination.table)
         self.statements = Statements(engine, destination.target)
-        self.database_of_others = destination.database
+        self.database_of_others = self.names.database
         self.schema = schema
         self.run = self.token = 0
         self.inserts = 0  # into the staging area that is open
         self.columns: layout.Columns = ()
+
+    @property
+    def engine(self) -> Engine:
+        """What holds the table."""
+        return self.statements.engine
+
+    @property
+    def ddl(self) -> Ddl:
+        """The statements that make and change its tables."""
+        return self.statements.ddl
 
     def check_change(self, change: Change) -> None:
         """It can make every change."""
@@ -76,21 +84,26 @@ class TableSession:
         columns = layout.contract_columns(self.schema, made.low_cardinality)
         _check_names(made, dict(columns))
         wanted = self.names.wanted(0)
-        self.statements.do(f"DROP TABLE IF EXISTS {wanted}")
-        self.statements.do(layout.create(wanted, columns, made.order_by, made.partition_by, dict(made.codecs)))
+        self.statements.do(self.ddl.drop(wanted))
+        definition = layout.definition(columns, made.order_by, made.partition_by, dict(made.codecs), self.ddl.layout)
+        self.statements.do(self.ddl.create(wanted, definition))
         try:
             if not self.exists(self.names.table):
-                self.statements.do(f"CREATE TABLE IF NOT EXISTS {self.names.live} AS {wanted}")
+                self.statements.do(self.ddl.create_as(self.names.live, wanted, lenient=True))
                 self.check_written(self.names.live)
+            self.catch_up(self.names.live)
             return layout.compare(self.statements, self.names, wanted)
         finally:
-            self.statements.do(f"DROP TABLE IF EXISTS {wanted}")
+            self.statements.do(self.ddl.drop(wanted))
 
     def ensure_database(self) -> None:
         """EXCHANGE needs an Atomic database; chDB's own `default` is an overlay over one."""
         database = self.names.database
-        self.statements.do(f"CREATE DATABASE IF NOT EXISTS {identifier(database)} ENGINE = Atomic")
-        engine = self.statements.ask(f"SELECT engine FROM system.databases WHERE name = {literal(database)}")[0][0]
+        found = self.statements.ask(f"SELECT engine FROM system.databases WHERE name = {literal(database)}")
+        engine = str(found[0][0]) if found else ATOMIC
+        self.engine.check_database(database, engine)
+        if not found:
+            self.statements.do(self.ddl.create_database(database))
         if engine not in EXCHANGING:
             raise LayoutError(
                 f"the database {database} has the engine {engine}, which cannot exchange tables",
@@ -116,13 +129,24 @@ class TableSession:
             f"SELECT data_paths FROM system.tables WHERE database = {literal(self.names.database)} "
             f"AND name = {literal(bare(table))}"
         )[0][0]
-        if not is_written(EnginePlaces.under(self.home), self.names.database, bare(table), Path(paths[0])):
-            self.statements.do(f"DROP TABLE IF EXISTS {table}")
+        if not self.engine.is_written(self.names.database, bare(table), Path(paths[0])):
+            self.statements.do(self.ddl.drop(table))
             raise DiskFull("the disk did not take the definition of a table", hint="see to the disk and run again")
 
     def add_column(self, table: str, name: str, kind: str) -> None:
         """Adds a column, in the same place in every table: they must stay alike to exchange parts."""
-        self.statements.do(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {identifier(name)} {kind}")
+        self.statements.do(self.ddl.add_column(table, name, kind))
+
+    def catch_up(self, *tables: str) -> None:
+        """Lets the replica that is asked have all that other replicas have of these tables."""
+        if self.ddl.layout.replicated:
+            for table in tables:
+                self.statements.do(self.ddl.catch_up(table))
+
+    def clone(self, name: str, other: str, comment: str = "") -> None:
+        """Makes a table like another, with its parts: linked, not copied."""
+        for statement in self.ddl.clone(name, other, comment):
+            self.statements.do(statement)
 
     def staged_columns(self) -> layout.Columns:
         """The contract columns of the staging area."""
@@ -156,6 +180,7 @@ class TableSession:
 
     def commit_record(self) -> CommitRecord | None:
         """Who published last, by the comment of the live table."""
+        check_comments(self, self.names.table)
         return publishing.commit_record(self, self.names.table)
 
     # ------------------------------------------------------------------------------------------ the steps

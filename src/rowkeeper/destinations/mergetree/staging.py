@@ -10,12 +10,11 @@ import pyarrow as pa
 from rowkeeper.batch import ROW_BITS, ROW_ID
 from rowkeeper.destinations.mergetree import layout
 from rowkeeper.destinations.mergetree.arriving import arrived
-from rowkeeper.destinations.mergetree.bulk import shared_arrow_file
 from rowkeeper.destinations.mergetree.layout import HASH, RUN, columns_of, contract_columns, row_hash
 from rowkeeper.destinations.mergetree.names import Companion, bare
 from rowkeeper.destinations.mergetree.statements import refused
 from rowkeeper.destinations.mergetree.types import identifier, literal
-from rowkeeper.errors import DatabaseError
+from rowkeeper.errors import DatabaseError, EngineMemory
 from rowkeeper.protocols import StagedRows
 from rowkeeper.resilience.failpoints import failpoint
 
@@ -29,6 +28,7 @@ PARTS_MERGED_ABOVE = 1_000
 # Merging in the background took a third of the engine's time while a run was loading. It goes on in the live table, and
 # here if the parts become many (with PARTITION BY they do at once).
 INSERTS_UNMERGED = 200
+HALVINGS = 5  # of an insert for which the engine has not enough memory: 32 pieces
 PARTITION = f"bitShiftRight({ROW_ID}, {ROW_BITS})"
 ROW_NUMBER = f"bitAnd({ROW_ID}, {(1 << ROW_BITS) - 1})"
 
@@ -39,12 +39,10 @@ def open_area(table: TableSession, run: int, token: int) -> None:
     _enter(table, run, token)
     name = table.names.staging(run, token)
     engine = layout.engine_of(table.statements, table.names)
-    table.statements.do(
-        f"CREATE TABLE {name} AS {table.names.live} ENGINE = {engine}, "
-        f"parts_to_throw_insert = {PARTS_MAX}, parts_to_delay_insert = {PARTS_MAX}"
-    )
+    engine += f", parts_to_throw_insert = {PARTS_MAX}, parts_to_delay_insert = {PARTS_MAX}"
+    table.statements.do(table.ddl.create_as(name, table.names.live, engine=engine))
     if not table.destination.partition_by:
-        table.statements.do(f"SYSTEM STOP MERGES {name}")
+        table.statements.do(table.ddl.stop_merges(name))
     table.inserts = 0
     failpoint("stage.after_create")
     _add_contract_columns(table, name)
@@ -74,20 +72,36 @@ def insert(table: TableSession, rows: pa.Table) -> None:
     structure = ", ".join(f"{identifier(name)} {kinds[name]}" for name in given) + f", {ROW_ID} UInt64"
     hashed = row_hash(tuple((name, kinds[name]) for name in given))
     columns = ", ".join(identifier(name) for name in given)
+    into = (
+        f"INSERT INTO {table.names.staging(table.run, table.token)} ({columns}, {RUN}, {ROW_ID}, {HASH}) "
+        f"SELECT {columns}, {table.run}, {ROW_ID}, {hashed} FROM "
+    )
     failpoint("stage.before_insert")
-    with shared_arrow_file(rows) as path:
-        table.statements.do(
-            f"INSERT INTO {table.names.staging(table.run, table.token)} ({columns}, {RUN}, {ROW_ID}, {HASH}) "
-            f"SELECT {columns}, {table.run}, {ROW_ID}, {hashed} "
-            f"FROM file({literal(path)}, 'Arrow', {literal(structure)})",
-            happened=lambda: arrived(table, rows),
-        )
+    _insert_in_pieces(table, rows, into, structure)
     failpoint("stage.after_insert")
     table.inserts += 1
     if table.inserts == INSERTS_UNMERGED:
-        table.statements.do(f"SYSTEM START MERGES {table.names.staging(table.run, table.token)}")
+        table.statements.do(table.ddl.start_merges(table.names.staging(table.run, table.token)))
     if table.destination.partition_by:
         merge_parts(table)
+
+
+def _insert_in_pieces(table: TableSession, rows: pa.Table, into: str, structure: str, halvings: int = HALVINGS) -> None:
+    """Inserts rows at once; in halves, and those in halves, where the engine has not the memory for all of them.
+
+    Raises EngineMemory if it has not enough for the smallest piece either.
+    """
+    try:
+        with table.engine.rows_as_source(rows, structure) as source:
+            table.statements.do(into + source.sql, happened=lambda: arrived(table, rows), data=source.data)
+    except EngineMemory:
+        if not halvings or rows.num_rows < 2:
+            raise
+        if arrived(table, rows) is not None:  # of an insert that was refused there may be blocks
+            return
+        half = rows.num_rows // 2
+        for piece in (rows.slice(0, half), rows.slice(half)):
+            _insert_in_pieces(table, piece, into, structure, halvings - 1)
 
 
 def merge_parts(table: TableSession) -> None:
@@ -117,6 +131,7 @@ def resume(table: TableSession, run: int, token: int, staged: Sequence[StagedRow
     """
     table.statements.stop(run)
     areas = table.companions("staging", "fenced", run=run)
+    table.catch_up(*(table.names.quoted(each.name) for each in (*areas, *table.companions("uncut", run=run))))
     best = _uncut(table, run, staged) or next(iter(areas), None)
     if best is None:
         if any(each.rows for each in staged):
@@ -126,7 +141,7 @@ def resume(table: TableSession, run: int, token: int, staged: Sequence[StagedRow
     _enter(table, run, token)
     for other in areas:
         if other != best:
-            table.statements.do(f"DROP TABLE IF EXISTS {table.names.quoted(other.name)}")
+            table.statements.do(table.ddl.drop(table.names.quoted(other.name)))
     try:
         whole = _move_in(table, table.names.quoted(best.name), staged)
     except DatabaseError as error:
@@ -141,7 +156,7 @@ def resume(table: TableSession, run: int, token: int, staged: Sequence[StagedRow
 def _move_in(table: TableSession, former: str, staged: Sequence[StagedRows]) -> bool:
     """Makes the former area this token's own. False if it does not hold what it should."""
     name = table.names.staging(table.run, table.token)
-    table.statements.do(f"CREATE TABLE {name} CLONE AS {former}")
+    table.clone(name, former)
     table.check_written(name)
     failpoint("stage_resume.after_clone")
     table.statements.do(f"DROP TABLE {former}")
@@ -167,7 +182,7 @@ def _take_out_unknown(table: TableSession, name: str, staged: Sequence[StagedRow
     known = f"transform({PARTITION}, [{ordinals}]::Array(UInt64), [{ends}]::Array(UInt64), 0::UInt64)"
     unknown = f"{ROW_NUMBER} >= {known}" if staged else "1"
     if table.statements.number(f"SELECT count() FROM {name} WHERE {unknown}"):
-        table.statements.do(f"DELETE FROM {name} WHERE {unknown}")
+        table.statements.do(table.ddl.delete(name, unknown))
         failpoint("stage_resume.after_delete")
 
 
@@ -192,8 +207,8 @@ def withdraw(table: TableSession, partition_ordinal: int) -> None:
 def take_rows_out(table: TableSession, condition: str) -> None:
     """Deletes rows of the staging area. A DELETE waits for ever where merges are stopped."""
     name = table.names.staging(table.run, table.token)
-    table.statements.do(f"SYSTEM START MERGES {name}")
-    table.statements.do(f"DELETE FROM {name} WHERE {condition}")
+    table.statements.do(table.ddl.start_merges(name))
+    table.statements.do(table.ddl.delete(name, condition))
 
 
 def drop(table: TableSession, run: int) -> None:
@@ -202,5 +217,5 @@ def drop(table: TableSession, run: int) -> None:
     if companions:
         table.statements.stop(run)
     for companion in companions:
-        table.statements.do(f"DROP TABLE IF EXISTS {table.names.quoted(companion.name)}")
+        table.statements.do(table.ddl.drop(table.names.quoted(companion.name)))
         failpoint("stage_drop.after_drop")

@@ -22,6 +22,7 @@ def verify(table: TableSession, expected: Mapping[int, Fingerprint]) -> list[Run
     """
     if not table.exists(table.names.table):
         return [_judge(run, held, Fingerprint(), 0, 0) for run, held in expected.items()]
+    table.catch_up(table.names.live)
     hashed = row_hash(columns_of(table.statements, table.names.database, table.names.table))
     rows = table.statements.ask(
         f"SELECT {RUN}, count(), sum({hashed}), countIf({HASH} != {hashed}) FROM {table.names.live} GROUP BY 1"

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import pyarrow as pa
 
 from rowkeeper.batch import ROW_ID, Fingerprint
+from rowkeeper.destinations.embedded.bulk import shared_arrow_file
 from rowkeeper.destinations.embedded.connection import EngineConnection
 from rowkeeper.destinations.mergetree import layout
-from rowkeeper.destinations.mergetree.bulk import shared_arrow_file
 from rowkeeper.destinations.mergetree.destination import ClickHouseDestination
 from rowkeeper.destinations.mergetree.layout import HASH, Columns
 from rowkeeper.destinations.mergetree.names import bare
@@ -57,12 +57,13 @@ class StagingArea:
             duplicates=duplicates,
             codecs={},
             low_cardinality=(),
+            server=False,
         )
         self.target = target
         self.site = site
         self.schema = schema
         self._drifted: list[pa.Schema] = []
-        self.table = TableSession(destination, site, schema, EngineConnection(site, writes=True))
+        self.table = TableSession(destination, schema, EngineConnection(site, writes=True))
         self.table.database_of_others = "default"
 
     def prepare(self, held: Columns | None) -> Columns:
@@ -95,9 +96,9 @@ class StagingArea:
         if there == columns and self._known() == schema:
             return
         table.ensure_database()
-        table.statements.do(f"DROP TABLE IF EXISTS {names.live}")
-        made = layout.create(names.live, columns, (ROW_ID,), None, {})
-        table.statements.do(f"{made} COMMENT {literal(delivered.as_text(schema))}")
+        table.statements.do(table.ddl.drop(names.live))
+        made = layout.definition(columns, (ROW_ID,), None, {}, table.ddl.layout)
+        table.statements.do(table.ddl.create(names.live, f"{made} COMMENT {literal(delivered.as_text(schema))}"))
         table.check_written(names.live)
 
     def _known(self) -> pa.Schema:
@@ -237,7 +238,7 @@ class StagingArea:
         table.statements.stop(run)
         for area in table.companions("staging", run=run)[:1]:
             if not table.companions("fenced", run=run):
-                table.statements.do(f"RENAME TABLE {table.names.quoted(area.name)} TO {table.names.fenced(run)}")
+                table.statements.do(table.ddl.rename(table.names.quoted(area.name), table.names.fenced(run)))
         failpoint("settle.after_fence")
 
     def close(self) -> None:

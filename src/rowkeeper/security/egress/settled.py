@@ -33,10 +33,24 @@ def service_endpoints(settings: Settings) -> tuple[Endpoint, ...]:
             _, host, port = place_of_url(str(url))
             via = getattr(settings, by, None)
             found.append(Endpoint(host, port, private=True, why=why, via=None if via is None else Via.parse(via)))
+    found += _clickhouse(settings)
     kept = [*filter(None, [settings.audit_url]), *(each.partition(" ")[0] for each in settings.audit_witnesses)]
     found += [Endpoint(*place_of_url(url)[1:], private=True, why="the audit trail's checkpoints") for url in kept]
     proxy = proxy_of(settings)
     return (*found, *([] if proxy is None else [Endpoint.of_proxy(proxy)]))
+
+
+def _clickhouse(settings: Settings) -> list[Endpoint]:
+    """The ClickHouse server and its replicas. The user before the host is none of anybody's business here."""
+    urls = [*filter(None, [settings.clickhouse_url]), *settings.clickhouse_replicas]
+    via = None if settings.clickhouse_via is None else Via.parse(settings.clickhouse_via)
+    found = []
+    for url in urls:
+        scheme, _, rest = url.partition("://")
+        usual = {"http": 8123, "https": 8443}.get(scheme)
+        _, host, port = place_of_url(f"{scheme}://{rest.rpartition('@')[2]}", port=usual)
+        found.append(Endpoint(host, port, private=True, why="ClickHouse", via=via))
+    return found
 
 
 def by_way_of(endpoint: Endpoint, proxy: Proxy | None) -> Endpoint:
