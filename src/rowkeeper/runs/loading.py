@@ -22,7 +22,7 @@ from rowkeeper.ledger import LoadedPartition, RunKind, RunRecord, RunStatus
 from rowkeeper.logs import about, failure, logger
 from rowkeeper.logs.failure import document
 from rowkeeper.pipeline import Pipeline
-from rowkeeper.protocols import Plan, Source
+from rowkeeper.protocols import Acknowledging, Closing, Plan, Source
 from rowkeeper.quality import Gate, rehearse
 from rowkeeper.resilience.deadline import cleaning_up, deadline, process_is_ending
 from rowkeeper.resilience.degrading import collecting, degraded
@@ -114,6 +114,13 @@ class _Load:
     started: float = dataclasses.field(default_factory=time.monotonic)
 
     def run(self) -> RunReport:
+        try:
+            return self._opened()
+        finally:
+            if isinstance(self.material.source, Closing):
+                self.material.source.close()
+
+    def _opened(self) -> RunReport:
         self.observe(Progress(self.pipeline.name, "open"))
         names = {"pipeline": self.pipeline.name, "target": self.pipeline.destination.target}
         with (
@@ -193,7 +200,9 @@ class _Load:
         try:
             failpoint("run.after_start")
             with explaining():
-                return self._report(self._load(held, run, columns, replaced))
+                record = self._load(held, run, columns, replaced)
+                self._acknowledge()
+                return self._report(record)
         except KeyboardInterrupt as interrupt:
             raise self._interrupted(held, run) from interrupt
         except FrameworkError as error:
@@ -403,7 +412,21 @@ class _Load:
         )
         self.notes.append(note)
         log.info("nothing new", run=record.run, status=record.status.value)
+        self._acknowledge()  # of a run that died before it could
         return self._report(record)
+
+    def _acknowledge(self) -> None:
+        """Tells the source's other side what is loaded; whether that is heard changes nothing."""
+        source = self.material.source
+        if not isinstance(source, Acknowledging) or self.kind is not RunKind.LOAD:
+            return
+        failpoint("run.before_acknowledge")
+        try:
+            source.acknowledge({key: each.partition for key, each in self._loaded().items()})
+        except FrameworkError as error:
+            log.warning("what was loaded could not be acknowledged", **failure(error))
+            self.notes.append(f"it could not be acknowledged ({error.what}); the next run does so")
+        failpoint("run.after_acknowledge")
 
     def _interrupted(self, held: Hold, run: RunRecord) -> RunInterrupted:
         error = RunInterrupted(
