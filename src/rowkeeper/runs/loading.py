@@ -75,6 +75,13 @@ def load_pipeline(pipeline: Pipeline, workspace: Workspace, observe: Observer) -
     return _Load(pipeline, workspace, observe, material, definition, RunKind.LOAD).run()
 
 
+def loads_of(pipeline: Pipeline, workspace: Workspace, kind: RunKind = RunKind.LOAD) -> dict[str, LoadedPartition]:
+    """What runs of a kind brought to a pipeline's destination, or will once the spool is drained, by partition key."""
+    loaded = workspace.ledger.spoken_for(pipeline.name, pipeline.destination.target)
+    wanted = kind is RunKind.REPLAY
+    return {key: each for key, each in loaded.items() if key.startswith(REPLAYED) == wanted}
+
+
 def replay_run(
     pipeline: Pipeline, workspace: Workspace, source: QuarantineSource | MendedSource, observe: Observer
 ) -> RunReport:
@@ -316,9 +323,7 @@ class _Load:
         """What was loaded before by runs of this kind, or waits in the spool to be: files for a load, quarantine files
         for a replay.
         """
-        loaded = self.workspace.ledger.spoken_for(self.pipeline.name, self.pipeline.destination.target)
-        wanted = self.kind is RunKind.REPLAY
-        return {key: each for key, each in loaded.items() if key.startswith(REPLAYED) == wanted}
+        return loads_of(self.pipeline, self.workspace, self.kind)
 
     def _start(self, held: Hold, plan: Plan) -> RunRecord:
         run = held.ledger.start_run(
