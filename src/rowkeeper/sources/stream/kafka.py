@@ -6,6 +6,7 @@ group would move partitions between readers in mid-run and gain nothing. New par
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -64,7 +65,7 @@ class KafkaTap:
         for number in numbers:
             part = confluent_kafka.TopicPartition(topic, number)
             low, high = client.calls.call(
-                lambda part=part: consumer.get_watermark_offsets(part, timeout=seconds, cached=False)
+                functools.partial(consumer.get_watermark_offsets, part, timeout=seconds, cached=False)
             )
             before = Mark(low - 1)
             at = int(marks.get(str(number), before).at)
@@ -87,7 +88,7 @@ class KafkaTap:
         while at < end:
             failpoint("stream.before_fetch")
             most = min(chunk, end - at)
-            messages, at, ended = client.calls.call(lambda at=at, most=most: self._fetched(at, end, most))
+            messages, at, ended = client.calls.call(functools.partial(self._fetched, at, end, most))
             if ended:
                 at = max(at, end)  # what is left are gaps: markers of transactions, what was compacted away
             yield Chunk(messages, Mark(at))
@@ -107,12 +108,14 @@ class KafkaTap:
                 error = each.error()
                 if error is not None:
                     ended = ended or self._is_end(error)
-                elif each.offset() > end:
+                    continue
+                message = _message(each)
+                if int(message.place) > end:
                     ended = True
                     break
-                elif each.offset() > at:  # librdkafka gives some twice where it was assigned anew
-                    at = each.offset()
-                    messages.append(_message(each))
+                if int(message.place) > at:  # librdkafka gives some twice where it was assigned anew
+                    at = int(message.place)
+                    messages.append(message)
             if messages or ended:
                 return messages, at, ended
             if time.monotonic() > lapses_at:

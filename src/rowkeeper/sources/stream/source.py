@@ -29,13 +29,13 @@ log = logger("run")
 class StreamSource:
     """Messages of a stream. Guarantee: exactly once. Made by `stream()`, which says what each attribute means.
 
-    Each run reads of each partition a range of positions, which the ledger keeps with the run: the next run begins where
-    the ranges of all published runs end. The broker is told afterwards, and is never asked what was read.
+    Each run reads of each partition a range of positions, which the ledger keeps with the run: the next one begins
+    where the ranges of all published runs end. The broker is told afterwards, and is never asked what was read.
     """
 
     name: str
     broker: Broker
-    decoder: Decoder = Json()
+    decoder: Decoder = dataclasses.field(default_factory=Json)
     told: Mapping[str, str] = dataclasses.field(default_factory=dict)
     field: str | None = "data"
     start: Literal["earliest", "latest"] = "earliest"

@@ -7,6 +7,7 @@ entries that is: with the server's count of entries ever added it tells what was
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -64,7 +65,7 @@ class ValkeyTap:
         mark = after
         while self.follows(upto, mark.at):
             failpoint("stream.before_fetch")
-            info, entries = self._open().calls.call(lambda mark=mark: self._asked(mark, upto, chunk))
+            info, entries = self._open().calls.call(functools.partial(self._asked, mark, upto, chunk))
             extent = _extent(info, mark)
             if extent.lost or extent.remade:
                 raise MessagesLost(
@@ -119,7 +120,7 @@ class ValkeyTap:
                 client.redis.execute_command("XGROUP SETID", *words)
 
         for mark in marks.values():
-            client.calls.call(lambda mark=mark: moved(str(mark.at), mark.number))
+            client.calls.call(functools.partial(moved, str(mark.at), mark.number))
 
     def close(self) -> None:
         """Implements Tap."""
