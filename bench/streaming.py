@@ -1,8 +1,8 @@
 """Messages per second of a stream, against a bare consumer of the same client: `python -m bench.streaming`.
 
-Kafka is librdkafka's mock cluster in a process of its own, NATS and Valkey are their servers. The bare consumers use the
-drivers as Rowkeeper does (consume, pull, XRANGE, thousands at a time) and only count. Rowkeeper does what a run does up to
-the contract: the way out, positions, JSON as batches. Needs the development dependencies.
+Kafka is librdkafka's mock cluster in a process of its own, NATS and Valkey are their servers. The bare consumers use
+the drivers as Rowkeeper does (consume, pull, XRANGE, thousands at a time) and only count. Rowkeeper does what a run does
+up to the contract: the way out, positions, JSON as batches. Needs the development dependencies.
 """
 
 from __future__ import annotations
@@ -17,11 +17,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import confluent_kafka
+import nats
+import valkey
+from tests.brokers.servers import KafkaMock, NatsServer, ValkeyServer
+
 import rowkeeper as rk
 from rowkeeper.protocols import Columns, Site
 from rowkeeper.security.egress.gateway import Gateway
 from rowkeeper.security.egress.policy import Egress
-from tests.brokers.servers import KafkaMock, NatsServer, ValkeyServer
 
 MESSAGES = 20_000
 CHUNK = 10_000
@@ -43,8 +47,6 @@ def serve_kafka() -> None:
 
 
 def bare_kafka(port: int) -> int:
-    import confluent_kafka
-
     consumer = confluent_kafka.Consumer({"bootstrap.servers": f"127.0.0.1:{port}", "group.id": "bare"})
     consumer.assign([confluent_kafka.TopicPartition("bench", 0, 0)])
     count = 0
@@ -55,8 +57,6 @@ def bare_kafka(port: int) -> int:
 
 
 def bare_nats(port: int) -> int:
-    import nats
-
     async def counted() -> int:
         client = await nats.connect(f"nats://127.0.0.1:{port}")
         line = await client.jetstream().pull_subscribe("bench.>", stream="bench")
@@ -70,8 +70,6 @@ def bare_nats(port: int) -> int:
 
 
 def bare_valkey(port: int) -> int:
-    import valkey
-
     client, at, count = valkey.Valkey(port=port), "0", 0
     while True:
         found: Any = client.xrange("bench", min=f"({at}", count=CHUNK)
@@ -127,13 +125,15 @@ def main() -> None:
         finally:
             process.kill()
             process.wait()
-        with NatsServer(Path(folder, "nats"), durable=False) as nats:
-            nats.publish("bench", messages())
-            found["nats"] = compared(lambda: bare_nats(nats.port), lambda: ours(f"nats://127.0.0.1:{nats.port}/bench"))
-        with ValkeyServer(Path(folder, "valkey")) as valkey:
-            valkey.publish("bench", messages())
+        with NatsServer(Path(folder, "nats"), durable=False) as server:
+            server.publish("bench", messages())
+            found["nats"] = compared(
+                lambda: bare_nats(server.port), lambda: ours(f"nats://127.0.0.1:{server.port}/bench")
+            )
+        with ValkeyServer(Path(folder, "valkey")) as store:
+            store.publish("bench", messages())
             found["valkey"] = compared(
-                lambda: bare_valkey(valkey.port), lambda: ours(f"valkey://127.0.0.1:{valkey.port}/bench")
+                lambda: bare_valkey(store.port), lambda: ours(f"valkey://127.0.0.1:{store.port}/bench")
             )
     print(json.dumps({"messages": MESSAGES, **found}, indent=2))
 

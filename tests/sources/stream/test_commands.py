@@ -8,6 +8,7 @@ import pytest
 
 from tests.arena import KILLED, Arena
 from tests.brokers.servers import ValkeyServer
+from tests.runs.outages import outage
 
 PIPELINE = """
 import rowkeeper as rk
@@ -102,6 +103,34 @@ def test_an_acknowledgement_that_is_refused_leaves_the_run_as_it_is(arena: Arena
         report = bench.run().json
     assert report["status"] == "published"
     assert any("could not be acknowledged" in each for each in report["notes"])
+
+
+def test_a_run_that_waits_in_the_spool_is_not_acknowledged(own_arena: Arena, valkey_server: ValkeyServer) -> None:
+    """The broker is told of what was published alone; and what waits is not read a second time."""
+    bench = Bench(own_arena, valkey_server, "spooled")
+    file = own_arena.folder / "spooled.py"
+    file.write_text(file.read_text().replace('order_by=["id"]', 'order_by=["id"], fallback="spool"'))
+    bench.rows(4)
+    assert bench.run().json["status"] == "published"
+    with outage(own_arena):
+        bench.rows(3, first=4)
+        assert bench.run().json["status"] == "spooled"
+        assert bench.run().json["status"] == "unchanged"
+        assert bench.group["entries-read"] == 4
+    bench.run()
+    assert bench.group["entries-read"] == 7
+    assert bench.ids == list(range(7))
+
+
+def test_a_stream_replaces_no_table(arena: Arena, valkey_server: ValkeyServer) -> None:
+    """write="replace" would leave what the last run read alone: it is refused."""
+    bench = Bench(arena, valkey_server, "whole")
+    file = arena.folder / "whole.py"
+    file.write_text(file.read_text().replace('order_by=["id"]', 'order_by=["id"], write="replace"'))
+    bench.rows(2)
+    ended = bench.run()
+    assert ended.status == 2
+    assert "RK-2165" in ended.stdout + ended.stderr
 
 
 def test_health_tells_how_far_it_is_behind(arena: Arena, valkey_server: ValkeyServer) -> None:

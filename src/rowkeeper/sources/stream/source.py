@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from rowkeeper.batch import BATCH_BYTES, Batch, InputMode, Partition
 from rowkeeper.brokers import Broker, Kind
 from rowkeeper.endpoints import Endpoint
-from rowkeeper.errors import MessagesLost, SourceError, StreamRemade
+from rowkeeper.errors import MessagesLost, SourceError, StreamRemade, StreamUnfit
 from rowkeeper.logs import logger
 from rowkeeper.protocols import Columns, Guarantee, Lag, Plan, Site
 from rowkeeper.sources.stream.decoding import Decoder, Json, digest_of
@@ -75,7 +75,12 @@ class StreamSource:
 
         Raises MessagesLost, StreamRemade, StreamUnfit; those of `rowkeeper.brokers`.
         """
-        known = {} if whole else ranges_of(self.name, loaded.values())
+        if whole:
+            raise StreamUnfit(
+                f'{self.broker.place} has no whole that could take the place of a table (write="replace")',
+                hint='add what comes (write="append"), or replace rows by key (write="merge")',
+            )
+        known = ranges_of(self.name, loaded.values())
         try:
             extents, gaps = self._found(known)
             to_load = [
