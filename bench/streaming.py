@@ -1,8 +1,8 @@
 """Messages per second of a stream, against a bare consumer of the same client: `python -m bench.streaming`.
 
 Kafka is librdkafka's mock cluster in a process of its own, NATS and Valkey are their servers. The bare consumers use
-the drivers as Rowkeeper does (consume, pull, XRANGE, thousands at a time) and only count. Rowkeeper does what a run does
-up to the contract: the way out, positions, JSON as batches. Needs the development dependencies.
+the drivers as Rowkeeper does (consume, pull, XRANGE, thousands at a time) and only count. Rowkeeper does what a run
+does up to the contract: the way out, positions, JSON as batches. Needs the development dependencies.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 import confluent_kafka
 import nats
 import valkey
+from nats.js.api import AckPolicy, ConsumerConfig
 from tests.brokers.servers import KafkaMock, NatsServer, ValkeyServer
 
 import rowkeeper as rk
@@ -59,7 +60,8 @@ def bare_kafka(port: int) -> int:
 def bare_nats(port: int) -> int:
     async def counted() -> int:
         client = await nats.connect(f"nats://127.0.0.1:{port}")
-        line = await client.jetstream().pull_subscribe("bench.>", stream="bench")
+        unacknowledged = ConsumerConfig(ack_policy=AckPolicy.NONE)
+        line = await client.jetstream().pull_subscribe("bench.>", stream="bench", config=unacknowledged)
         count = 0
         while count < MESSAGES:
             count += len(await line.fetch(min(2_000, MESSAGES - count), timeout=5))
