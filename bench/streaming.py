@@ -28,7 +28,7 @@ from rowkeeper.protocols import Columns, Site
 from rowkeeper.security.egress.gateway import Gateway
 from rowkeeper.security.egress.policy import Egress
 
-MESSAGES = 20_000
+MESSAGES = 40_000
 CHUNK = 10_000
 
 

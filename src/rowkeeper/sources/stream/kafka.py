@@ -37,10 +37,14 @@ SETTINGS: Mapping[str, Any] = {
 
 
 class KafkaTap:
-    """A topic. Implements Tap; a position is an offset."""
+    """A topic. Implements Tap; a position is an offset.
 
-    def __init__(self, broker: Broker, site: Site, group: str | None) -> None:
-        self._broker, self._site, self._group = broker, site, group
+    Args:
+        whole: messages come with their time, key and headers; a call of librdkafka each, for every message.
+    """
+
+    def __init__(self, broker: Broker, site: Site, group: str | None, *, whole: bool) -> None:
+        self._broker, self._site, self._group, self._whole = broker, site, group, whole
         self._client: KafkaClient | None = None
         self._consumer: confluent_kafka.Consumer | None = None
 
@@ -109,7 +113,7 @@ class KafkaTap:
                 if error is not None:
                     ended = ended or self._is_end(error)
                     continue
-                message = _message(each)
+                message = _message(each) if self._whole else _bare(each)
                 if int(message.place) > end:
                     ended = True
                     break
@@ -165,6 +169,11 @@ class KafkaTap:
         if self._consumer is None:
             self._consumer = self._client.consumer({**SETTINGS, "group.id": self._group or GROUP})
         return self._client, self._consumer
+
+
+def _bare(each: Any) -> Message:
+    value = each.value()
+    return Message(each.offset(), value) if value is not None else _message(each)
 
 
 def _message(each: Any) -> Message:

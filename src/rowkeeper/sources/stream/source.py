@@ -232,7 +232,8 @@ class StreamSource:
 
 def _tap_of(source: StreamSource, site: Site) -> Tap:
     if source.broker.kind is Kind.KAFKA:
-        return KafkaTap(source.broker, site, source.group)
+        whole = bool(source.told) or not isinstance(source.decoder, Json)
+        return KafkaTap(source.broker, site, source.group, whole=whole)
     if source.broker.kind is Kind.NATS:
         return NatsTap(source.broker, site, source.group)
     return ValkeyTap(source.broker, site, source.field)

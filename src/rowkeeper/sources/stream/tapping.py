@@ -28,8 +28,7 @@ class Message(NamedTuple):
     headers: Sequence[tuple[str, bytes | None]] = ()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """How far a partition was read.
 
     Attributes:
