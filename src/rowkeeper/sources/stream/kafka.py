@@ -17,7 +17,7 @@ from rowkeeper.brokers.kafka import KafkaClient
 from rowkeeper.errors import MessagesLost, StreamUnfit
 from rowkeeper.protocols import Site
 from rowkeeper.resilience.failpoints import failpoint
-from rowkeeper.sources.stream.tapping import Chunk, Extent, Mark, Message, Place
+from rowkeeper.sources.stream.tapping import Chunk, Extent, Mark, Message, Pace, Place
 
 if TYPE_CHECKING:
     import confluent_kafka
@@ -78,7 +78,7 @@ class KafkaTap:
             )
         return extents
 
-    def read(self, partition: str, after: Mark, upto: Place, chunk: int) -> Iterator[Chunk]:
+    def read(self, partition: str, after: Mark, upto: Place, pace: Pace) -> Iterator[Chunk]:
         """Implements Tap."""
         import confluent_kafka  # noqa: PLC0415
 
@@ -91,7 +91,7 @@ class KafkaTap:
         )
         while at < end:
             failpoint("stream.before_fetch")
-            most = min(chunk, end - at)
+            most = min(pace.next, end - at)
             messages, at, ended = client.calls.call(functools.partial(self._fetched, at, end, most))
             if ended:
                 at = max(at, end)  # what is left are gaps: markers of transactions, what was compacted away

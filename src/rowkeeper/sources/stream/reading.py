@@ -11,7 +11,7 @@ import pyarrow as pa
 from rowkeeper.batch import RAW_LINE, Batch, InputMode, Malformed, Partition
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.sources.stream.decoding import Decoder, Unreadable, record_of
-from rowkeeper.sources.stream.tapping import Mark, Message, Tap
+from rowkeeper.sources.stream.tapping import Mark, Message, Pace, Tap
 
 CHUNK_MAX = 10_000
 
@@ -52,8 +52,9 @@ class Reading:
         mark = Mark(*detail["begin"]) if position is None else Mark(*position["at"])
         pending = Pending(start_row, start_row)
         if start_row < self.rows_max:
-            chunk = max(1, min(CHUNK_MAX, self.batch_rows))
-            for found in self.tap.read(detail["partition"], mark, detail["upto"], chunk):
+            pace = Pace(max(1, min(CHUNK_MAX, self.batch_rows)), self.batch_bytes)
+            for found in self.tap.read(detail["partition"], mark, detail["upto"], pace):
+                pace.took(found.messages)
                 for count, message in enumerate(found.messages, 1):
                     self._take(message, pending)
                     is_over = pending.next_row >= self.rows_max

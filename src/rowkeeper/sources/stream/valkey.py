@@ -17,7 +17,7 @@ from rowkeeper.errors import MessagesLost, StreamUnfit
 from rowkeeper.protocols import Site
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.sources.stream.decoding import WRITER, text_of
-from rowkeeper.sources.stream.tapping import Chunk, Extent, Mark, Message, Place
+from rowkeeper.sources.stream.tapping import Chunk, Extent, Mark, Message, Pace, Place
 
 ONLY = "stream"  # the one partition that there is
 BEGINNING = "0-0"
@@ -59,12 +59,13 @@ class ValkeyTap:
         mark = marks.get(ONLY, Mark(BEGINNING, added - length))
         return {ONLY: _extent(info, mark)}
 
-    def read(self, partition: str, after: Mark, upto: Place, chunk: int) -> Iterator[Chunk]:
+    def read(self, partition: str, after: Mark, upto: Place, pace: Pace) -> Iterator[Chunk]:
         """Implements Tap."""
         del partition
         mark = after
         while self.follows(upto, mark.at):
             failpoint("stream.before_fetch")
+            chunk = pace.next
             info, entries = self._open().calls.call(functools.partial(self._asked, mark, upto, chunk))
             extent = _extent(info, mark)
             if extent.lost or extent.remade:
