@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from rowkeeper.destinations.file.declaring import FilesDestination, files
     from rowkeeper.destinations.file.reading import TableFiles, read_manifest
     from rowkeeper.destinations.mergetree.destination import ClickHouseDestination, clickhouse
-    from rowkeeper.destinations.relational.declaring import DatabaseDestination, database
-    from rowkeeper.destinations.webapi.declaring import ApiDestination, api
-    from rowkeeper.destinations.webapi.outcomes import ItemErrors, ItemResults
     from rowkeeper.destinations.mergetree.reading import read_client
+    from rowkeeper.destinations.relational.declaring import DatabaseDestination, database
     from rowkeeper.destinations.server.inspection import server_status
     from rowkeeper.destinations.server.place import reader_of, server_of, settled_on, settled_server
+    from rowkeeper.destinations.webapi.declaring import ApiDestination, api
+    from rowkeeper.destinations.webapi.outcomes import ItemErrors, ItemResults
 
 __all__ = [
     "ApiDestination",
