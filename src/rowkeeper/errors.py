@@ -13,6 +13,9 @@
     │   ├── RunUnfit                RK-2002  the run is not in a state for what was asked
     │   ├── SpoolBlocked            RK-2003  an older run in the spool comes first, and cannot be drained
     │   ├── MendedUnfit             RK-2004  a file of mended rows does not fit the quarantine
+    │   ├── BrokerUnavailable       RK-2160  a broker did not answer, however often it was asked
+    │   ├── BrokerUnauthorised      RK-2161  a broker does not let us
+    │   ├── BrokerRefused           RK-2162  a broker refuses what it was asked
     │   ├── SourceError             RK-2100  what was to be read cannot be read
     │   │   ├── SourceMissing       RK-2101  nothing is there
     │   │   ├── SourceDamaged       RK-2102  it is truncated, damaged, or not what it says it is
@@ -27,7 +30,10 @@
     │   │   ├── RecordsMissing      RK-2116  an answer has no records where they were declared to be
     │   │   ├── PagesEndless        RK-2117  the pages of an API go round in a circle, or do not end
     │   │   ├── PagesChanged        RK-2118  the pages of an API changed while they were read
-    │   │   └── CursorWentBack      RK-2119  an API gives rows from before what it was asked for
+    │   │   ├── CursorWentBack      RK-2119  an API gives rows from before what it was asked for
+    │   │   ├── MessagesLost        RK-2163  a stream no longer has messages that come next
+    │   │   ├── StreamRemade        RK-2164  a stream was made anew, or went back
+    │   │   └── StreamUnfit         RK-2165  a stream cannot be read as it is declared
     │   ├── TransformError          RK-2201  the pipeline's own code failed
     │   └── GateError               RK-2202  a quality gate refused what is staged
     ├── ValidationError             RK-2301  rows that a person asked to be good are not
@@ -350,6 +356,36 @@ class MendedUnfit(PipelineError):  # noqa: N818 - reads as what happened
     )
 
 
+class BrokerUnavailable(PipelineError):  # noqa: N818 - reads as what happened
+    """A broker of messages did not answer, or broke off, however often it was asked."""
+
+    code = "RK-2160"
+    category = Category.NETWORK
+    retryable = True
+    advice = (
+        "See whether the broker is up and can be reached from here. Run again: a run goes on at the last staged batch. "
+        "resilience= says how often and how long it is tried."
+    )
+
+
+class BrokerUnauthorised(PipelineError):  # noqa: N818 - reads as what happened
+    """A broker of messages does not take our credentials, or they do not permit what was asked."""
+
+    code = "RK-2161"
+    category = Category.SECURITY
+    advice = (
+        "See to what auth= refers to. Kafka: the user may describe and read the topic, and use the group; NATS: publish to "
+        "$JS.API.> and subscribe to _INBOX.>; Valkey: the commands of streams on that key."
+    )
+
+
+class BrokerRefused(PipelineError):  # noqa: N818 - reads as what happened
+    """A broker of messages refuses what it was asked, and would again."""
+
+    code = "RK-2162"
+    advice = "The message names the broker's own kind of error; its log says more. Nothing was published."
+
+
 class SourceError(PipelineError):
     """What was to be read cannot be read."""
 
@@ -486,6 +522,37 @@ class CursorWentBack(SourceError):  # noqa: N818 - reads as what happened
         "See whether the API knows the parameter, and in which steps: one that rounds to days needs a lookback of a "
         "day. Nothing was published."
     )
+
+
+class MessagesLost(SourceError):  # noqa: N818 - reads as what happened
+    """A stream no longer has messages that come next: they were removed before they were read."""
+
+    code = "RK-2163"
+    category = Category.INTEGRITY
+    advice = (
+        "The broker removed messages (retention, trimming, deletion) before a run had read them; the message says which. "
+        'They cannot be read any more. If that is known and accepted, declare lost="skip": runs go on at the first one '
+        "that is there, and say so. Let the broker keep messages for longer than it may take until a run comes by."
+    )
+
+
+class StreamRemade(SourceError):  # noqa: N818 - reads as what happened
+    """A stream was deleted and made anew, or went back: what is there is not what follows the last load."""
+
+    code = "RK-2164"
+    category = Category.INTEGRITY
+    advice = (
+        "The positions that the ledger has are of the former stream. If the new one is to be read from its beginning, "
+        "give the source another name=: it is then another stream, and what the former brought stays in the table."
+    )
+
+
+class StreamUnfit(SourceError):  # noqa: N818 - reads as what happened
+    """A stream is not there, or cannot be read as it is declared."""
+
+    code = "RK-2165"
+    category = Category.CONFIGURATION
+    advice = "Compare the URL with what the broker lists: the topic, the stream, the key; its type; its subjects."
 
 
 class TransformError(PipelineError):
