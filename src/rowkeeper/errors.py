@@ -46,6 +46,9 @@
     │   ├── DestinationLacks        RK-3120  a destination does not have what was asked of it
     │   ├── DestinationUnreachable  RK-3121  a destination cannot be reached, or has trouble of its own
     │   ├── DestinationRefused      RK-3122  a destination does not take what it was given
+    │   ├── MessageTooLarge         RK-3160  a row makes a message that is larger than it may be
+    │   ├── StreamUnsuited          RK-3161  a stream is not there, or cannot be written to as is promised
+    │   ├── RunTooLarge             RK-3162  a run does not fit into one transaction of a broker
     │   ├── StateError              RK-3201  the state folder cannot be used as it is
     │   │   └── NewerState          RK-3202  a newer version of Rowkeeper made it
     │   └── LedgerBusy              RK-3301  another process kept the ledger locked
@@ -671,6 +674,36 @@ class DestinationRefused(DatabaseError):  # noqa: N818 - reads as what happened
 
     code = "RK-3122"
     advice = "The message names the destination and what it said. Mend that, and run the pipeline again."
+
+
+class MessageTooLarge(DatabaseError):  # noqa: N818 - reads as what happened
+    """A row makes a message that is larger than the destination, or its broker, allows. Nothing was sent."""
+
+    code = "RK-3160"
+    advice = (
+        "Let the contract refuse such rows (max_length=), so that they go to quarantine alone; or allow larger messages: "
+        "message_bytes_max= of the destination, and the limits of the broker (Kafka: max.message.bytes of the topic; "
+        "NATS: max_payload of the server, max_msg_size of the stream)."
+    )
+
+
+class StreamUnsuited(DatabaseError):  # noqa: N818 - reads as what happened
+    """A stream is not there, or is made in a way in which it cannot be written to as the destination promises."""
+
+    code = "RK-3161"
+    category = Category.CONFIGURATION
+    advice = (
+        "The message says what is missing. Kafka: make the topic. NATS: the stream needs the subject that is published "
+        "to, and a subject for the control record. Valkey: the key must be a stream. docs/destinations-stream.md says "
+        "what each broker needs, and why."
+    )
+
+
+class RunTooLarge(DatabaseError):  # noqa: N818 - reads as what happened
+    """A run did not fit into one transaction of a broker in the time that it gives to one. Nothing of it is seen."""
+
+    code = "RK-3162"
+    advice = "Load fewer or smaller files at a time. A run of Kafka is one transaction, of 15 minutes at most."
 
 
 class StateError(DatabaseError):

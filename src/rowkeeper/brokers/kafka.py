@@ -61,6 +61,12 @@ class KafkaClient:
 
         return confluent_kafka.Producer({**self._settings(), **settings})
 
+    def admin(self) -> AdminClient:
+        """A client that makes topics."""
+        from confluent_kafka.admin import AdminClient  # noqa: PLC0415
+
+        return AdminClient(self._settings(), logger=SILENT)
+
     def check(self, error: Any) -> None:
         """Raises what an error of librdkafka (a KafkaError: of a message, of a delivery) means; None means nothing."""
         if error is not None:

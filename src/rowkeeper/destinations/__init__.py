@@ -10,8 +10,17 @@ if TYPE_CHECKING:
     from rowkeeper.destinations.embedded.inspection import engine_pid, engine_status
     from rowkeeper.destinations.embedded.reading import read_client
     from rowkeeper.destinations.mergetree.destination import ClickHouseDestination, clickhouse
+    from rowkeeper.destinations.stream.declaring import StreamDestination, stream
 
-__all__ = ["ClickHouseDestination", "clickhouse", "engine_pid", "engine_status", "read_client"]
+__all__ = [
+    "ClickHouseDestination",
+    "StreamDestination",
+    "clickhouse",
+    "engine_pid",
+    "engine_status",
+    "read_client",
+    "stream",
+]
 
 _HOMES = {
     "ClickHouseDestination": "mergetree.destination",
@@ -19,6 +28,8 @@ _HOMES = {
     "engine_pid": "embedded.inspection",
     "engine_status": "embedded.inspection",
     "read_client": "embedded.reading",
+    "StreamDestination": "stream.declaring",
+    "stream": "stream.declaring",
 }
 
 

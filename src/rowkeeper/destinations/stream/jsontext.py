@@ -1,0 +1,167 @@
+"""Rows as JSON texts, a column at a time; and back, for verifying.
+
+Nothing is rounded on the way: integers and decimals are numbers with all their digits, floats the shortest number that
+reads back as the same one. What JSON has no word for is text: bytes in base 64, times in ISO 8601 (UTC), days, UUIDs,
+and the floats NaN, Infinity and -Infinity.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from json.encoder import encode_basestring
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rowkeeper.batch import ROW_ID
+
+NULL = "null"
+
+
+def texts(rows: pa.Table) -> list[bytes]:
+    """Each row as a JSON object of its columns but its address, in their order; null is there as null."""
+    names = [name for name in rows.column_names if name != ROW_ID]
+    form = "{" + ",".join(encode_basestring(name).replace("%", "%%") + ":%s" for name in names) + "}"
+    columns = [_values(rows[name]) for name in names]
+    return [(form % row).encode() for row in zip(*columns, strict=True)]
+
+
+def plain(column: pa.ChunkedArray[Any]) -> list[str | None]:
+    """A column's values as keys and headers have them: text as it is, all else as in JSON."""
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return column.to_pylist()
+    return [None if text == NULL else text.strip('"') for text in _values(column)]
+
+
+def _values(column: pa.ChunkedArray[Any]) -> list[str]:
+    kind = column.type
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+        return pc.fill_null(column.cast(pa.string()), NULL).to_pylist()
+    if pa.types.is_date(kind) or pa.types.is_time(kind):
+        return pc.fill_null(_quoted(column.cast(pa.string())), NULL).to_pylist()
+    if pa.types.is_timestamp(kind):
+        clock = column.cast(pa.timestamp(kind.unit, "UTC")).cast(pa.timestamp(kind.unit)).cast(pa.string())
+        iso = pc.replace_substring(clock, " ", "T")
+        return pc.fill_null(pc.binary_join_element_wise('"', iso, 'Z"', ""), NULL).to_pylist()
+    one = _text_of(kind)
+    return [NULL if value is None else one(value) for value in column.to_pylist()]
+
+
+def _quoted(column: Any) -> Any:
+    return pc.binary_join_element_wise('"', column, '"', "")
+
+
+def _text_of(kind: pa.DataType) -> Callable[[Any], str]:
+    """Makes a value of a type, which is not null, a JSON text."""
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return encode_basestring
+    if pa.types.is_floating(kind):
+        return _number
+    if pa.types.is_decimal(kind):
+        return lambda value: format(value, "f")
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
+        return lambda value: '"' + base64.b64encode(value).decode() + '"'
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        item = _or_null(_text_of(kind.value_type))
+        return lambda value: "[" + ",".join(map(item, value)) + "]"
+    if pa.types.is_struct(kind):
+        members = [(encode_basestring(each.name), each.name, _or_null(_text_of(each.type))) for each in kind]
+        return lambda value: (
+            "{" + ",".join(f"{name}:{text(value[key])}" for name, key, text in members) + "}"
+        )
+    if pa.types.is_map(kind):
+        named, item = _key_of(kind.key_type), _or_null(_text_of(kind.item_type))
+        return lambda value: "{" + ",".join(f"{named(key)}:{item(each)}" for key, each in value) + "}"
+    if pa.types.is_timestamp(kind):
+        return lambda value: '"' + value.astimezone(datetime.UTC).isoformat().replace("+00:00", "Z") + '"'
+    if pa.types.is_date(kind) or pa.types.is_time(kind):
+        return lambda value: f'"{value.isoformat()}"'
+    if pa.types.is_boolean(kind):
+        return lambda value: "true" if value else "false"
+    return str
+
+
+def _or_null(one: Callable[[Any], str]) -> Callable[[Any], str]:
+    return lambda value: NULL if value is None else one(value)
+
+
+def _key_of(kind: pa.DataType) -> Callable[[Any], str]:
+    one = _text_of(kind)
+    return lambda value: text if (text := one(value)).startswith('"') else f'"{text}"'
+
+
+def _number(value: float) -> str:
+    if math.isfinite(value):
+        return repr(value)
+    return '"NaN"' if math.isnan(value) else '"Infinity"' if value > 0 else '"-Infinity"'
+
+
+# ---------------------------------------------------------------------------------------------- and back
+
+
+def table_of(payloads: Sequence[bytes], schema: pa.Schema) -> pa.Table:
+    """The rows of such texts in these types; a member that is missing is null, one that no column has is left out.
+
+    Raises ValueError if one is not such a text.
+    """
+    documents = [_document(each) for each in payloads]
+    columns = []
+    for field in schema:
+        back = _back(field.type)
+        found = (document.get(field.name) for document in documents)
+        try:
+            columns.append(pa.array([None if each is None else back(each) for each in found], field.type))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ArithmeticError, KeyError) as error:
+            raise ValueError(f"a value of {field.name} is none of its type") from error
+    return pa.Table.from_arrays(columns, schema=pa.schema([pa.field(each.name, each.type) for each in schema]))
+
+
+def _document(payload: bytes) -> Mapping[str, Any]:
+    found = json.loads(payload, parse_float=str)
+    if not isinstance(found, dict):
+        raise ValueError("a message is no JSON object")
+    return found
+
+
+def _back(kind: pa.DataType) -> Callable[[Any], Any]:
+    """Makes what JSON reads a value of a type."""
+    if pa.types.is_floating(kind):
+        return float
+    if pa.types.is_decimal(kind):
+        return lambda value: Decimal(str(value))
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
+        return lambda value: base64.b64decode(value, validate=True)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        item = _back_or_none(_back(kind.value_type))
+        return lambda value: [item(each) for each in value]
+    if pa.types.is_struct(kind):
+        members = [(each.name, _back_or_none(_back(each.type))) for each in kind]
+        return lambda value: {name: back(value.get(name)) for name, back in members}
+    if pa.types.is_map(kind):
+        named, each_item = _back_of_key(kind.key_type), _back_or_none(_back(kind.item_type))
+        return lambda value: [(named(key), each_item(each)) for key, each in value.items()]
+    if pa.types.is_timestamp(kind):
+        return datetime.datetime.fromisoformat
+    if pa.types.is_date(kind):
+        return datetime.date.fromisoformat
+    if pa.types.is_time(kind):
+        return datetime.time.fromisoformat
+    return lambda value: value
+
+
+def _back_or_none(back: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else back(value)
+
+
+def _back_of_key(kind: pa.DataType) -> Callable[[str], Any]:
+    if pa.types.is_integer(kind):
+        return int
+    if pa.types.is_boolean(kind):
+        return lambda value: value == "true"
+    return _back(kind)
