@@ -9,6 +9,7 @@ from typing import Any
 
 from rowkeeper.testing import Fault
 from rowkeeper.testing.loading import Row
+from tests.brokers.kafkabroker import KafkaBroker
 from tests.brokers.servers import NatsServer, ValkeyServer
 from tests.sources.rigs import InArena
 
@@ -84,6 +85,54 @@ class NatsRig:
     def damage(self, name: str) -> None:
         sequence = self.messages(name)[3].metadata.sequence.stream
         self.server.ask(lambda js: js.delete_msg(name, sequence))
+
+    def faults(self) -> Sequence[Fault]:
+        return ()
+
+
+@dataclasses.dataclass
+class KafkaRig:
+    """Topics of one broker."""
+
+    runner: InArena
+    broker: KafkaBroker
+    partitions: int = 2
+
+    def declare(self, name: str, options: str = "") -> str:
+        self.broker.make(name, self.partitions)
+        return f'rk.destinations.stream("kafka://127.0.0.1:{self.broker.port}/{name}", {options})'
+
+    def messages(self, name: str) -> list[Any]:
+        """What a reader of committed messages finds, partition by partition."""
+        import confluent_kafka as ck
+
+        consumer = ck.Consumer(
+            {
+                "bootstrap.servers": f"127.0.0.1:{self.broker.port}",
+                "group.id": "reader",
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "log_level": 0,
+            }
+        )
+        found, open_partitions = [], set(range(self.partitions))
+        consumer.assign([ck.TopicPartition(name, each, 0) for each in open_partitions])
+        while open_partitions:
+            message = consumer.poll(20)
+            assert message is not None, "the broker says nothing"
+            if message.error() is None:
+                found.append(message)
+            else:
+                assert message.error().code() == ck.KafkaError._PARTITION_EOF, message.error()
+                open_partitions.discard(message.partition())
+        consumer.close()
+        return sorted(found, key=lambda each: (each.partition(), each.offset()))
+
+    def rows(self, name: str) -> Sequence[Row]:
+        return [row_of(each.value()) for each in self.messages(name)]
+
+    def damage(self, name: str) -> None:
+        self.broker.clear(name, self.messages(name)[0].partition())
 
     def faults(self) -> Sequence[Fault]:
         return ()

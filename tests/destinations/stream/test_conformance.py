@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from rowkeeper.testing import DestinationConformance
 from tests.arena import Arena
+from tests.brokers.kafkabroker import KafkaBroker
 from tests.brokers.servers import NatsServer, ValkeyServer
-from tests.destinations.stream.rigs import NatsRig, ValkeyRig
+from tests.destinations.stream.rigs import KafkaRig, NatsRig, ValkeyRig
 from tests.sources.rigs import InArena
 
 
@@ -43,3 +43,14 @@ class TestNats(Streams):
     @pytest.fixture
     def rig(self, class_arena: Arena, server: NatsServer) -> NatsRig:
         return NatsRig(InArena(class_arena), server)
+
+
+class TestKafka(Streams):
+    @pytest.fixture(scope="class")
+    def broker(self) -> Iterator[KafkaBroker]:
+        with KafkaBroker() as broker:
+            yield broker
+
+    @pytest.fixture
+    def rig(self, class_arena: Arena, broker: KafkaBroker) -> KafkaRig:
+        return KafkaRig(InArena(class_arena), broker)
