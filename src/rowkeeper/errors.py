@@ -34,6 +34,15 @@
     │   │   ├── MessagesLost        RK-2163  a stream no longer has messages that come next
     │   │   ├── StreamRemade        RK-2164  a stream was made anew, or went back
     │   │   └── StreamUnfit         RK-2165  a stream cannot be read as it is declared
+    │   ├── StoreError              RK-2140  a place with files refused, or failed
+    │   │   ├── StoreUnavailable    RK-2141  it did not answer, however often it was asked
+    │   │   ├── StoreUnauthorised   RK-2142  it does not take our credentials
+    │   │   ├── StoreForbidden      RK-2143  it knows us, and does not let us do this
+    │   │   ├── BucketMissing       RK-2144  there is no such bucket
+    │   │   ├── ObjectMissing       RK-2145  there is no such file
+    │   │   ├── ObjectChanged       RK-2146  a file is another than it was
+    │   │   ├── ObjectExists        RK-2147  there is a file already where none may be
+    │   │   └── StoreUnfit          RK-2148  it cannot do what was asked, or is somewhere else
     │   ├── TransformError          RK-2201  the pipeline's own code failed
     │   └── GateError               RK-2202  a quality gate refused what is staged
     ├── ValidationError             RK-2301  rows that a person asked to be good are not
@@ -556,6 +565,92 @@ class StreamUnfit(SourceError):  # noqa: N818 - reads as what happened
     code = "RK-2165"
     category = Category.CONFIGURATION
     advice = "Compare the URL with what the broker lists: the topic, the stream, the key; its type; its subjects."
+
+
+class StoreError(PipelineError):
+    """A place with files (a bucket, a folder, a server that gives files out) refused what was asked, or failed."""
+
+    code = "RK-2140"
+    category = Category.NETWORK
+    advice = (
+        "The message names the place and the file. Nothing was published. docs/sources-files.md says what a store has "
+        "to be able to do, and what it is asked."
+    )
+
+
+class StoreUnavailable(StoreError):  # noqa: N818 - reads as what happened
+    """A store did not answer, answered that it has too much to do, or broke off, however often it was asked."""
+
+    code = "RK-2141"
+    retryable = True
+    advice = (
+        "Run again when it is up: what was staged is kept, and the run goes on behind it. A store that says SlowDown is "
+        "asked again more and more slowly; if it goes on saying it, let fewer pipelines run at a time."
+    )
+
+
+class StoreUnauthorised(StoreError):  # noqa: N818 - reads as what happened
+    """A store does not know who we say we are, or does not believe it: a wrong, revoked or expired credential."""
+
+    code = "RK-2142"
+    category = Category.SECURITY
+    advice = (
+        "See to what the references in access= lead to: both halves of a key belong together, temporary ones come with "
+        "a session token and run out. A clock that is wrong by minutes makes every signature wrong."
+    )
+
+
+class StoreForbidden(StoreError):  # noqa: N818 - reads as what happened
+    """A store knows who we are and does not let us do this."""
+
+    code = "RK-2143"
+    category = Category.SECURITY
+    advice = (
+        "Reading needs the right to get objects, patterns need the right to list the bucket (s3:ListBucket) besides; "
+        "writing needs those to put, to delete, and to abort multipart uploads. Where listing is not allowed, name the "
+        "files one by one."
+    )
+
+
+class BucketMissing(StoreError):  # noqa: N818 - reads as what happened
+    """There is no bucket or container of this name, at least not there."""
+
+    code = "RK-2144"
+    category = Category.CONFIGURATION
+    advice = "See to the name, and to endpoint= and region= or account=: a bucket is at one place only."
+
+
+class ObjectMissing(StoreError):  # noqa: N818 - reads as what happened
+    """There is no file of this name in the store."""
+
+    code = "RK-2145"
+    category = Category.PROCESSING
+    advice = "It was removed, or never there. If it was there a moment ago, run again."
+
+
+class ObjectChanged(StoreError):  # noqa: N818 - reads as what happened
+    """A file is another than it was when it was looked at first."""
+
+    code = "RK-2146"
+    category = Category.PROCESSING
+    retryable = True
+    advice = "Let its writer finish, and run again. Nothing of the one and of the other was mixed."
+
+
+class ObjectExists(StoreError):  # noqa: N818 - reads as what happened
+    """There is a file already where one was to be made only if there was none."""
+
+    code = "RK-2147"
+    category = Category.PROCESSING
+    advice = "Somebody else was first. Run again: what is there is looked at."
+
+
+class StoreUnfit(StoreError):  # noqa: N818 - reads as what happened
+    """A store cannot do what was asked, does not speak its protocol, or is in another region."""
+
+    code = "RK-2148"
+    category = Category.CONFIGURATION
+    advice = "Compare endpoint=, region= and account= with what the store's owner says of it."
 
 
 class TransformError(PipelineError):

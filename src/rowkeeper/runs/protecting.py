@@ -66,7 +66,8 @@ def _check_destination(pipeline: Pipeline, protections: Protections) -> None:
             "order",
             hint="leave the version unprotected, or generalise it",
         )
-    for name in re.findall(r"\w+", described.get("partition_by") or ""):
+    by = described.get("partition_by") or ""
+    for name in re.findall(r"\w+", by) if isinstance(by, str) else by:
         if isinstance(protections.of(name), Encrypt):
             raise DeclarationError(
                 f"pipeline {pipeline.name}: the table is partitioned by {name}, which is encrypted: each row would be "

@@ -131,7 +131,7 @@ class DestinationConformance:
         """Drift is told by default; where it is asked for, the column is added, and former rows have null in it."""
         bench = self._bench(rig, "drift", some_rows(5))
         bench.done()
-        bench.offer([{**row, "colour": "red"} for row in some_rows(5, first=5)], "more")
+        bench.offer([{**row, "colour": 7} for row in some_rows(5, first=5)], "more")
         ended = bench.run()
         assert ended.status == 1 or ended.document["account"]["quarantined"] == 5, ended
         assert bench.held() == expected(some_rows(5))
@@ -140,9 +140,12 @@ class DestinationConformance:
         evolving = self._bench(rig, "evolves", some_rows(5))
         evolving.done()
         evolving.write(more='    drift="evolve",\n')
-        evolving.offer([{**row, "colour": "red"} for row in some_rows(5, first=5)], "more")
-        assert evolving.done()["committed"] == 5
-        assert [row.get("colour") for row in evolving.held()] == [None] * 5 + ["red"] * 5
+        evolving.offer([{**row, "colour": 7} for row in some_rows(5, first=5)], "more")
+        account = evolving.done()
+        assert account["committed"] == 5, account
+        colours = [row.get("colour") for row in evolving.held()]
+        assert colours[:5] == [None] * 5, colours
+        assert [str(each) for each in colours[5:]] == ["7"] * 5, colours  # of a JSON document, its text
         self._check_sound(evolving)
 
     def test_columns_that_do_not_fit_what_is_there_are_one_clear_error(self, rig: DestinationRig) -> None:

@@ -34,6 +34,7 @@ PLACES = {
         "explaining",
         "How each field of the contract is checked, and why; what source and destination guarantee.",
     ),
+    "files": ("filed", "Which files a table of files is now, for whoever reads it."),
     "firewall": ("walling", "Firewall rules that let out what is declared and nothing else."),
     "grants": (
         "granting",

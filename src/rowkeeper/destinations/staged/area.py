@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
@@ -12,11 +12,11 @@ from rowkeeper.destinations.embedded.connection import EngineConnection
 from rowkeeper.destinations.mergetree import layout
 from rowkeeper.destinations.mergetree.bulk import shared_arrow_file
 from rowkeeper.destinations.mergetree.destination import ClickHouseDestination
-from rowkeeper.destinations.mergetree.layout import Columns
+from rowkeeper.destinations.mergetree.layout import HASH, Columns
 from rowkeeper.destinations.mergetree.names import bare
 from rowkeeper.destinations.mergetree.session import TableSession
 from rowkeeper.destinations.mergetree.staging import PARTITION
-from rowkeeper.destinations.mergetree.types import literal
+from rowkeeper.destinations.mergetree.types import identifier, literal
 from rowkeeper.destinations.staged import delivered
 from rowkeeper.errors import LayoutError
 from rowkeeper.protocols import DuplicatePolicy, Site
@@ -25,6 +25,7 @@ from rowkeeper.resilience.failpoints import failpoint
 DATABASE = "rowkeeper_staging"
 BLOCK_BYTES = 32 << 20  # of rows that are handed over, about
 BLOCK_ROWS_MAX = 250_000
+PARTITIONS_MAX = 1_000_000
 
 
 class StagingArea:
@@ -107,6 +108,12 @@ class StagingArea:
         )
         return delivered.from_text(str(rows[0][0])) if rows else pa.schema([])
 
+    def open_to_fence(self, run: int, token: int) -> None:
+        """An empty area for a run that stages nothing, so that it can be told by its absence that it is fenced."""
+        if not self.is_made():
+            self._make((("nothing", "UInt8"),), pa.schema([]))
+        self.table.stage_open(run, token)
+
     def is_made(self) -> bool:
         """Whether there is anything of this destination in the engine."""
         return self.table.exists(self.table.names.table)
@@ -128,7 +135,11 @@ class StagingArea:
     def delivered_schema(self) -> pa.Schema:
         """The Arrow types in which the rows of the run are handed over."""
         own = [] if self.schema is None else [delivered.delivered(self.schema)]
-        return delivered.schema_of(self.columns, [*reversed(self._drifted), *own, self._known()])
+        found = delivered.schema_of(self.columns, [*reversed(self._drifted), *own, self._known()])
+        if len(found) == len(self.columns):
+            return found
+        answer = self.table.statements.arrow(f"SELECT {delivered.selected(self.columns)} FROM {self._staging} LIMIT 0")
+        return delivered.schema_of(self.columns, [found, answer.schema])
 
     def enter(self, run: int, token: int) -> None:
         """Looks at the area of a run that is there."""
@@ -136,30 +147,63 @@ class StagingArea:
         self.table.statements.run = run
         self.table.columns = self.table.staged_columns()
 
+    @property
+    def _staging(self) -> str:
+        return self.table.names.staging(self.table.run, self.table.token)
+
     def partitions(self) -> list[int]:
         """The ordinals of the partitions that have rows, ascending."""
-        name = self.table.names.staging(self.table.run, self.table.token)
-        rows = self.table.statements.ask(f"SELECT DISTINCT {PARTITION} AS ordinal FROM {name} ORDER BY ordinal")
-        return [int(ordinal) for (ordinal,) in rows]
+        return [ordinal for ordinal, _ in self.shares((), PARTITIONS_MAX)]
 
-    def rows(self, partition_ordinal: int | None = None, *, after: int = -1, rows_max: int = 0) -> Iterator[pa.Table]:
+    def fingerprints(self) -> dict[int, Fingerprint]:
+        """By partition, of the rows that are left in the area, from the hashes that were stored with them.
+
+        Raises DatabaseError if the area is not there any more: another process has taken over.
+        """
+        rows = self.table.statements.ask(f"SELECT {PARTITION}, count(), sum({HASH}) FROM {self._staging} GROUP BY 1")
+        return {int(ordinal): Fingerprint(int(count), int(total)) for ordinal, count, total in rows}
+
+    def shares(self, columns: Sequence[str], limit: int) -> list[tuple[int, dict[str, str | None]]]:
+        """Each partition with each combination of values, as text, that these columns have in it; in order.
+
+        Args:
+            limit: how many at most.
+        """
+        texts = "".join(f", toString({identifier(name)})" for name in columns)
+        rows = self.table.statements.ask(
+            f"SELECT DISTINCT {PARTITION} AS _rk_ordinal{texts} FROM {self._staging} ORDER BY ALL LIMIT {limit}"
+        )
+        return [(int(row[0]), dict(zip(columns, row[1:], strict=True))) for row in rows]
+
+    def rows(
+        self,
+        partition_ordinal: int | None = None,
+        *,
+        where: Mapping[str, str | None] | None = None,
+        after: int = -1,
+        rows_max: int = 0,
+    ) -> Iterator[pa.Table]:
         """The rows in the order of their addresses, in tables of a bounded size: the columns, and `ROW_ID`.
 
         Args:
             partition_ordinal: of one partition only; None for all.
+            where: only those that have these values, as text, in these columns (see `shares`).
             after: the address of the last row that is not wanted any more.
             rows_max: of a table; 0 for as many as fit into about 32 MiB.
 
         Raises DatabaseError if the area is not there any more: another process has taken over.
         """
-        name = self.table.names.staging(self.table.run, self.table.token)
-        where = "1" if partition_ordinal is None else f"{PARTITION} = {partition_ordinal}"
-        limit, schema = rows_max or self._rows_of_a_block(name), self.delivered_schema
+        conditions = [] if partition_ordinal is None else [f"{PARTITION} = {partition_ordinal}"]
+        for name, text in (where or {}).items():
+            own = identifier(name)
+            conditions.append(f"isNull({own})" if text is None else f"toString({own}) = {literal(text)}")
+        wanted = "".join(f"({each}) AND " for each in conditions)
+        limit, schema = rows_max or self._rows_of_a_block(self._staging), self.delivered_schema
         last = after
         while True:
             found = self.table.statements.arrow(
-                f"SELECT {delivered.selected(self.columns)}, {ROW_ID} FROM {name} "
-                f"WHERE {where} AND {ROW_ID} > {last} ORDER BY {ROW_ID} LIMIT {limit}"
+                f"SELECT {delivered.selected(self.columns)}, {ROW_ID} FROM {self._staging} "
+                f"WHERE {wanted}{ROW_ID} > {last} ORDER BY {ROW_ID} LIMIT {limit}"
             )
             if found.num_rows:
                 last = found[ROW_ID][-1].as_py()

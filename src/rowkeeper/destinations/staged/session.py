@@ -47,10 +47,8 @@ class StagedInEngine:
         return self.area.evolve(schema)
 
     def stage_open(self, run: int, token: int) -> None:
-        """Makes an empty staging area; none where the run is only to take another one back."""
-        if self.area.schema is None and not self.area.is_made():
-            return
-        self.area.table.stage_open(run, token)
+        """Makes an empty staging area."""
+        self.area.open_to_fence(run, token)
 
     def stage_resume(self, run: int, token: int, staged: Sequence[StagedRows]) -> bool:
         """Takes over a dead run's staging area; False if it does not hold what the ledger says."""

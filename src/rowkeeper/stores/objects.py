@@ -1,0 +1,433 @@
+"""An object store: S3 and what speaks its protocol, Google's, Azure's; by obstore, through a relay of our own."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from typing import IO, TYPE_CHECKING, Any, Self, TypeVar, cast
+
+from rowkeeper.errors import (
+    AmbiguousError,
+    FrameworkError,
+    ObjectChanged,
+    ObjectMissing,
+    RetryError,
+    StoreError,
+    StoreUnavailable,
+)
+from rowkeeper.protocols import Site
+from rowkeeper.resilience.outcomes import Effect, Happened
+from rowkeeper.resilience.policy import CircuitBreaker, Resilience, Retry
+from rowkeeper.security.tls import require_tls
+from rowkeeper.stores import faults, loop
+from rowkeeper.stores.access import Credentials, Token, credentials_of, obstore_client
+from rowkeeper.stores.declaring import GCS, S3, Azure
+from rowkeeper.stores.faults import STORE_ERRORS, Failure
+from rowkeeper.stores.ranged import RangedFile
+from rowkeeper.stores.relay import FAULT_STATUS, Origin, Relay
+from rowkeeper.stores.store import Access, Item
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
+
+T = TypeVar("T")
+STORE = Resilience(
+    retry=Retry(attempts=6, wait_seconds_initial=0.3, wait_seconds_max=20.0, attempt_seconds_max=90.0),
+    breaker=CircuitBreaker(when_open="wait"),
+    deadline_seconds=600.0,
+)
+LIST_CHUNK = 1000
+PART_BYTES = 16 << 20
+PARTS_AT_A_TIME = 2
+
+
+class _Client:
+    """obstore at work for one bucket."""
+
+    def __init__(self, access: S3 | GCS | Azure, bucket: str, site: Site, token: Token | None) -> None:
+        assert site.way_out is not None, "the store is not at work anywhere"
+        url = access.url(bucket)
+        self.credentials: Credentials | None = credentials_of(access, token)
+        origin = Origin(url, access.tls or site.default_tls)
+        self.relay = Relay(site.way_out.declaring(access.endpoints(bucket)), origin)
+        try:
+            make = [
+                obstore_client(access, bucket, origin.inside, self.relay.url, self.credentials, retries=each)
+                for each in (False, True)
+            ]
+        except BaseException:
+            self.relay.close()
+            raise
+        self.once, self.again = make
+
+
+class ObjectStore:
+    """One bucket of an object store, or a container. Implements FileStore; for any number of threads.
+
+    Connections are made when they are needed, and given back by `close`, or when the last `with` around it ends.
+
+    Args:
+        access: who we are there.
+        site: the way out, and the breakers and budgets that others share.
+        resilience: how requests survive; None is `STORE`.
+    """
+
+    def __init__(self, access: S3 | GCS | Azure, bucket: str, site: Site, resilience: Resilience | None = None) -> None:
+        self._access, self._bucket, self._site = access, bucket, site
+        scheme = {S3: "s3", GCS: "gs", Azure: "az"}[type(access)]
+        self._place = f"{scheme}://{bucket}"
+        self._policy = resilience or STORE
+        self._host = access.endpoints(bucket)[0].host
+        self._lock = threading.Lock()
+        self._made: _Client | None = None
+        self._users = 0
+
+    @property
+    def place(self) -> str:
+        """Implements ReadableStore."""
+        return self._place
+
+    def __enter__(self) -> Self:
+        with self._lock:
+            self._users += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            last = not self._users
+        if last:
+            self.close()
+
+    def close(self) -> None:
+        """Implements ReadableStore."""
+        with self._lock:
+            made, self._made = self._made, None
+        if made is not None:
+            made.relay.close()
+
+    # ----------------------------------------------------------------------------------------------- reading
+
+    def list(self, folder: str = "") -> Iterator[Item]:
+        """Implements FileStore. After an error that passes it goes on behind the last name it was given."""
+        import obstore  # noqa: PLC0415 - of an extra
+
+        listing = _Listing(
+            lambda last: obstore.list(self._client.once, folder or None, offset=last, chunk_size=LIST_CHUNK)
+        )
+        while (chunk := self._asked("list", "", listing.following)) is not None:
+            yield from map(_item, chunk)
+
+    def head(self, name: str) -> Item:
+        """Implements ReadableStore."""
+        import obstore  # noqa: PLC0415
+
+        def ask() -> Item:
+            try:
+                return _item(loop.run(lambda: obstore.head_async(self._client.once, name)))
+            except Exception as error:
+                if not faults.is_of_obstore(error) or faults.failure_of(error).status not in (400, 401, 403, 404):
+                    raise
+                # An answer to HEAD has no body that would say why: the beginning of the file is asked for instead.
+                loop.run(lambda: obstore.get_range_async(self._client.once, name, start=0, length=1))
+                raise
+
+        return self._asked("read", name, ask)
+
+    def read(self, name: str, *, start: int = 0, size: int | None = None, same: Item | None = None) -> bytes:
+        """Implements ReadableStore."""
+        if size is None:
+            same = same or self.head(name)
+            size = same.size - start
+        return bytes(self._begin(name, same, start, size).result()) if size > 0 else b""
+
+    def open(self, name: str, *, same: Item | None = None, access: Access = "sequence") -> IO[bytes]:
+        """Implements ReadableStore."""
+        item = same or self.head(name)
+        file = RangedFile(
+            f"{self._place}/{name}", item.size, lambda start, size: self._begin(name, item, start, size), access
+        )
+        return cast("IO[bytes]", file)
+
+    def _begin(self, name: str, same: Item | None, start: int, size: int) -> _Range:
+        return _Range(self, name, same, start, size)
+
+    async def range_of(self, name: str, same: Item | None, start: int, size: int) -> memoryview:
+        """One request for a range of a file that must be the same. For ranges that are under way."""
+        import obstore  # noqa: PLC0415
+
+        options: Any = {"range": (start, start + size)}
+        if same is not None and same.version:
+            options["if_match"] = f'"{same.version}"'
+        found = await obstore.get_async(self._client.once, name, options=options)
+        if same is not None and not _item(found.meta).is_same(same):
+            raise faults.changed(self._place, name)
+        data = memoryview(await found.bytes_async())
+        if len(data) != size:
+            raise Failure(None, "", "", short=True)
+        return data
+
+    # ----------------------------------------------------------------------------------------------- writing
+
+    def put(self, name: str, data: bytes, *, if_absent: bool = False, if_same: Item | None = None) -> Item:
+        """Implements FileStore.
+
+        Where an answer was lost, it is looked whether the file is there as it was sent.
+        """
+        import obstore  # noqa: PLC0415
+
+        mode: Any = "overwrite"
+        if if_absent:
+            mode = "create"
+        elif if_same is not None:
+            mode = {"e_tag": f'"{if_same.version}"'}
+        is_conditional = mode != "overwrite"
+
+        def send() -> Item:
+            result = loop.run(lambda: obstore.put_async(self._client.once, name, data, mode=mode, use_multipart=False))
+            return Item(name, len(data), _version(result["e_tag"]), None)
+
+        def look() -> Happened[Item] | None:
+            with contextlib.suppress(ObjectMissing, ObjectChanged):
+                item = self.head(name)
+                if item.size == len(data) and self.read(name, same=item) == data:
+                    return Happened(item)
+            return None
+
+        effect = Effect.WRITE if is_conditional else Effect.READ
+        try:
+            return self._asked("write", name, send, effect=effect, happened=look if is_conditional else None)
+        except ObjectChanged:
+            if if_absent:
+                raise faults.exists(self._place, name) from None
+            raise
+
+    @contextlib.contextmanager
+    def writing(self, name: str) -> Iterator[_Upload]:
+        """Implements FileStore: a multipart upload, whose parts obstore tries again by itself, some times.
+
+        One that is given up leaves parts that no reader sees, and that the bucket's own rules remove.
+        """
+        upload = _Upload(self, name)
+        with self:
+            yield upload
+            upload.finish()
+
+    def delete(self, name: str) -> None:
+        """Implements FileStore."""
+        import obstore  # noqa: PLC0415
+
+        with contextlib.suppress(ObjectMissing):
+            self._asked("write", name, lambda: loop.run(lambda: obstore.delete_async(self._client.once, name)))
+
+    def copy(self, name: str, to: str) -> None:
+        """Implements FileStore. Azure would fetch it from our URL, which has no TLS: there it goes through here."""
+        import obstore  # noqa: PLC0415
+
+        if isinstance(self._access, Azure):
+            with self.open(name) as source, self.writing(to) as target:
+                while piece := source.read(PART_BYTES):
+                    target.write(piece)
+            return
+        self._asked("write", name, lambda: loop.run(lambda: obstore.copy_async(self._client.once, name, to)))
+
+    # ----------------------------------------------------------------------------------------------- asking
+
+    @property
+    def _client(self) -> _Client:
+        with self._lock:
+            if self._made is None:
+                url = self._access.url(self._bucket)
+                require_tls(url, plaintext=self._access.plaintext, name=self._place, setting="plaintext=True")
+                self._made = _Client(self._access, self._bucket, self._site, self._token)
+            return self._made
+
+    @property
+    def _token(self) -> Token | None:
+        if not isinstance(self._access, GCS) or self._access.service_account is None:
+            return None
+        from rowkeeper.stores.google import token_of  # noqa: PLC0415 - needs an HTTP client
+
+        return token_of(self._access, self._site)
+
+    def _asked(
+        self,
+        operation: str,
+        name: str,
+        function: Callable[[], T],
+        *,
+        effect: Effect = Effect.READ,
+        happened: Callable[[], Happened[T] | None] | None = None,
+    ) -> T:
+        """The result of a request, made again where that helps. Raises in our own words."""
+        line = self._site.calls.to(self._host, f"files: {operation}", self._policy, STORE_ERRORS)
+
+        def once() -> T:
+            try:
+                return function()
+            except Failure:
+                raise
+            except Exception as error:
+                understood = self._understood(error)
+                if understood is error:
+                    raise
+                raise understood from None
+
+        try:
+            return line.call(once, effect=effect, happened=happened)
+        except Failure as error:
+            raise faults.told(error, self._place, name) from None
+        except (RetryError, AmbiguousError) as error:
+            cause = error.__cause__
+            if isinstance(cause, Failure):
+                raise faults.told(cause, self._place, name) from None
+            if isinstance(cause, FrameworkError):
+                raise cause from cause.__cause__
+            what = f"{self._place}/{name}" if name else self._place
+            raise StoreUnavailable(
+                f"{what} cannot be had: {error.what}", hint=error.hint or "see whether the store is up, and run again"
+            ) from cause
+        except OSError as error:
+            raise StoreUnavailable(
+                f"{self._place} cannot be reached ({type(error).__name__})", hint="see whether the store is up"
+            ) from error
+
+    def told(self, name: str, function: Callable[[], T]) -> T:
+        """The result of what must not be made again. Raises in our own words."""
+        try:
+            return function()
+        except Exception as error:
+            understood = self._understood(error)
+            if isinstance(understood, Failure):
+                raise faults.told(understood, self._place, name) from None
+            if understood is error:
+                raise
+            raise understood from None
+
+    def _understood(self, error: Exception) -> Exception:
+        """What went wrong: what our relay says of it, where it was the relay; otherwise what obstore says."""
+        if not faults.is_of_obstore(error):
+            return error
+        failure = faults.failure_of(error)
+        with self._lock:
+            made = self._made
+        if made is not None:
+            if made.credentials is not None and made.credentials.error is not None:
+                return made.credentials.error
+            if failure.status == FAULT_STATUS:
+                return made.relay.fault(str(error)) or failure
+        return failure
+
+
+class _Listing:
+    """A listing under way, chunk by chunk.
+
+    Args:
+        begin: the listing of what comes after a name; of everything, if it is None.
+    """
+
+    def __init__(self, begin: Callable[[str | None], Any]) -> None:
+        self._begin = begin
+        self._last: str | None = None
+        self._stream: Any = None
+
+    def following(self) -> Any:
+        """The next chunk; None at the end. After an error it begins anew, behind the last name."""
+        stream, self._stream = self._stream or self._begin(self._last), None
+        chunk = loop.run(lambda: _next(stream))
+        if chunk is not None:
+            self._stream, self._last = stream, chunk[-1]["path"]
+        return chunk
+
+
+class _Range:
+    """A range on its way. Implements Fetch: begun at once, and asked for again if that fails."""
+
+    def __init__(self, store: ObjectStore, name: str, same: Item | None, start: int, size: int) -> None:
+        self._store, self._name = store, name
+        self._make: Callable[[], Awaitable[memoryview]] = lambda: store.range_of(name, same, start, size)
+        self._begun: concurrent.futures.Future[memoryview] | None = loop.started(self._make)
+
+    def result(self) -> memoryview:
+        """Implements Fetch."""
+        return self._store._asked("read", self._name, self._once)
+
+    def _once(self) -> memoryview:
+        begun, self._begun = self._begun, None
+        return loop.waited(begun) if begun is not None else loop.run(self._make)
+
+    def forget(self) -> None:
+        """Implements Fetch."""
+        if self._begun is not None:
+            self._begun.cancel()
+
+
+class _Upload:
+    """A file that is being written in parts. Implements Writing."""
+
+    def __init__(self, store: ObjectStore, name: str) -> None:
+        self._store, self._name, self._size = store, name, 0
+        self._writer: Any = None
+        self._before: str | None = None  # what was there under this name
+        self._item: Item | None = None
+
+    @property
+    def item(self) -> Item:
+        """Implements Writing."""
+        assert self._item is not None, "the writing is not over"
+        return self._item
+
+    def write(self, data: bytes) -> int:
+        """Implements Writing. Not made again here: what was taken and what was not is not known."""
+        writer = self._opened()
+        self._store.told(self._name, lambda: loop.run(lambda: writer.write(data)))
+        self._size += len(data)
+        return len(data)
+
+    def finish(self) -> None:
+        """Makes the file of the parts, all at once. Where the answer is lost, it is looked whether it is there."""
+        writer = self._opened()
+        try:
+            self._store.told(self._name, lambda: loop.run(writer.close))
+        except StoreError:
+            found = self._found()
+            if found is None or found.size != self._size or found.version == self._before:
+                raise
+        self._item = self._store.head(self._name)
+
+    def _found(self) -> Item | None:
+        try:
+            return self._store.head(self._name)
+        except ObjectMissing:
+            return None
+
+    def _opened(self) -> Any:
+        import obstore  # noqa: PLC0415
+
+        if self._writer is None:
+            before = self._found()
+            self._before = before.version if before is not None else None
+            self._writer = obstore.open_writer_async(
+                self._store._client.again,
+                self._name,
+                buffer_size=PART_BYTES,
+                max_concurrency=PARTS_AT_A_TIME,
+            )
+        return self._writer
+
+
+async def _next(stream: Any) -> Any:
+    try:
+        return await stream.__anext__()
+    except StopAsyncIteration:
+        return None
+
+
+def _item(meta: ObjectMeta) -> Item:
+    return Item(meta["path"], meta["size"], _version(meta["e_tag"]), meta["last_modified"])
+
+
+def _version(e_tag: str | None) -> str:
+    return (e_tag or "").strip('"')
