@@ -163,6 +163,70 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class Acknowledging(Protocol):
+    """What a source is besides that tells the other side how far it was loaded."""
+
+    def acknowledge(self, loaded: Mapping[str, Partition]) -> None:
+        """Tells the other side what the destination holds, after the ledger knows it.
+
+        It is for whoever looks at the other side, and nothing depends on it: a run whose acknowledgement failed is
+        published all the same, and the next run (one that finds nothing new, too) tells it again.
+
+        Args:
+            loaded: as `Source.plan` is given them.
+        """
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Lag:
+    """How far a partition is behind.
+
+    Attributes:
+        messages: how many wait to be read.
+        most: how many may; None: any number.
+    """
+
+    messages: int
+    most: int | None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether more wait than may."""
+        return self.most is not None and self.messages > self.most
+
+
+@runtime_checkable
+class Following(Protocol):
+    """What a source is besides to which new rows come all the time."""
+
+    def wait(self, loaded: Mapping[str, Partition], seconds_max: float, pause: Callable[[float], bool]) -> bool:
+        """Waits until there is enough for a run, or what is there has waited for long enough.
+
+        Args:
+            loaded: as `Source.plan` is given them.
+            seconds_max: how long to wait for a first row.
+            pause: waits so many seconds; False if it is not to be waited for any more.
+
+        Returns False if nothing came.
+        """
+        ...
+
+    def lag(self, loaded: Mapping[str, Partition]) -> Mapping[str, Lag]:
+        """By partition, how many messages wait to be read."""
+        ...
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """What a source is besides that holds connections from the plan to the end of the run."""
+
+    def close(self) -> None:
+        """Closes them; it can be used again."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Columns:
     """What the contract expects of a source's columns.

@@ -29,6 +29,7 @@ class Front:
 
     Attributes:
         cut_after: how many bytes of answers pass before a connection is cut; each cut uses it up.
+        drop_next: the next answer to a request is not handed on, and every connection is ended instead.
         cuts, connections: how many there were.
     """
 
@@ -37,7 +38,7 @@ class Front:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._lock = threading.Lock()
         self._open: set[Any] = set()
-        self.silent = False
+        self.silent = self.drop_next = False
         self.cut_after: int | None = None
         self.cuts = self.connections = 0
 
@@ -95,6 +96,10 @@ class Front:
             while piece := server.recv(65536):
                 if self.silent:
                     continue
+                if self.drop_next:
+                    self.drop_next = False
+                    self.drop()
+                    break
                 answer = answers.feed(piece) if self._kafka else piece
                 passed = self._passed(len(answer))
                 client.sendall(answer[:passed])

@@ -121,7 +121,7 @@ class NatsServer(Server):
 
         return asyncio.run(asked())
 
-    def publish(self, stream: str, messages: Iterable[bytes], subject: str | None = None, **more: Any) -> None:
+    def publish(self, stream: str, messages: Iterable[bytes], subject: str | None = None, **login: Any) -> None:
         """Makes the stream if it is not there, and publishes to it."""
 
         async def work(js: Any) -> None:
@@ -130,12 +130,12 @@ class NatsServer(Server):
             try:
                 await js.stream_info(stream)
             except NotFoundError:
-                await js.add_stream(name=stream, subjects=[f"{stream}.>"], **more)
+                await js.add_stream(name=stream, subjects=[f"{stream}.>"])
             for message in messages:
                 await js.publish_async(subject or f"{stream}.all", message, wait_stall=20)
             await js.publish_async_completed()
 
-        self.ask(work)
+        self.ask(work, **login)
 
 
 class ValkeyServer(Server):

@@ -72,6 +72,12 @@ class KafkaClient:
         if error is not None:
             raise self._of(error)
 
+    def away(self) -> FrameworkError | None:
+        """Why no broker is connected to at present, as far as the relay knows; librdkafka waits in silence."""
+        if self._relay.denied:
+            return unauthorised(self._broker, "SASL")
+        return self._relay.trouble
+
     def close(self) -> None:
         """Ends all connections."""
         self._relay.close()
@@ -163,7 +169,5 @@ class KafkaClient:
         if code in denied:
             return unauthorised(self._broker, name)
         if code in away or error.retriable():
-            if self._relay.denied:  # librdkafka says so to who polls alone, and tries on
-                return unauthorised(self._broker, "SASL")
-            return self._relay.trouble or unavailable(self._broker, name)
+            return self.away() or unavailable(self._broker, name)
         return refused(self._broker, name)

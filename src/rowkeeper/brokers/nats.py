@@ -64,6 +64,7 @@ class NatsClient:
         self._way_out = site.way_out.declaring(broker.endpoints())
         self._tls: TLS | None = broker.tls or site.default_tls
         self._calls = Caller(broker, site, operation, self._told)
+        self.step_seconds_max = self._calls.step_seconds_max
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="rowkeeper-nats", daemon=True)
         self._thread.start()

@@ -83,6 +83,12 @@ def print_json(document: Any) -> None:
     click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
 
 
+def print_json_line(document: Any) -> None:
+    """One of several documents: each on a line of its own, written at once."""
+    click.echo(json.dumps(document, default=str, ensure_ascii=False))
+    sys.stdout.flush()
+
+
 def write_page(path: Path, text: str, option: str = "--html") -> None:
     """Writes a page that somebody asked for by this option, a new one for them alone to read.
 

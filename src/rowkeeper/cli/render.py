@@ -49,6 +49,17 @@ def show_report(report: RunReport) -> None:
         out.print(f"  [dim]{escape(note)}[/]")
 
 
+def show_line(report: RunReport) -> None:
+    """A run of those that follow each other: one line, and what is more than that only where there is more."""
+    counts = (
+        ", ".join(f"{count:,} {line}" for line, count in report.account.as_dict().items() if count) or "nothing read"
+    )
+    status = f"[{COLOURS.get(report.status, 'white')}]{report.status}[/]"
+    out.print(f"[bold]{escape(report.pipeline)}[/]  {status}  run {report.run}  {counts}  {report.seconds:.1f} s")
+    show_failed(report.failed)
+    show_degraded(report.degraded)
+
+
 def show_failed(failed: Sequence[Mapping[str, Any]]) -> None:
     """The partitions that a run went on without, why, and what to do."""
     for each in failed:

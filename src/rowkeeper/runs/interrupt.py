@@ -44,6 +44,46 @@ class Strike:
         process_ends_in(STOP_SECONDS_MAX)
 
 
+class Patience:
+    """The handler of a command that makes one run after another: the first signal lets the run under way end.
+
+    It has the time that anything has that is to be finished first; then it is interrupted, like any run. The second is
+    for the last resort to see to.
+    """
+
+    def __init__(self) -> None:
+        self._came = threading.Event()
+
+    def __call__(self, _number: int, _frame: FrameType | None) -> None:
+        """Implements a signal handler."""
+        if not self._came.is_set():
+            self._came.set()
+            process_ends_in(STOP_SECONDS_MAX)
+            _ring_after(FINISH_SECONDS_MAX)
+
+    def pause(self, seconds: float) -> bool:
+        """Waits so long; False as soon as a signal came."""
+        return not self._came.wait(seconds)
+
+
+@contextmanager
+def patient() -> Iterator[Patience]:
+    """In the block, the first signal is no interrupt: whoever is in it asks whether one came.
+
+    Raises KeyboardInterrupt from where it is `FINISH_SECONDS_MAX` after it.
+    """
+    patience = Patience()
+    former: dict[signal.Signals, Any] = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, handler in former.items():
+        if handler not in (None, signal.SIG_IGN):
+            signal.signal(number, patience)
+    try:
+        yield patience
+    finally:
+        _ring_after(0.0)
+        _restore(former)
+
+
 @contextmanager
 def uninterrupted() -> Iterator[None]:
     """Puts off the first signal until the block is left, where it is too late to matter.
@@ -72,7 +112,8 @@ def finished_first() -> Iterator[None]:
 def _put_off() -> Iterator[list[int]]:
     """Yields the list to which a signal is added that comes in the block; the time of the block is bounded then."""
     came: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or any(isinstance(signal.getsignal(number), Patience) for number in SIGNALS):
         yield came
         return
     former: dict[signal.Signals, Any] = {number: signal.getsignal(number) for number in SIGNALS}

@@ -22,7 +22,7 @@ from rowkeeper.ledger import LoadedPartition, RunKind, RunRecord, RunStatus
 from rowkeeper.logs import about, failure, logger
 from rowkeeper.logs.failure import document
 from rowkeeper.pipeline import Pipeline
-from rowkeeper.protocols import Change, Plan, Source
+from rowkeeper.protocols import Acknowledging, Change, Closing, Plan, Source
 from rowkeeper.quality import Gate, rehearse
 from rowkeeper.resilience.deadline import cleaning_up, deadline, process_is_ending
 from rowkeeper.resilience.degrading import collecting, degraded
@@ -75,6 +75,13 @@ def load_pipeline(pipeline: Pipeline, workspace: Workspace, observe: Observer) -
     return _Load(pipeline, workspace, observe, material, definition, RunKind.LOAD).run()
 
 
+def loads_of(pipeline: Pipeline, workspace: Workspace, kind: RunKind = RunKind.LOAD) -> dict[str, LoadedPartition]:
+    """What runs of a kind brought to a pipeline's destination, or will once the spool is drained, by partition key."""
+    loaded = workspace.ledger.spoken_for(pipeline.name, pipeline.destination.target)
+    wanted = kind is RunKind.REPLAY
+    return {key: each for key, each in loaded.items() if key.startswith(REPLAYED) == wanted}
+
+
 def replay_run(
     pipeline: Pipeline, workspace: Workspace, source: QuarantineSource | MendedSource, observe: Observer
 ) -> RunReport:
@@ -114,6 +121,13 @@ class _Load:
     started: float = dataclasses.field(default_factory=time.monotonic)
 
     def run(self) -> RunReport:
+        try:
+            return self._opened()
+        finally:
+            if isinstance(self.material.source, Closing):
+                self.material.source.close()
+
+    def _opened(self) -> RunReport:
         self.observe(Progress(self.pipeline.name, "open"))
         names = {"pipeline": self.pipeline.name, "target": self.pipeline.destination.target}
         with (
@@ -195,7 +209,9 @@ class _Load:
         try:
             failpoint("run.after_start")
             with explaining():
-                return self._report(self._load(held, run, columns, replaced))
+                record = self._load(held, run, columns, replaced)
+                self._acknowledge()
+                return self._report(record)
         except KeyboardInterrupt as interrupt:
             raise self._interrupted(held, run) from interrupt
         except FrameworkError as error:
@@ -309,9 +325,7 @@ class _Load:
         """What was loaded before by runs of this kind, or waits in the spool to be: files for a load, quarantine files
         for a replay.
         """
-        loaded = self.workspace.ledger.spoken_for(self.pipeline.name, self.pipeline.destination.target)
-        wanted = self.kind is RunKind.REPLAY
-        return {key: each for key, each in loaded.items() if key.startswith(REPLAYED) == wanted}
+        return loads_of(self.pipeline, self.workspace, self.kind)
 
     def _start(self, held: Hold, plan: Plan) -> RunRecord:
         run = held.ledger.start_run(
@@ -405,7 +419,21 @@ class _Load:
         )
         self.notes.append(note)
         log.info("nothing new", run=record.run, status=record.status.value)
+        self._acknowledge()  # of a run that died before it could
         return self._report(record)
+
+    def _acknowledge(self) -> None:
+        """Tells the source's other side what is loaded; whether that is heard changes nothing."""
+        source = self.material.source
+        if not isinstance(source, Acknowledging) or self.kind is not RunKind.LOAD:
+            return
+        failpoint("run.before_acknowledge")
+        try:
+            source.acknowledge({key: each.partition for key, each in self._loaded().items()})
+        except FrameworkError as error:
+            log.warning("what was loaded could not be acknowledged", **failure(error))
+            self.notes.append(f"it could not be acknowledged ({error.what}); the next run does so")
+        failpoint("run.after_acknowledge")
 
     def _interrupted(self, held: Hold, run: RunRecord) -> RunInterrupted:
         error = RunInterrupted(

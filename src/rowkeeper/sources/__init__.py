@@ -1,5 +1,6 @@
 """Where rows come from: each source in a room of its own."""
 
+from rowkeeper.brokers import Nkey, Sasl
 from rowkeeper.resilience.rates import RateLimit
 from rowkeeper.security.httpauth import Basic, Bearer, HeaderKey, OAuth2, Outgoing, Signed
 from rowkeeper.sources.api import (
@@ -18,6 +19,7 @@ from rowkeeper.sources.api import (
     python,
 )
 from rowkeeper.sources.file import FilesSource, Sample, files, sample
+from rowkeeper.sources.stream import Decoder, Message, StreamSource, stream
 
 __all__ = [
     "Api",
@@ -25,11 +27,14 @@ __all__ = [
     "Basic",
     "Bearer",
     "Cursor",
+    "Decoder",
     "FilesSource",
     "HeaderKey",
     "Incremental",
     "LinkHeader",
+    "Message",
     "NextLink",
+    "Nkey",
     "OAuth2",
     "Offset",
     "Outgoing",
@@ -38,10 +43,13 @@ __all__ = [
     "RateLimit",
     "Records",
     "Sample",
+    "Sasl",
     "Signed",
+    "StreamSource",
     "Token",
     "api",
     "files",
     "python",
     "sample",
+    "stream",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import click
@@ -17,18 +18,23 @@ from rowkeeper.cli.door import (
     json_option,
     out,
     print_json,
+    print_json_line,
     tell_error,
     tell_trace,
     workspace,
     worst,
 )
 from rowkeeper.cli.progress import shown
-from rowkeeper.errors import FrameworkError, RunInterrupted
+from rowkeeper.errors import DeclarationError, FrameworkError, RunInterrupted
 from rowkeeper.logs.failure import document
 from rowkeeper.pipeline import Pipeline
 from rowkeeper.resilience.deadline import deadline, process_is_ending
+from rowkeeper.runs.following import follow as follow_runs
+from rowkeeper.runs.following import one_run
+from rowkeeper.runs.interrupt import patient
 from rowkeeper.runs.loading import run_pipeline
 from rowkeeper.runs.reconciling import recover as recover_runs
+from rowkeeper.runs.report import RunReport
 from rowkeeper.runs.workspace import Workspace
 
 
@@ -39,17 +45,45 @@ from rowkeeper.runs.workspace import Workspace
     "seconds",
     type=click.FloatRange(min=0, max=1e9, min_open=True),
     metavar="SECONDS",
-    help="Interrupt what is not done after so long; the next run goes on.",
+    help="Interrupt what is not done after so long; the next run goes on. With --follow: of each run.",
 )
+@click.option("--follow", is_flag=True, help="Of a stream: one run after another until Ctrl-C or SIGTERM; then exit 0.")
 @json_option
-def run(file: str, seconds: float | None, as_json: bool) -> int:
+def run(file: str, seconds: float | None, follow: bool, as_json: bool) -> int:
     """Run the pipelines of a file, or the one of this name.
 
     Exit status: 0 done; 1 it failed and published nothing; 2 wrong usage or configuration; 3 published without
     partitions that failed. Of several pipelines: 1 if any ended so, else 2, else 3.
     """
+    if follow:
+        return _follow(file, seconds, as_json)
     with deadline(seconds):
         return _run(file, as_json)
+
+
+def _follow(file: str, seconds: float | None, as_json: bool) -> int:
+    pipeline, *others = pipelines_of(file)
+    if others:
+        raise DeclarationError(f"{file} declares several pipelines", hint=f"follow one: {file}:{pipeline.name}")
+
+    def waits(error: FrameworkError, wait: float) -> None:
+        tell_error(error)
+        if as_json:
+            failed = {"pipeline": pipeline.name, "status": "failed", "error": document(error)}
+            print_json_line({**failed, "retry_seconds": round(wait, 1)})
+        else:
+            err.print(f"trying again in {wait:,.0f} s")
+
+    with workspace() as space, patient() as patience:
+
+        def once() -> RunReport:
+            with shown(err) as observe:
+                report = one_run(pipeline, space, observe, seconds)
+            print_json_line(report.as_dict()) if as_json else render.show_line(report)
+            return report
+
+        follow_runs(pipeline, space, once, pause=patience.pause, waits=waits, chance=random.Random())  # noqa: S311
+    return DONE
 
 
 def _run(file: str, as_json: bool) -> int:
