@@ -60,6 +60,24 @@ class _Partition:
         self.next = base + count
         return base
 
+    def take(self, data: bytes, count: int, who: tuple[int, int, int], *, is_transactional: bool) -> tuple[int, int]:
+        """Takes a batch of a producer once, and in its order: an error, and the offset."""
+        producer, epoch, sequence = who
+        known_epoch, following, recent = self.sequences.get(producer, (-1, 0, []))
+        if epoch > known_epoch:
+            following, recent = 0, []
+        for former, offset in recent:
+            if former == sequence:
+                return 0, offset
+        if producer >= 0 and sequence != following:
+            return OUT_OF_ORDER, -1
+        base = self.append(data, count)
+        if producer >= 0:
+            self.sequences[producer] = (epoch, sequence + count, [*recent, (sequence, base)][-5:])
+        if is_transactional:
+            self.open.setdefault(producer, base)
+        return 0, base
+
     def mark(self, producer: int, epoch: int, committed: bool) -> None:
         first = self.open.pop(producer, None)
         if first is None:
@@ -68,9 +86,7 @@ class _Partition:
         record = b"\0" + _varint(0) + _varint(0) + _varint(len(key)) + key + _varint(len(value)) + value + _varint(0)
         record = _varint(len(record)) + record
         now = int(time.time() * 1000)
-        body = struct.pack(
-            ">ibihiqqqhii", 0, 2, 0, TRANSACTIONAL | CONTROL, 0, now, now, producer, epoch, -1, 1
-        )
+        body = struct.pack(">ibihiqqqhii", 0, 2, 0, TRANSACTIONAL | CONTROL, 0, now, now, producer, epoch, -1, 1)
         at = self.append(struct.pack(">qi", 0, len(body) + len(record)) + body + record, 1)
         if not committed:
             self.aborted.append((producer, first, at))
@@ -194,7 +210,9 @@ class KafkaBroker:
     def _answer(self, key: int, version: int, asked: _In) -> bytes:
         if key == API_VERSIONS:
             error = 35 if version else 0
-            return struct.pack(">h", error) + _many([struct.pack(">hhh", each, 0, most) for each, most in OFFERED.items()])
+            return struct.pack(">h", error) + _many(
+                [struct.pack(">hhh", each, 0, most) for each, most in OFFERED.items()]
+            )
         handlers = {
             PRODUCE: self._produce,
             FETCH: self._fetch,
@@ -224,8 +242,12 @@ class KafkaBroker:
         return struct.pack(">i", 0) + _many([broker]) + _text("ours") + struct.pack(">i", 1) + _many(topics)
 
     def _coordinator(self, asked: _In) -> bytes:
-        return struct.pack(">ih", 0, 0) + _text(None) + struct.pack(">i", 1) + _text("127.0.0.1") + struct.pack(
-            ">i", self.port
+        return (
+            struct.pack(">ih", 0, 0)
+            + _text(None)
+            + struct.pack(">i", 1)
+            + _text("127.0.0.1")
+            + struct.pack(">i", self.port)
         )
 
     def _create(self, asked: _In) -> bytes:
@@ -335,21 +357,7 @@ class KafkaBroker:
                 return error, -1
             if (topic, index) not in self._transactions[name].partitions:
                 return INVALID_TXN_STATE, -1
-        if producer >= 0:
-            known_epoch, following, recent = found.sequences.get(producer, (-1, 0, []))
-            if epoch > known_epoch:
-                following, recent = 0, []
-            for former, offset in recent:
-                if former == sequence:
-                    return 0, offset
-            if sequence != following:
-                return OUT_OF_ORDER, -1
-        base = found.append(data, last_delta + 1)
-        if producer >= 0:
-            found.sequences[producer] = (epoch, sequence + last_delta + 1, [*recent, (sequence, base)][-5:])
-        if name is not None:
-            found.open.setdefault(producer, base)
-        return 0, base
+        return found.take(data, last_delta + 1, (producer, epoch, sequence), is_transactional=name is not None)
 
     # ------------------------------------------------------------------------------------------ reading
 

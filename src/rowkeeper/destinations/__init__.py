@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rowkeeper.destinations.file.declaring import FilesDestination, files
     from rowkeeper.destinations.file.reading import TableFiles, read_manifest
     from rowkeeper.destinations.mergetree.destination import ClickHouseDestination, clickhouse
-    from rowkeeper.destinations.stream.declaring import StreamDestination, stream
+    from rowkeeper.destinations.streams.declaring import StreamDestination, stream
 
 __all__ = [
     "ClickHouseDestination",
@@ -37,9 +37,9 @@ _HOMES = {
     "engine_status": "embedded.inspection",
     "files": "file.declaring",
     "read_client": "embedded.reading",
-    "StreamDestination": "stream.declaring",
+    "StreamDestination": "streams.declaring",
     "read_manifest": "file.reading",
-    "stream": "stream.declaring",
+    "stream": "streams.declaring",
 }
 
 

@@ -12,6 +12,6 @@ valkey.py     scripts that add messages and progress in one step
 verifying.py  messages read back, and compared with the books
 """
 
-from rowkeeper.destinations.stream.declaring import StreamDestination, stream
+from rowkeeper.destinations.streams.declaring import StreamDestination, stream
 
 __all__ = ["StreamDestination", "stream"]

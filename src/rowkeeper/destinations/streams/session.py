@@ -13,16 +13,16 @@ from rowkeeper.destinations.mergetree.layout import Columns
 from rowkeeper.destinations.mergetree.types import identifier
 from rowkeeper.destinations.staged import StagedInEngine, StagingArea
 from rowkeeper.destinations.staged.delivered import as_text
-from rowkeeper.destinations.stream.carrying import Carrier, Delivery, as_destination
-from rowkeeper.destinations.stream.control import Begun, Layout
-from rowkeeper.destinations.stream.messages import Message
-from rowkeeper.destinations.stream.verifying import verified
+from rowkeeper.destinations.streams.carrying import Carrier, Delivery, as_destination
+from rowkeeper.destinations.streams.control import Begun, Layout
+from rowkeeper.destinations.streams.messages import Message
+from rowkeeper.destinations.streams.verifying import verified
 from rowkeeper.errors import DestinationLacks, RunUnfit
 from rowkeeper.protocols import Change, CommitRecord, Health, RunRows, Sealed, Site, StagedRows
 from rowkeeper.resilience.failpoints import failpoint
 
 if TYPE_CHECKING:
-    from rowkeeper.destinations.stream.declaring import StreamDestination
+    from rowkeeper.destinations.streams.declaring import StreamDestination
 
 BYTES_WRITTEN = 8  # at most so many bytes of JSON for each byte of a value in memory
 
@@ -172,13 +172,13 @@ def carrier_of(destination: StreamDestination, site: Site) -> Carrier:
     """What brings messages to this kind of broker. Raises DeclarationError if its library is not installed."""
     broker, size = destination.broker, destination.making.size_max
     if broker.kind is Kind.KAFKA:
-        from rowkeeper.destinations.stream.kafka import KafkaCarrier  # noqa: PLC0415 - each is of an extra
+        from rowkeeper.destinations.streams.kafka import KafkaCarrier  # noqa: PLC0415 - each is of an extra
 
         return KafkaCarrier(broker, site, size)
     if broker.kind is Kind.NATS:
-        from rowkeeper.destinations.stream.nats import NatsCarrier  # noqa: PLC0415
+        from rowkeeper.destinations.streams.nats import NatsCarrier  # noqa: PLC0415
 
         return NatsCarrier(broker, site, size)
-    from rowkeeper.destinations.stream.valkey import ValkeyCarrier  # noqa: PLC0415
+    from rowkeeper.destinations.streams.valkey import ValkeyCarrier  # noqa: PLC0415
 
     return ValkeyCarrier(broker, site)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from rowkeeper.brokers.declaring import Broker
 from rowkeeper.brokers.kafka import KafkaClient
-from rowkeeper.destinations.stream.carrying import Delivery, Stored
-from rowkeeper.destinations.stream.control import Control
-from rowkeeper.destinations.stream.messages import ROW_HEADER, RUN_HEADER, Message, own_headers
+from rowkeeper.destinations.streams.carrying import Delivery, Stored
+from rowkeeper.destinations.streams.control import Control
+from rowkeeper.destinations.streams.messages import ROW_HEADER, RUN_HEADER, Message, own_headers
 from rowkeeper.errors import BrokerUnavailable, LeaseLost, RunTooLarge, StreamUnsuited
 from rowkeeper.protocols import Site
 from rowkeeper.resilience.deadline import seconds_left
@@ -58,7 +58,8 @@ class KafkaCarrier:
         with self._consumer() as consumer:
             if not self._partitions(consumer, self._topic):
                 raise StreamUnsuited(
-                    f"{self._broker.place} is not there", hint="make the topic: how many partitions it has is yours to say"
+                    f"{self._broker.place} is not there",
+                    hint="make the topic: how many partitions it has is yours to say",
                 )
             if not self._partitions(consumer, self._control_topic):
                 self._make_control_topic()
@@ -82,7 +83,7 @@ class KafkaCarrier:
 
     def _make_control_topic(self) -> None:
         from confluent_kafka import KafkaError, KafkaException  # noqa: PLC0415
-        from confluent_kafka.admin import NewTopic  # noqa: PLC0415
+        from confluent_kafka.cimpl import NewTopic  # noqa: PLC0415 - `admin` has it, but does not export it
 
         admin = self._client.admin()
         topic = NewTopic(self._control_topic, 1, -1, config={"cleanup.policy": "compact"})
@@ -168,24 +169,27 @@ class KafkaCarrier:
             # Asked again until it is known: librdkafka goes on with the same commit.
             self._client.calls.call(lambda: producer.commit_transaction(STEP_SECONDS))
         except BaseException as error:
-            cause = error if isinstance(error, KafkaException) else error.__cause__
-            told = self._fenced(cause)
-            if told is not None:
-                raise told from None
-            self._abort(producer)
+            aborting = self._aborted(producer)
+            for each in (error, error.__cause__, aborting):
+                if (told := self._fenced(each)) is not None:
+                    raise told from None
             if isinstance(error, KafkaException):
                 self._client.check(error.args[0])
             raise
 
-    def _abort(self, producer: confluent_kafka.Producer) -> None:
-        """What cannot be aborted now is aborted by the next that begins, or by the broker when its time is over."""
+    @staticmethod
+    def _aborted(producer: confluent_kafka.Producer) -> BaseException | None:
+        """Why it cannot be aborted, where it cannot: then the next that begins does, or the broker when its time is
+        over. A producer that was fenced says so here, if it has only said "fatal" before.
+        """
         from confluent_kafka import KafkaException  # noqa: PLC0415
 
         producer.purge()
         try:
-            producer.abort_transaction(min(STEP_SECONDS, seconds_left(STEP_SECONDS)))
-        except (KafkaException, RuntimeError):
-            return
+            producer.abort_transaction(STEP_SECONDS)
+        except KafkaException as error:
+            return error
+        return None
 
     def _fenced(self, error: BaseException | None) -> LeaseLost | None:
         from confluent_kafka import KafkaError, KafkaException  # noqa: PLC0415
@@ -257,18 +261,19 @@ class KafkaCarrier:
         consumer.assign([TopicPartition(topic, partition, first)])
         heard_at = time.monotonic()
         while True:
-            found = consumer.consume(READ_MESSAGES, timeout=QUEUE_SECONDS)
+            found: list[Any] = consumer.consume(READ_MESSAGES, timeout=QUEUE_SECONDS)
             page, ended = [], False
             for each in found:
-                if each.error() is None:
+                error = each.error()
+                if error is None:
                     page.append(each)
-                elif each.error().code() == KafkaError._PARTITION_EOF:
+                elif error.code() == KafkaError._PARTITION_EOF:
                     ended = True
                 else:
-                    self._client.check(each.error())
+                    self._client.check(error)
             if found:
                 heard_at = time.monotonic()
-            elif time.monotonic() - heard_at > min(3 * STEP_SECONDS, seconds_left(3 * STEP_SECONDS)):
+            elif seconds_left(1.0) and time.monotonic() - heard_at > 3 * STEP_SECONDS:
                 raise BrokerUnavailable(
                     f"{self._broker.place} says nothing", hint="see whether it is up, then run again: it goes on here"
                 )
@@ -292,9 +297,8 @@ class _Sending:
 
     def send(self, message: Message) -> None:
         """Hands a message over; waits while the queue is full."""
-        headers = [(name, str(value)) for name, value in own_headers(message, self._run).items()]
-        headers += message.headers
-        more = {} if message.at_ms is None else {"timestamp": message.at_ms}
+        headers: Any = [*own_headers(message, self._run).items(), *message.headers]
+        more: dict[str, Any] = {} if message.at_ms is None else {"timestamp": message.at_ms}
         while True:
             try:
                 self._producer.produce(

@@ -15,9 +15,9 @@ from typing import Any
 
 from rowkeeper.brokers.declaring import Broker
 from rowkeeper.brokers.valkey import ValkeyClient
-from rowkeeper.destinations.stream.carrying import Delivery, Stored
-from rowkeeper.destinations.stream.control import Control
-from rowkeeper.destinations.stream.messages import (
+from rowkeeper.destinations.streams.carrying import Delivery, Stored
+from rowkeeper.destinations.streams.control import Control
+from rowkeeper.destinations.streams.messages import (
     KEY_HEADER,
     ROW_HEADER,
     RUN_HEADER,
@@ -70,12 +70,13 @@ class ValkeyCarrier:
     def __init__(self, broker: Broker, site: Site) -> None:
         self._broker = broker
         self._client = ValkeyClient(broker, site, "write")
+        self._redis: Any = self._client.redis
         self._stream = broker.stream.encode()
         self._control = f"rk:{tag(broker.stream)}:runs".encode()
 
     def check(self) -> None:
         """The key may be missing; it must not be anything but a stream."""
-        kind = self._ask(lambda: self._client.redis.type(self._stream))
+        kind = self._ask(lambda: self._redis.type(self._stream))
         if kind not in (b"none", b"stream"):
             raise StreamUnsuited(
                 f"{self._broker.place} is a {kind.decode()}, and no stream", hint="give the stream another key"
@@ -127,7 +128,7 @@ class ValkeyCarrier:
         after = b"-"
         while True:
             at = after
-            page: Any = self._ask(lambda at=at: self._client.redis.xrange(self._stream, at, b"+", READ_MESSAGES))
+            page: Any = self._ask(lambda at=at: self._redis.xrange(self._stream, at, b"+", READ_MESSAGES))
             if not page:
                 return
             yield [
@@ -151,7 +152,7 @@ class ValkeyCarrier:
             goes_on = control.begun is not None
             begun = control.beginning(delivery.record, delivery.layout, 0)
             if self._replaced(found, begun, lock, "" if goes_on else "-1"):
-                sent: Any = self._ask(lambda: self._client.redis.hget(self._control, "next"))
+                sent: Any = self._ask(lambda: self._redis.hget(self._control, "next"))
                 return begun, int(sent)
 
     def _replaced(self, found: bytes | None, control: Control, lock: str, sent: str) -> bool:
@@ -159,16 +160,16 @@ class ValkeyCarrier:
         wanted = control.as_bytes()
 
         def once() -> bool:
-            if self._client.redis.eval(REPLACE, 1, self._control, found or b"", wanted, lock, sent):
+            if self._redis.eval(REPLACE, 1, self._control, found or b"", wanted, lock, sent):
                 return True
             # An answer that was lost: it is what we wrote, with the lock that nobody else has.
-            now: Any = self._client.redis.hmget(self._control, "record", "lock")
+            now: Any = self._redis.hmget(self._control, "record", "lock")
             return bool(now == [wanted, lock.encode()])
 
         return bool(self._ask(once))
 
     def _changed(self, script: str, keys: list[bytes], words: list[Any]) -> None:
-        if not self._ask(lambda: self._client.redis.eval(script, len(keys), *keys, *words)):
+        if not self._ask(lambda: self._redis.eval(script, len(keys), *keys, *words)):
             raise LeaseLost(
                 f"{self._broker.place} was taken over by another process",
                 hint="nothing was lost; rowkeeper runs shows what became of the run",
@@ -180,7 +181,7 @@ class ValkeyCarrier:
 
         def waited() -> Any:
             try:
-                return self._client.redis.execute_command("WAITAOF", 1, 0, FSYNC_MS)
+                return self._redis.execute_command("WAITAOF", 1, 0, FSYNC_MS)
             except ResponseError as error:
                 log.info("the server says nothing of its disk", error=type(error).__name__)
                 return None
@@ -191,7 +192,7 @@ class ValkeyCarrier:
         failpoint("publish.after_sync")
 
     def _record(self) -> bytes | None:
-        found: bytes | None = self._ask(lambda: self._client.redis.hget(self._control, "record"))
+        found: bytes | None = self._ask(lambda: self._redis.hget(self._control, "record"))
         return found
 
     def _ask(self, ask: Any) -> Any:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from rowkeeper.batch import Fingerprint
 from rowkeeper.destinations.staged import StagingArea
 from rowkeeper.destinations.staged.delivered import from_text
-from rowkeeper.destinations.stream import jsontext
-from rowkeeper.destinations.stream.carrying import Stored
-from rowkeeper.destinations.stream.control import Layout
+from rowkeeper.destinations.streams import jsontext
+from rowkeeper.destinations.streams.carrying import Stored
+from rowkeeper.destinations.streams.control import Layout
 from rowkeeper.protocols import RunRows
 
 ROWS_AT_A_TIME = 20_000

@@ -20,9 +20,9 @@ from urllib.parse import quote
 
 from rowkeeper.brokers.declaring import Broker
 from rowkeeper.brokers.nats import NatsClient
-from rowkeeper.destinations.stream.carrying import Delivery, Stored
-from rowkeeper.destinations.stream.control import Control
-from rowkeeper.destinations.stream.messages import (
+from rowkeeper.destinations.streams.carrying import Delivery, Stored
+from rowkeeper.destinations.streams.control import Control
+from rowkeeper.destinations.streams.messages import (
     KEY_HEADER,
     ROW_HEADER,
     RUN_HEADER,
@@ -222,7 +222,14 @@ class NatsCarrier:
     def _send(self, sending: _Sending, portion: Sequence[Message], *, is_last: bool) -> None:
         """Sends what is not there. After an answer that was lost, the run is begun anew and looked for first."""
 
-        async def once(stream: JetStreamContext) -> None:
+        async def once(stream: JetStreamContext) -> LeaseLost | None:
+            try:
+                await sent(stream)
+            except LeaseLost as lost:
+                return lost  # no reason to look, and to take the run back from whoever has it now
+            return None
+
+        async def sent(stream: JetStreamContext) -> None:
             left = [message for message in portion if message.row not in sending.there]
             if self._atomic:
                 await self._batch(stream, sending, left, is_last=is_last)
@@ -236,7 +243,9 @@ class NatsCarrier:
             rows = {message.row for message in portion}
             return Happened(None) if sending.done or (not is_last and rows <= sending.there) else None
 
-        self._client.ask(once, effect=Effect.WRITE, happened=happened)
+        lost = self._client.ask(once, effect=Effect.WRITE, happened=happened)
+        if lost is not None:
+            raise lost
 
     async def _batch(
         self, stream: JetStreamContext, sending: _Sending, left: Sequence[Message], *, is_last: bool
@@ -260,7 +269,9 @@ class NatsCarrier:
             batch["Nats-Batch-Commit"] = "1"
             answer = await stream._nc.request(subject, payload, headers={**headers, **batch}, timeout=SECONDS_MAX)
             found = json.loads(answer.data)
-            if _code(found) == WRONG_LAST_SEQUENCE:
+            if _code(found) == WRONG_LAST_SEQUENCE or (
+                _code(found) == DUPLICATE_IN_BATCH and (await self._found(stream)).at != sending.now.at
+            ):
                 raise self._lost()
             if "error" in found:
                 raise APIError.from_error(found["error"])
@@ -350,7 +361,11 @@ class NatsCarrier:
         first, last = int(state["first_seq"]), int(state["last_seq"])
         while first <= last:
             begin = first
-            found = self._ask(lambda stream, begin=begin: self._some(stream, begin, last))
+
+            async def some(stream: JetStreamContext, begin: int = begin) -> list[Any]:
+                return await self._some(stream, begin, last)
+
+            found = self._ask(some)
             yield [
                 Stored(int(each.headers[RUN_HEADER]), int(each.headers[ROW_HEADER]), each.data)
                 for each in found
@@ -373,7 +388,9 @@ class NatsCarrier:
         state: Mapping[str, Any] = answer["state"]
         return state
 
-    async def _pages(self, stream: JetStreamContext, first: int, last: int, *, headers_only: bool) -> AsyncGenerator[list[Any]]:
+    async def _pages(
+        self, stream: JetStreamContext, first: int, last: int, *, headers_only: bool
+    ) -> AsyncGenerator[list[Any]]:
         """Messages of the stream from one place to another, by a consumer that goes with it."""
         from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy  # noqa: PLC0415
 
@@ -448,10 +465,10 @@ def _checked(answer: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def covers(pattern: str, subject: str) -> bool:
     """Whether a subject of a stream, with its wildcards, takes a subject without any."""
-    wanted = subject.split(".")
-    for number, token in enumerate(pattern.split(".")):
-        if token == ">":
+    wanted, given = subject.split("."), pattern.split(".")
+    for number, word in enumerate(given):
+        if word == ">":
             return len(wanted) > number
-        if number >= len(wanted) or token not in ("*", wanted[number]):
+        if number >= len(wanted) or word not in ("*", wanted[number]):
             return False
-    return len(pattern.split(".")) == len(wanted)
+    return len(given) == len(wanted)

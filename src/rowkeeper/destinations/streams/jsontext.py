@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from json.encoder import encode_basestring
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -42,19 +42,23 @@ def plain(column: pa.ChunkedArray[Any]) -> list[str | None]:
 def _values(column: pa.ChunkedArray[Any]) -> list[str]:
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
-        return pc.fill_null(column.cast(pa.string()), NULL).to_pylist()
+        return _filled(column.cast(pa.string()))
     if pa.types.is_date(kind) or pa.types.is_time(kind):
-        return pc.fill_null(_quoted(column.cast(pa.string())), NULL).to_pylist()
+        return _quoted(column.cast(pa.string()), '"')
     if pa.types.is_timestamp(kind):
         clock = column.cast(pa.timestamp(kind.unit, "UTC")).cast(pa.timestamp(kind.unit)).cast(pa.string())
-        iso = pc.replace_substring(clock, " ", "T")
-        return pc.fill_null(pc.binary_join_element_wise('"', iso, 'Z"', ""), NULL).to_pylist()
+        return _quoted(pc.replace_substring(clock, " ", "T"), 'Z"')
     one = _text_of(kind)
     return [NULL if value is None else one(value) for value in column.to_pylist()]
 
 
-def _quoted(column: Any) -> Any:
-    return pc.binary_join_element_wise('"', column, '"', "")
+def _filled(column: Any) -> list[str]:
+    return cast("list[str]", pc.fill_null(column, NULL).to_pylist())
+
+
+def _quoted(column: Any, end: str) -> list[str]:
+    joined: Any = pc.binary_join_element_wise
+    return _filled(joined('"', column, end, ""))
 
 
 def _text_of(kind: pa.DataType) -> Callable[[Any], str]:
@@ -72,9 +76,7 @@ def _text_of(kind: pa.DataType) -> Callable[[Any], str]:
         return lambda value: "[" + ",".join(map(item, value)) + "]"
     if pa.types.is_struct(kind):
         members = [(encode_basestring(each.name), each.name, _or_null(_text_of(each.type))) for each in kind]
-        return lambda value: (
-            "{" + ",".join(f"{name}:{text(value[key])}" for name, key, text in members) + "}"
-        )
+        return lambda value: "{" + ",".join(f"{name}:{text(value[key])}" for name, key, text in members) + "}"
     if pa.types.is_map(kind):
         named, item = _key_of(kind.key_type), _or_null(_text_of(kind.item_type))
         return lambda value: "{" + ",".join(f"{named(key)}:{item(each)}" for key, each in value) + "}"

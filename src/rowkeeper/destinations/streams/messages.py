@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rowkeeper.batch import ROW_ID, partition_ordinal, row_number
-from rowkeeper.destinations.stream import jsontext
+from rowkeeper.destinations.streams import jsontext
 from rowkeeper.errors import MessageTooLarge, TransformError
 
 Encoder = Callable[[pa.Table], Sequence[bytes]]
@@ -73,12 +73,9 @@ class Making:
             TransformError: the encoder failed, or did not make one message of each row.
         """
         values = jsontext.texts(rows) if self.encoder is None else _encoded(self.encoder, rows)
-        made = [
-            Message(*each)
-            for each in zip(
-                rows[ROW_ID].to_pylist(), values, self._keys(rows), self._headers(rows), self._times(rows), strict=True
-            )
-        ]
+        addresses: list[Any] = rows[ROW_ID].to_pylist()
+        parts = zip(addresses, values, self._keys(rows), self._headers(rows), self._times(rows), strict=True)
+        made = [Message(*part) for part in parts]
         for message in made:
             if message.size > self.size_max:
                 raise MessageTooLarge(
@@ -95,7 +92,9 @@ class Making:
         if len(self.key) == 1:
             return [None if text is None else text.encode() for text in jsontext.plain(rows[self.key[0]])]
         columns = [jsontext.plain(rows[name]) for name in self.key]
-        return [json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() for row in zip(*columns, strict=True)]
+        return [
+            json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() for row in zip(*columns, strict=True)
+        ]
 
     def _headers(self, rows: pa.Table) -> Sequence[tuple[tuple[str, str], ...]]:
         if not self.header_columns:

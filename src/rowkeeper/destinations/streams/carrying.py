@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-from rowkeeper.destinations.stream.control import Control, Layout
-from rowkeeper.destinations.stream.messages import Message
+from rowkeeper.destinations.streams.control import Control, Layout
+from rowkeeper.destinations.streams.messages import Message
 from rowkeeper.errors import BrokerRefused, BrokerUnavailable, DestinationRefused, DestinationUnreachable
 from rowkeeper.protocols import CommitRecord
 

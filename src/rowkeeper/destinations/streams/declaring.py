@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pyarrow as pa
 
 from rowkeeper.brokers import Broker, Kind, Nkey, Sasl
-from rowkeeper.destinations.stream.messages import OWN_BYTES, Encoder, Making
+from rowkeeper.destinations.streams.messages import OWN_BYTES, Encoder, Making
 from rowkeeper.endpoints import Endpoint
 from rowkeeper.errors import DeclarationError
 from rowkeeper.nearest import did_you_mean, one_of
@@ -21,7 +21,7 @@ from rowkeeper.security.httpauth import Basic, Bearer
 from rowkeeper.security.tls import TLS
 
 if TYPE_CHECKING:
-    from rowkeeper.destinations.stream.session import StreamSession
+    from rowkeeper.destinations.streams.session import StreamSession
 
 Auth = Basic | Bearer | Sasl | Nkey
 AUTHS: Mapping[str, type[Any]] = {each.__name__: each for each in (Basic, Bearer, Sasl, Nkey)}
@@ -75,7 +75,9 @@ class StreamDestination:
         auth, tls = description["auth"], description["tls"]
         broker = Broker(
             Kind(description["broker"]),
-            tuple((host.strip("[]"), int(port)) for host, _, port in (at.rpartition(":") for at in description["hosts"])),
+            tuple(
+                (host.strip("[]"), int(port)) for host, _, port in (at.rpartition(":") for at in description["hosts"])
+            ),
             description["stream"],
             description["secure"],
             dict(description["parameters"]),
@@ -103,7 +105,7 @@ class StreamDestination:
 
         Raises DeclarationError if the declaration names a column that the schema has not.
         """
-        from rowkeeper.destinations.stream.session import StreamSession  # noqa: PLC0415 - what it loads is not small
+        from rowkeeper.destinations.streams.session import StreamSession  # noqa: PLC0415 - what it loads is not small
 
         if schema is not None:
             self._check_columns(schema)
