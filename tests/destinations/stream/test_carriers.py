@@ -17,6 +17,7 @@ from rowkeeper.destinations.streams.carrying import Carrier, Delivery, Stored
 from rowkeeper.destinations.streams.control import Layout
 from rowkeeper.destinations.streams.kafka import KafkaCarrier
 from rowkeeper.destinations.streams.messages import Message
+from rowkeeper.destinations.streams.messages import message as made
 from rowkeeper.destinations.streams.nats import NatsCarrier
 from rowkeeper.destinations.streams.valkey import ValkeyCarrier, tag
 from rowkeeper.errors import BooksDiffer, LeaseLost, StreamUnsuited
@@ -95,7 +96,7 @@ def calm() -> Iterator[None]:
 
 
 def message(row: int) -> Message:
-    return Message(row, b'{"id":%d}' % row, b"key %d" % (row % 7), (("tenant", "acme"),), None)
+    return made(row, b'{"id":%d}' % row, b"key %d" % (row % 7), (("tenant", "acme"),))
 
 
 def blocks(after: int, count: int = BLOCKS) -> Iterator[list[Message]]:

@@ -158,7 +158,7 @@ def stream(
         key: columns whose values are the message's key. One: its value as text. Several: a JSON array of texts.
         headers: the same for each message; no secrets.
         header_columns: header to column: its value as text; a null gives no header.
-        timestamp: a column of times: the message's own timestamp (Kafka), the header `rk-time` in milliseconds (others).
+        timestamp: a column of times: the timestamp of Kafka, the header `rk-time` (milliseconds) of others.
         encoder: makes messages of rows, in the place of JSON: a function of an Arrow table that returns a list of
             bytes, one for each row. What it made cannot be verified.
         message_bytes_max: a row whose message is larger fails the run before anything is sent.

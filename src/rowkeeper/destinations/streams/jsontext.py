@@ -34,8 +34,8 @@ def texts(rows: pa.Table) -> list[bytes]:
 
 def plain(column: pa.ChunkedArray[Any]) -> list[str | None]:
     """A column's values as keys and headers have them: text as it is, all else as in JSON."""
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        return column.to_pylist()
+    if IS_TEXT(column.type):
+        return cast("list[str | None]", column.to_pylist())
     return [None if text == NULL else text.strip('"') for text in _values(column)]
 
 
@@ -63,45 +63,64 @@ def _quoted(column: Any, end: str) -> list[str]:
 
 def _text_of(kind: pa.DataType) -> Callable[[Any], str]:
     """Makes a value of a type, which is not null, a JSON text."""
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return encode_basestring
-    if pa.types.is_floating(kind):
-        return _number
-    if pa.types.is_decimal(kind):
-        return lambda value: format(value, "f")
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
-        return lambda value: '"' + base64.b64encode(value).decode() + '"'
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        item = _or_null(_text_of(kind.value_type))
-        return lambda value: "[" + ",".join(map(item, value)) + "]"
-    if pa.types.is_struct(kind):
-        members = [(encode_basestring(each.name), each.name, _or_null(_text_of(each.type))) for each in kind]
-        return lambda value: "{" + ",".join(f"{name}:{text(value[key])}" for name, key, text in members) + "}"
-    if pa.types.is_map(kind):
-        named, item = _key_of(kind.key_type), _or_null(_text_of(kind.item_type))
-        return lambda value: "{" + ",".join(f"{named(key)}:{item(each)}" for key, each in value) + "}"
-    if pa.types.is_timestamp(kind):
-        return lambda value: '"' + value.astimezone(datetime.UTC).isoformat().replace("+00:00", "Z") + '"'
-    if pa.types.is_date(kind) or pa.types.is_time(kind):
-        return lambda value: f'"{value.isoformat()}"'
-    if pa.types.is_boolean(kind):
-        return lambda value: "true" if value else "false"
+    for is_one, writer in WRITERS:
+        if is_one(kind):
+            return writer(kind)
     return str
+
+
+def _list_writer(kind: Any) -> Callable[[Any], str]:
+    item = _or_null(_text_of(kind.value_type))
+    return lambda value: "[" + ",".join(map(item, value)) + "]"
+
+
+def _struct_writer(kind: Any) -> Callable[[Any], str]:
+    members = [(encode_basestring(each.name), each.name, _or_null(_text_of(each.type))) for each in kind]
+    return lambda value: "{" + ",".join(f"{name}:{text(value[key])}" for name, key, text in members) + "}"
+
+
+def _map_writer(kind: Any) -> Callable[[Any], str]:
+    named, item = _text_of(kind.key_type), _or_null(_text_of(kind.item_type))
+    return lambda value: "{" + ",".join(f"{_key(named(key))}:{item(each)}" for key, each in value) + "}"
 
 
 def _or_null(one: Callable[[Any], str]) -> Callable[[Any], str]:
     return lambda value: NULL if value is None else one(value)
 
 
-def _key_of(kind: pa.DataType) -> Callable[[Any], str]:
-    one = _text_of(kind)
-    return lambda value: text if (text := one(value)).startswith('"') else f'"{text}"'
+def _key(text: str) -> str:
+    return text if text.startswith('"') else f'"{text}"'
 
 
 def _number(value: float) -> str:
     if math.isfinite(value):
         return repr(value)
     return '"NaN"' if math.isnan(value) else '"Infinity"' if value > 0 else '"-Infinity"'
+
+
+def _moment(value: datetime.datetime) -> str:
+    return '"' + value.astimezone(datetime.UTC).isoformat().replace("+00:00", "Z") + '"'
+
+
+def _any_of(*checks: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda kind: any(check(kind) for check in checks)
+
+
+IS_TEXT = _any_of(pa.types.is_string, pa.types.is_large_string)
+IS_BYTES = _any_of(pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+IS_LIST = _any_of(pa.types.is_list, pa.types.is_large_list)
+WRITERS: tuple[tuple[Callable[[Any], bool], Callable[[Any], Callable[[Any], str]]], ...] = (
+    (IS_TEXT, lambda _kind: encode_basestring),
+    (pa.types.is_floating, lambda _kind: _number),
+    (pa.types.is_decimal, lambda _kind: lambda value: format(value, "f")),
+    (IS_BYTES, lambda _kind: lambda value: '"' + base64.b64encode(value).decode() + '"'),
+    (IS_LIST, _list_writer),
+    (pa.types.is_struct, _struct_writer),
+    (pa.types.is_map, _map_writer),
+    (pa.types.is_timestamp, lambda _kind: _moment),
+    (_any_of(pa.types.is_date, pa.types.is_time), lambda _kind: lambda value: f'"{value.isoformat()}"'),
+    (pa.types.is_boolean, lambda _kind: lambda value: "true" if value else "false"),
+)
 
 
 # ---------------------------------------------------------------------------------------------- and back
@@ -133,28 +152,25 @@ def _document(payload: bytes) -> Mapping[str, Any]:
 
 def _back(kind: pa.DataType) -> Callable[[Any], Any]:
     """Makes what JSON reads a value of a type."""
-    if pa.types.is_floating(kind):
-        return float
-    if pa.types.is_decimal(kind):
-        return lambda value: Decimal(str(value))
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
-        return lambda value: base64.b64decode(value, validate=True)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        item = _back_or_none(_back(kind.value_type))
-        return lambda value: [item(each) for each in value]
-    if pa.types.is_struct(kind):
-        members = [(each.name, _back_or_none(_back(each.type))) for each in kind]
-        return lambda value: {name: back(value.get(name)) for name, back in members}
-    if pa.types.is_map(kind):
-        named, each_item = _back_of_key(kind.key_type), _back_or_none(_back(kind.item_type))
-        return lambda value: [(named(key), each_item(each)) for key, each in value.items()]
-    if pa.types.is_timestamp(kind):
-        return datetime.datetime.fromisoformat
-    if pa.types.is_date(kind):
-        return datetime.date.fromisoformat
-    if pa.types.is_time(kind):
-        return datetime.time.fromisoformat
+    for is_one, reader in READERS:
+        if is_one(kind):
+            return reader(kind)
     return lambda value: value
+
+
+def _list_reader(kind: Any) -> Callable[[Any], Any]:
+    item = _back_or_none(_back(kind.value_type))
+    return lambda value: [item(each) for each in value]
+
+
+def _struct_reader(kind: Any) -> Callable[[Any], Any]:
+    members = [(each.name, _back_or_none(_back(each.type))) for each in kind]
+    return lambda value: {name: back(value.get(name)) for name, back in members}
+
+
+def _map_reader(kind: Any) -> Callable[[Any], Any]:
+    named, item = _back_of_key(kind.key_type), _back_or_none(_back(kind.item_type))
+    return lambda value: [(named(key), item(each)) for key, each in value.items()]
 
 
 def _back_or_none(back: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -167,3 +183,16 @@ def _back_of_key(kind: pa.DataType) -> Callable[[str], Any]:
     if pa.types.is_boolean(kind):
         return lambda value: value == "true"
     return _back(kind)
+
+
+READERS: tuple[tuple[Callable[[Any], bool], Callable[[Any], Callable[[Any], Any]]], ...] = (
+    (pa.types.is_floating, lambda _kind: float),
+    (pa.types.is_decimal, lambda _kind: lambda value: Decimal(str(value))),
+    (IS_BYTES, lambda _kind: lambda value: base64.b64decode(value, validate=True)),
+    (IS_LIST, _list_reader),
+    (pa.types.is_struct, _struct_reader),
+    (pa.types.is_map, _map_reader),
+    (pa.types.is_timestamp, lambda _kind: datetime.datetime.fromisoformat),
+    (pa.types.is_date, lambda _kind: datetime.date.fromisoformat),
+    (pa.types.is_time, lambda _kind: datetime.time.fromisoformat),
+)

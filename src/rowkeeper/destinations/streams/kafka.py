@@ -17,7 +17,7 @@ from rowkeeper.brokers.declaring import Broker
 from rowkeeper.brokers.kafka import KafkaClient
 from rowkeeper.destinations.streams.carrying import Delivery, Stored
 from rowkeeper.destinations.streams.control import Control
-from rowkeeper.destinations.streams.messages import ROW_HEADER, RUN_HEADER, Message, own_headers
+from rowkeeper.destinations.streams.messages import ROW_HEADER, RUN_HEADER, Message
 from rowkeeper.errors import BrokerUnavailable, LeaseLost, RunTooLarge, StreamUnsuited
 from rowkeeper.protocols import Site
 from rowkeeper.resilience.deadline import seconds_left
@@ -66,7 +66,7 @@ class KafkaCarrier:
             elif len(self._partitions(consumer, self._control_topic)) != 1:
                 raise StreamUnsuited(
                     f"the topic {self._control_topic} has several partitions, and the control record is one message",
-                    hint=f"make it anew: 1 partition, cleanup.policy=compact",
+                    hint="make it anew: 1 partition, cleanup.policy=compact",
                 )
 
     def _partitions(self, consumer: confluent_kafka.Consumer, topic: str) -> list[int]:
@@ -292,12 +292,13 @@ class _Sending:
 
     def __init__(self, producer: confluent_kafka.Producer, client: KafkaClient, topic: str, run: int) -> None:
         self._producer, self._client, self._topic, self._run = producer, client, topic, run
+        self._run_header = (RUN_HEADER, str(run))
         self._failed: Any = None
         self._ends_at = time.monotonic() + TRANSACTION_MS / 1000
 
     def send(self, message: Message) -> None:
         """Hands a message over; waits while the queue is full."""
-        headers: Any = [*own_headers(message, self._run).items(), *message.headers]
+        headers: Any = [self._run_header, (ROW_HEADER, str(message.row)), *message.headers]
         more: dict[str, Any] = {} if message.at_ms is None else {"timestamp": message.at_ms}
         while True:
             try:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import json
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -185,7 +186,8 @@ class NatsCarrier:
         sending = _Sending(delivery)
         if not self._look():
             raise StreamUnsuited(f"{self._broker.place} is not there any more", hint=self._advice)
-        self._ask(lambda stream: self._begin(stream, sending))
+        begin: Callable[[JetStreamContext], Awaitable[None]] = functools.partial(self._begin, sending=sending)
+        self._ask(begin)
         if sending.done:
             return
         failpoint("publish.after_begin")
