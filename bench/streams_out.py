@@ -2,8 +2,8 @@
 
 The bare producer sends texts that are made already, as its library's page says to do it quickly: librdkafka in one
 transaction (against its mock cluster), nats-py without waiting for each answer, valkey-py in pipelines. Rowkeeper makes
-messages of Arrow rows, with key and headers, and sends them as a publish does: fenced, counted, with its record. Staging in
-the engine is not in it. Both in one process, one after the other, the quicker of two.
+messages of Arrow rows, with key and headers, and sends them as a publish does: fenced, counted, with its record.
+Staging in the engine is not in it. Both in one process, one after the other, the quicker of two.
 """
 
 from __future__ import annotations

@@ -261,7 +261,8 @@ class KafkaCarrier:
         consumer.assign([TopicPartition(topic, partition, first)])
         heard_at = time.monotonic()
         while True:
-            found: list[Any] = consumer.consume(READ_MESSAGES, timeout=QUEUE_SECONDS)
+            one = consumer.poll(QUEUE_SECONDS)  # `consume` waits its whole time for as many as it may have
+            found: list[Any] = [] if one is None else [one, *consumer.consume(READ_MESSAGES, timeout=0)]
             page, ended = [], False
             for each in found:
                 error = each.error()

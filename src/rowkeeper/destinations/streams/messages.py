@@ -97,8 +97,8 @@ class Making:
 
     def _too_large(self, made: Message) -> MessageTooLarge:
         return MessageTooLarge(
-            f"row {row_number(made.row) + 1} of partition {partition_ordinal(made.row) + 1} of the run makes a message of "
-            f"{made.size:,} bytes, and {self.size_max:,} are allowed",
+            f"row {row_number(made.row) + 1} of partition {partition_ordinal(made.row) + 1} of the run "
+            f"makes a message of {made.size:,} bytes, and {self.size_max:,} are allowed",
             hint="let the contract refuse such rows (max_length=), or allow larger messages here and at the broker: "
             "message_bytes_max=",
         )

@@ -186,8 +186,7 @@ class NatsCarrier:
         sending = _Sending(delivery)
         if not self._look():
             raise StreamUnsuited(f"{self._broker.place} is not there any more", hint=self._advice)
-        begin: Callable[[JetStreamContext], Awaitable[None]] = functools.partial(self._begin, sending=sending)
-        self._ask(begin)
+        self._ask(functools.partial(self._begin, sending=sending))
         if sending.done:
             return
         failpoint("publish.after_begin")
@@ -240,13 +239,12 @@ class NatsCarrier:
                 if is_last:
                     await self._end(stream, sending)
 
-        async def happened(stream: JetStreamContext) -> Happened[None] | None:
+        async def happened(stream: JetStreamContext) -> Happened[LeaseLost | None] | None:
             await self._begin(stream, sending)
             rows = {message.row for message in portion}
             return Happened(None) if sending.done or (not is_last and rows <= sending.there) else None
 
-        lost = self._client.ask(once, effect=Effect.WRITE, happened=happened)
-        if lost is not None:
+        if (lost := self._client.ask(once, effect=Effect.WRITE, happened=happened)) is not None:
             raise lost
 
     async def _batch(
