@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import datetime
 import json
-from collections.abc import Sequence
+import ssl
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
+
+import trustme
 
 from rowkeeper.testing import Fault
 from rowkeeper.testing.loading import Row
+from tests.brokers.front import Front
 from tests.brokers.kafkabroker import KafkaBroker
 from tests.brokers.servers import NatsServer, ValkeyServer
 from tests.sources.rigs import InArena
@@ -20,15 +27,78 @@ def row_of(payload: bytes) -> Row:
     return found
 
 
+QUICK = "resilience=rk.Resilience(retry=rk.Retry(attempts=3, wait_seconds_initial=0.05), breaker=None)"
+PAST = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+
+
+class Way:
+    """The way to a broker by TLS, on which things can go wrong. A context manager.
+
+    Attributes:
+        ca: the file of the authority that is to be trusted.
+    """
+
+    def __init__(self, port: int, folder: Path, *, kafka: bool = False) -> None:
+        authority = trustme.CA()
+        self.ca = folder / "ca.pem"
+        authority.cert_pem.write_to_path(self.ca)
+        self._good, self._expired = (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) for _ in range(2))
+        authority.issue_cert("localhost").configure_cert(self._good)
+        late = authority.issue_cert("localhost", not_before=PAST, not_after=PAST + datetime.timedelta(days=1))
+        late.configure_cert(self._expired)
+        self.front = Front(port, self._good, kafka=kafka)
+
+    def __enter__(self) -> Way:
+        self.front.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.front.__exit__()
+
+    @property
+    def options(self) -> str:
+        return f'tls=rk.TLS(ca="{self.ca}"), {QUICK}'
+
+    @contextlib.contextmanager
+    def expired(self) -> Iterator[None]:
+        self.front._context = self._expired
+        yield
+        self.front._context = self._good
+
+    @contextlib.contextmanager
+    def cut(self, after: int) -> Iterator[None]:
+        self.front.cut_after, before = after, self.front.cuts
+        yield
+        assert self.front.cuts > before, "nothing was cut"
+        self.front.cut_after = None
+
+    def faults(self) -> Sequence[Fault]:
+        return (
+            Fault("an expired certificate", self.expired(), ("RK-6041",)),
+            Fault("the beginning of an answer is lost", self.cut(300)),
+            Fault("a later answer is lost", self.cut(1_200)),
+        )
+
+
+@contextlib.contextmanager
+def gone(server: NatsServer | ValkeyServer) -> Iterator[None]:
+    """The server is killed, and comes back."""
+    server.kill()
+    yield
+    server.start()
+
+
 @dataclasses.dataclass
 class ValkeyRig:
     """Streams of one server."""
 
     runner: InArena
     server: ValkeyServer
+    way: Way
 
     def declare(self, name: str, options: str = "") -> str:
-        return f'rk.destinations.stream("valkey://127.0.0.1:{self.server.port}/{name}", {options})'
+        url = f"valkeys://localhost:{self.way.front.port}/{name}"
+        return f'rk.destinations.stream("{url}", {self.way.options}, {options})'
 
     def messages(self, name: str) -> list[dict[bytes, bytes]]:
         with self.server.client as client:
@@ -44,7 +114,7 @@ class ValkeyRig:
             client.xdel(name, found[3][0])
 
     def faults(self) -> Sequence[Fault]:
-        return ()
+        return (*self.way.faults(), Fault("the server is gone", gone(self.server), ("RK-3121",)))
 
 
 @dataclasses.dataclass
@@ -55,19 +125,21 @@ class NatsRig:
     server: NatsServer
 
     def declare(self, name: str, options: str = "") -> str:
-        return f'rk.destinations.stream("nats://127.0.0.1:{self.server.port}/{name}", {options})'
+        return f'rk.destinations.stream("nats://127.0.0.1:{self.server.port}/{name}", {QUICK}, {options})'
 
     def messages(self, name: str) -> list[Any]:
         """The messages of a reader of the subject of rows."""
 
         async def work(js: Any) -> list[Any]:
+            from nats.js.api import AckPolicy, ConsumerConfig
             from nats.js.errors import NotFoundError
 
             try:
                 total = (await js.stream_info(name)).state.messages
             except NotFoundError:
                 return []
-            pull = await js.pull_subscribe(f"{name}.rows", stream=name)
+            config = ConsumerConfig(ack_policy=AckPolicy.NONE)
+            pull = await js.pull_subscribe(f"{name}.rows", stream=name, config=config)
             found: list[Any] = []
             left = (await pull.consumer_info()).num_pending
             assert left <= total
@@ -87,7 +159,7 @@ class NatsRig:
         self.server.ask(lambda js: js.delete_msg(name, sequence))
 
     def faults(self) -> Sequence[Fault]:
-        return ()
+        return (Fault("the server is gone", gone(self.server), ("RK-3121",)),)
 
 
 @dataclasses.dataclass
@@ -96,11 +168,13 @@ class KafkaRig:
 
     runner: InArena
     broker: KafkaBroker
+    way: Way
     partitions: int = 2
 
     def declare(self, name: str, options: str = "") -> str:
         self.broker.make(name, self.partitions)
-        return f'rk.destinations.stream("kafka://127.0.0.1:{self.broker.port}/{name}", {options})'
+        url = f"kafkas://localhost:{self.way.front.port}/{name}"
+        return f'rk.destinations.stream("{url}", {self.way.options}, {options})'
 
     def messages(self, name: str) -> list[Any]:
         """What a reader of committed messages finds, partition by partition."""
@@ -135,4 +209,4 @@ class KafkaRig:
         self.broker.clear(name, self.messages(name)[0].partition())
 
     def faults(self) -> Sequence[Fault]:
-        return ()
+        return self.way.faults()

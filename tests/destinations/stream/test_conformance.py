@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,7 @@ from rowkeeper.testing import DestinationConformance
 from tests.arena import Arena
 from tests.brokers.kafkabroker import KafkaBroker
 from tests.brokers.servers import NatsServer, ValkeyServer
-from tests.destinations.stream.rigs import KafkaRig, NatsRig, ValkeyRig
+from tests.destinations.stream.rigs import KafkaRig, NatsRig, ValkeyRig, Way
 from tests.sources.rigs import InArena
 
 
@@ -24,33 +25,20 @@ class Streams(DestinationConformance):
 
 
 class TestValkey(Streams):
-    @pytest.fixture(scope="class")
-    def server(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-        with ValkeyServer(tmp_path_factory.mktemp("valkey")) as server:
-            yield server
-
     @pytest.fixture
-    def rig(self, class_arena: Arena, server: ValkeyServer) -> ValkeyRig:
-        return ValkeyRig(InArena(class_arena), server)
+    def rig(self, class_arena: Arena, valkey_server: ValkeyServer, tmp_path: Path) -> Iterator[ValkeyRig]:
+        with Way(valkey_server.port, tmp_path) as way:
+            yield ValkeyRig(InArena(class_arena), valkey_server, way)
 
 
 class TestNats(Streams):
-    @pytest.fixture(scope="class")
-    def server(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
-        with NatsServer(tmp_path_factory.mktemp("nats")) as server:
-            yield server
-
     @pytest.fixture
-    def rig(self, class_arena: Arena, server: NatsServer) -> NatsRig:
-        return NatsRig(InArena(class_arena), server)
+    def rig(self, class_arena: Arena, nats_server: NatsServer) -> NatsRig:
+        return NatsRig(InArena(class_arena), nats_server)
 
 
 class TestKafka(Streams):
-    @pytest.fixture(scope="class")
-    def broker(self) -> Iterator[KafkaBroker]:
-        with KafkaBroker() as broker:
-            yield broker
-
     @pytest.fixture
-    def rig(self, class_arena: Arena, broker: KafkaBroker) -> KafkaRig:
-        return KafkaRig(InArena(class_arena), broker)
+    def rig(self, class_arena: Arena, kafka_broker: KafkaBroker, tmp_path: Path) -> Iterator[KafkaRig]:
+        with Way(kafka_broker.port, tmp_path, kafka=True) as way:
+            yield KafkaRig(InArena(class_arena), kafka_broker, way)
