@@ -76,7 +76,7 @@ class Way:
         return (
             Fault("an expired certificate", self.expired(), ("RK-6041",)),
             Fault("the beginning of an answer is lost", self.cut(300)),
-            Fault("a later answer is lost", self.cut(1_200)),
+            Fault("a later answer is lost", self.cut(500)),
         )
 
 
