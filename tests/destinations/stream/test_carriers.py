@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import time
@@ -153,7 +154,7 @@ def test_a_run_that_died_on_the_way_is_settled_to_all_or_nothing(place: Place) -
 
 
 def test_a_zombie_that_wakes_up_in_the_midst_adds_nothing(place: Place) -> None:
-    """Taken over between two of its messages, a process is refused by the broker; every row is there once."""
+    """Taken over between two of its messages, what a process still sends is refused: every row is there once."""
     zombie, successor = place.carrier(), place.carrier()
 
     def interrupted(after: int) -> Iterator[list[Message]]:
@@ -163,9 +164,10 @@ def test_a_zombie_that_wakes_up_in_the_midst_adds_nothing(place: Place) -> None:
                 successor.deliver(delivery(1, 1 if control.has_begun("L", 1) else 2))
             yield block
 
-    with pytest.raises(LeaseLost):
+    with contextlib.suppress(LeaseLost):  # or it has looked, and found that the run is ended
         zombie.deliver(delivery(1, 1, interrupted))
     zombie.close()
+    assert successor.control().has_committed("L", 1)
     successor.close()
     assert sorted(rows_of(place.read(), 1)) == WHOLE
 
