@@ -286,12 +286,12 @@ class NatsCarrier:
             futures.append(
                 await stream.publish_async(self._subject_of(each), each.value, headers=headers, wait_stall=SECONDS_MAX)
             )
-        answers = await asyncio.wait_for(asyncio.gather(*futures, return_exceptions=True), SECONDS_MAX)
-        for answer in answers:
-            if isinstance(answer, APIError) and answer.err_code == WRONG_LAST_SEQUENCE:
-                raise self._lost()
-            if isinstance(answer, BaseException):
-                raise answer
+        try:  # the first that is refused decides: what else is on its way is fenced before anything is sent again
+            await asyncio.wait_for(asyncio.gather(*futures), SECONDS_MAX)
+        except APIError as error:
+            if error.err_code == WRONG_LAST_SEQUENCE:
+                raise self._lost() from None
+            raise
 
     async def _end(self, stream: JetStreamContext, sending: _Sending) -> None:
         assert sending.now is not None
