@@ -386,8 +386,8 @@ class BrokerUnauthorised(PipelineError):  # noqa: N818 - reads as what happened
     code = "RK-2161"
     category = Category.SECURITY
     advice = (
-        "See to what auth= refers to. Kafka: the user may describe and read the topic, and use the group; NATS: publish to "
-        "$JS.API.> and subscribe to _INBOX.>; Valkey: the commands of streams on that key."
+        "See to what auth= refers to. Of Kafka its user has to describe and read the topic, and use the group; of NATS "
+        "publish to $JS.API.> and subscribe to _INBOX.>; of Valkey use the commands of streams on that key."
     )
 
 
@@ -542,7 +542,7 @@ class MessagesLost(SourceError):  # noqa: N818 - reads as what happened
     code = "RK-2163"
     category = Category.INTEGRITY
     advice = (
-        "The broker removed messages (retention, trimming, deletion) before a run had read them; the message says which. "
+        "The broker removed messages (retention, trimming, deletion) before a run had read them; it is said which. "
         'They cannot be read any more. If that is known and accepted, declare lost="skip": runs go on at the first one '
         "that is there, and say so. Let the broker keep messages for longer than it may take until a run comes by."
     )

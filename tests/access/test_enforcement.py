@@ -71,6 +71,7 @@ REFUSED = {
     "access test": ["expected.toml"],
     "access check": [],
     "access export": ["--clickhouse"],
+    "health": [],
 }
 """What is refused, with its entry in the audit trail."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,23 @@ from rowkeeper.ledger.grants import Gives, NewGrant, To
 from rowkeeper.operations import auditing, health, incident, keys
 from rowkeeper.operations.configuring import show_settings
 from rowkeeper.operations.events import export_events, newest_events
+from rowkeeper.operations.lagging import show_lag
 from rowkeeper.pipeline import load_file
 from rowkeeper.runs import asking, holding, parked, reconciling, replaying, revealing, rollback, verifying
 from rowkeeper.runs.draining import drain_spool
+from rowkeeper.runs.following import follow, one_run
 from rowkeeper.runs.loading import run_pipeline
 from rowkeeper.runs.profiling import profile_of
 from rowkeeper.runs.querying import run_query
+from rowkeeper.runs.report import unobserved
 from rowkeeper.runs.workspace import Workspace
 from tests.access.governed import NOBODY, REFUSALS, doors, left, opened, public_functions, unwritable
 from tests.arena import Arena
+
+
+def never(*_: object) -> bool:
+    raise AssertionError("it was let in")
+
 
 FUNCTIONS: dict[str, Callable[[Workspace, Path], object]] = {
     "runs.asking.run_for": lambda space, _: asking.run_for(space, "run.show", 1),
@@ -36,6 +45,10 @@ FUNCTIONS: dict[str, Callable[[Workspace, Path], object]] = {
     "runs.holding.publish_held": lambda space, _: holding.publish_held(2, "why", space, critical=True),
     "runs.holding.discard_held": lambda space, _: holding.discard_held(2, space),
     "runs.loading.run_pipeline": lambda space, file: run_pipeline(load_file(file)["flights"], space),
+    "runs.following.follow": lambda space, file: follow(
+        load_file(file)["flights"], space, never, pause=never, waits=never, chance=random.Random(0)
+    ),
+    "runs.following.one_run": lambda space, file: one_run(load_file(file)["flights"], space, unobserved, None),
     "runs.parked.resume": lambda space, _: parked.resume(2, space),
     "runs.parked.abandon": lambda space, _: parked.abandon(2, space, "why"),
     "runs.reconciling.recover": lambda space, _: reconciling.recover(space),
@@ -60,6 +73,7 @@ FUNCTIONS: dict[str, Callable[[Workspace, Path], object]] = {
     "operations.auditing.accept_trail": lambda space, _: auditing.accept_trail(space, "why"),
     "operations.configuring.show_settings": lambda space, _: show_settings(space),
     "operations.health.show_health": lambda space, _: health.show_health(space),
+    "operations.lagging.show_lag": lambda space, _: show_lag([], space),
     "operations.incident.incident_of": lambda space, _: incident.incident_of(1, space),
     "operations.keys.rotate": lambda space, _: keys.rotate(space, ["audit"]),
     "operations.keys.rewrap": lambda space, _: keys.rewrap(space, "file:other"),
@@ -123,6 +137,7 @@ INSIDE = {
     "runs.gating.open_sample",
     "runs.hold.hold",
     "runs.loading.load_pipeline",
+    "runs.loading.loads_of",
     "runs.loading.replay_run",
     "runs.protecting.protections_for",
     "runs.querying.is_owner",

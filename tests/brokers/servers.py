@@ -89,17 +89,18 @@ class NatsServer(Server):
 
     Args:
         more: lines of its configuration: `authorization { ... }`, `tls { ... }`.
+        durable: what it acknowledged survives a kill; each message costs a write to disk.
     """
 
-    def __init__(self, folder: Path, more: str = "") -> None:
-        self.more = more
+    def __init__(self, folder: Path, more: str = "", *, durable: bool = True) -> None:
+        self.more, self.durable = more, durable
         super().__init__(folder)
 
     def command(self) -> Sequence[str]:
         store = json.dumps(str(self.folder / "jetstream"))
         (self.folder / "nats.conf").write_text(
             f'host: "127.0.0.1"\nport: {self.port}\n'
-            f"jetstream {{ store_dir: {store}, sync_interval: always }}\n{self.more}\n"
+            f"jetstream {{ store_dir: {store}, sync_interval: {'always' if self.durable else '2m'} }}\n{self.more}\n"
         )
         return [str(Path(sys.executable).with_name("nats-server")), "-c", str(self.folder / "nats.conf")]
 

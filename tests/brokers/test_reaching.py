@@ -21,6 +21,7 @@ from rowkeeper.errors import (
     BrokerUnauthorised,
     BrokerUnavailable,
     CertificateRefused,
+    DeclarationError,
     EgressRefused,
     FrameworkError,
     KeyUnusable,
@@ -127,6 +128,21 @@ def test_the_relay_is_for_this_process_alone(kafka: KafkaMock, site: Site) -> No
         assert done.stdout.strip() == "b''" or "ConnectionReset" in done.stderr
     finally:
         client.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "module"), [("kafka", "confluent_kafka"), ("nats", "nats.aio.client"), ("valkey", "valkey")]
+)
+def test_a_driver_that_is_not_installed_is_told(
+    kind: str, module: str, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what to install."""
+    import sys
+
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(DeclarationError) as caught:
+        ping(f"{kind}://127.0.0.1:1/orders", site)
+    assert caught.value.hint == f"pip install 'rowkeeper[{kind}]'"
 
 
 # ------------------------------------------------------------------------------------------------ TLS

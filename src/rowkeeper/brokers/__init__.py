@@ -1,4 +1,4 @@
-"""Brokers of messages: how Kafka, NATS JetStream and Valkey (or Redis) streams are reached, for sources and destinations.
+"""Brokers of messages: how Kafka, NATS JetStream and Valkey or Redis streams are reached, by sources and destinations.
 
 declaring.py    Broker: a URL, who we are, TLS; checked, without secrets
 credentials.py  Sasl, Nkey: who we are, where `Basic` and `Bearer` do not say it

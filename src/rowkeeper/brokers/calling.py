@@ -24,6 +24,7 @@ from rowkeeper.resilience.outcomes import Effect, Happened
 from rowkeeper.resilience.policy import CircuitBreaker, Resilience, Retry
 
 T = TypeVar("T")
+R = TypeVar("R")
 STEP_SECONDS_MAX = 30.0  # to connect, and to wait for one answer
 BROKER = Resilience(
     retry=Retry(attempts=6, wait_seconds_initial=0.2, wait_seconds_max=20.0, attempt_seconds_max=60.0),
@@ -66,7 +67,21 @@ class Caller:
             DeadlineExceeded, TLSError, EgressRefused: as they are.
         """
 
-        def once() -> T:
+        try:
+            return self._line.call(
+                self._told(function), effect=effect, happened=None if happened is None else self._told(happened)
+            )
+        except CircuitOpenError as error:
+            raise BrokerUnavailable(f"{self._place}: {error.what}", hint=error.hint) from error
+        except AmbiguousError:
+            raise
+        except RetryError as error:
+            raise self._given_up(error) from error
+
+    def _told(self, function: Callable[[], R]) -> Callable[[], R]:
+        """The function, which raises what the driver raises in our words."""
+
+        def once() -> R:
             try:
                 return function()
             except FrameworkError:
@@ -77,34 +92,18 @@ class Caller:
                     raise
                 raise told from None
 
-        def looked() -> Happened[T] | None:
-            assert happened is not None
-            try:
-                return happened()
-            except FrameworkError:
-                raise
-            except Exception as error:
-                told = self._in_our_words(error)
-                if told is None:
-                    raise
-                raise told from None
+        return once
 
-        try:
-            return self._line.call(once, effect=effect, happened=None if happened is None else looked)
-        except CircuitOpenError as error:
-            raise BrokerUnavailable(f"{self._place}: {error.what}", hint=error.hint) from error
-        except AmbiguousError:
-            raise
-        except RetryError as error:
-            cause = error.__cause__
-            if isinstance(cause, BrokerUnavailable):
-                raise BrokerUnavailable(f"{cause.what}, however often it is tried", hint=cause.hint) from error
-            if isinstance(cause, FrameworkError):
-                raise cause from cause.__cause__
-            raise BrokerUnavailable(
-                f"{self._place} does not answer as a whole ({type(cause or error).__name__})",
-                hint="see whether it is up, then run again",
-            ) from error
+    def _given_up(self, error: RetryError) -> FrameworkError:
+        cause = error.__cause__
+        if isinstance(cause, BrokerUnavailable):
+            return BrokerUnavailable(f"{cause.what}, however often it is tried", hint=cause.hint)
+        if isinstance(cause, FrameworkError):
+            return cause
+        return BrokerUnavailable(
+            f"{self._place} does not answer as a whole ({type(cause or error).__name__})",
+            hint="see whether it is up, then run again",
+        )
 
 
 def unavailable(broker: Broker, kind: str) -> BrokerUnavailable:

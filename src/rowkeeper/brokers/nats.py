@@ -173,7 +173,7 @@ async def _unheard(error: Exception) -> None:
     """nats-py would log it with a traceback; it is the call's to raise."""
 
 
-def _transport(way_out: WayOut, tls: TLS | None, broker: Broker) -> Any:
+def _transport(way_out: WayOut, tls: TLS | None, broker: Broker) -> Any:  # noqa: C901 - a class, of an extra's base
     """A transport of nats-py whose connections are made by the way out, and secured by our rules."""
     from nats.aio.transport import TcpTransport  # noqa: PLC0415
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 
+from rowkeeper.access import of_pipeline
 from rowkeeper.batch import Partition
 from rowkeeper.errors import DeclarationError, FrameworkError, RunInterrupted
 from rowkeeper.logs import failure, logger
@@ -43,9 +44,11 @@ def follow(
         waits: told of each error that is waited for, and for how many seconds.
 
     Raises:
+        AccessDenied: the caller may not run it.
         DeclarationError: its source is not one that can be followed.
         FrameworkError: something that does not pass; nothing was published by the last run.
     """
+    workspace.access.require("pipeline.run", of_pipeline(pipeline.name))
     if not isinstance(pipeline.source, Following):
         raise DeclarationError(
             f"pipeline {pipeline.name}: its source cannot be followed",

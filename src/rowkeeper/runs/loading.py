@@ -423,13 +423,15 @@ class _Load:
         return self._report(record)
 
     def _acknowledge(self) -> None:
-        """Tells the source's other side what is loaded; whether that is heard changes nothing."""
+        """Tells the source's other side what is published; whether that is heard changes nothing."""
         source = self.material.source
         if not isinstance(source, Acknowledging) or self.kind is not RunKind.LOAD:
             return
         failpoint("run.before_acknowledge")
+        ledger, target = self.workspace.ledger, self.pipeline.destination.target
         try:
-            source.acknowledge({key: each.partition for key, each in self._loaded().items()})
+            loaded = ledger.loaded(self.pipeline.name, target)  # without what waits in the spool
+            source.acknowledge({key: each.partition for key, each in loaded.items()})
         except FrameworkError as error:
             log.warning("what was loaded could not be acknowledged", **failure(error))
             self.notes.append(f"it could not be acknowledged ({error.what}); the next run does so")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,5 +68,5 @@ def _no_keys() -> Any:
 
 
 @pytest.fixture(scope="session")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    yield server_tls(tmp_path_factory.mktemp("stream-tls"))
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return server_tls(tmp_path_factory.mktemp("stream-tls"))

@@ -21,6 +21,7 @@ from tests.brokers.front import Front
 from tests.brokers.servers import KafkaMock, NatsServer, Server, ValkeyServer, server_tls
 from tests.sources.rigs import InArena
 
+LOGIN = {"user": "loader", "password": "sesame"}
 DECLARED = """rk.sources.stream(
         "{scheme}://localhost:{port}/{stream}",
         auth={auth},
@@ -171,13 +172,11 @@ class NatsRig(StreamRig):
 
     def make(self) -> None:
         assert self.server is not None
-        self.server.publish(self.stream, [], **self.login)
-
-    login = {"user": "loader", "password": "sesame"}
+        self.server.publish(self.stream, [], **LOGIN)
 
     def publish(self, messages: Sequence[bytes]) -> None:
         assert self.server is not None
-        self.server.publish(self.stream, messages, **self.login)
+        self.server.publish(self.stream, messages, **LOGIN)
 
     def more_faults(self) -> Sequence[Fault]:
         assert self.server is not None
@@ -218,11 +217,26 @@ class KafkaRig(StreamRig):
         return Front(self.mock.ports[0], context, kafka=True, sasl=True)
 
 
+@pytest.fixture(scope="module")
+def closed_nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    """One that asks who is there."""
+    rules = "authorization { users: [{user: loader, password: sesame}] }\n"
+    with NatsServer(tmp_path_factory.mktemp("nats"), rules) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def closed_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    """One that asks who is there."""
+    with ValkeyServer(tmp_path_factory.mktemp("valkey"), {"requirepass": "sesame"}) as server:
+        yield server
+
+
 class Streams(SourceConformance):
     """What is common to the three."""
 
     own_failpoints = r"^stream\.|acknowledge$"
-    kill_every = 40
+    kill_every = 60
 
 
 class TestKafka(Streams):
@@ -238,32 +252,21 @@ class TestKafka(Streams):
 class TestNats(Streams):
     """nats-server with JetStream."""
 
-    @pytest.fixture(scope="class")
-    def server(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
-        rules = "authorization { users: [{user: loader, password: sesame}] }\n"
-        with NatsServer(tmp_path_factory.mktemp("nats"), rules) as server:
-            yield server
-
     @pytest.fixture
-    def rig(self, class_arena: Arena, authority: Any, server: NatsServer) -> Iterator[NatsRig]:
+    def rig(self, class_arena: Arena, authority: Any, closed_nats: NatsServer) -> Iterator[NatsRig]:
         class_arena.env["BROKER_PASSWORD"] = "sesame"
-        with Front(server.port) as front:
-            yield NatsRig(InArena(class_arena), front, authority[0], COUNT, server=server)
+        with Front(closed_nats.port) as front:
+            yield NatsRig(InArena(class_arena), front, authority[0], COUNT, server=closed_nats)
 
 
 class TestValkey(Streams):
     """Valkey, with TLS before it."""
 
-    @pytest.fixture(scope="class")
-    def server(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-        with ValkeyServer(tmp_path_factory.mktemp("valkey"), {"requirepass": "sesame"}) as server:
-            yield server
-
     @pytest.fixture
-    def rig(self, class_arena: Arena, authority: Any, server: ValkeyServer) -> Iterator[ValkeyRig]:
+    def rig(self, class_arena: Arena, authority: Any, closed_valkey: ValkeyServer) -> Iterator[ValkeyRig]:
         class_arena.env["BROKER_PASSWORD"] = "sesame"
-        with Front(server.port, authority[1]) as front:
-            yield ValkeyRig(InArena(class_arena), front, authority[0], COUNT, server=server)
+        with Front(closed_valkey.port, authority[1]) as front:
+            yield ValkeyRig(InArena(class_arena), front, authority[0], COUNT, server=closed_valkey)
 
 
 COUNT = itertools.count()

@@ -13,6 +13,7 @@ import pytest
 import rowkeeper as rk
 from rowkeeper.errors import MessagesLost, StreamRemade, StreamUnfit
 from rowkeeper.sources.stream import Message, StreamSource
+from rowkeeper.sources.stream.tapping import Pace
 from tests.brokers.servers import KafkaMock, NatsServer, ValkeyServer
 from tests.sources.stream.conftest import Loader, malformed
 
@@ -138,6 +139,16 @@ def test_it_goes_on_after_any_batch(stream: Stream, loader: Loader) -> None:
         ]
         assert [json.loads(each)["id"] for each in rest] == list(range(batch.next_row, 25)), number
     working.close()
+
+
+def test_large_messages_are_asked_for_a_few_at_a_time() -> None:
+    """As many as fit; small ones soon by the thousand."""
+    pace = Pace(10_000, 1 << 20)
+    asked = []
+    for size in (10, 10, 10, 10, 300_000, 2 << 20, 10):
+        asked.append(pace.next)
+        pace.took([Message(1, b"x" * size)] * min(pace.next, 5))
+    assert asked == [64, 512, 4096, 10_000, 10_000, 3, 1]
 
 
 def test_what_was_rolled_back_is_read_again(stream: Stream, loader: Loader) -> None:

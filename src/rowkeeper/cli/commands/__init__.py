@@ -40,6 +40,10 @@ PLACES = {
         "granting",
         "What is granted to accounts and roles, on what, for which purpose, until when: list, add, remove.",
     ),
+    "health": (
+        "healthy",
+        "Leases, breakers, runs that wait; of pipelines with a stream, how many messages wait to be read.",
+    ),
     "init": ("installing", "Write a pipeline file to start from, its contract inferred from a sample file."),
     "keys": ("keeping", "The keys of everything at rest: list, rotate, rewrap, revoke."),
     "profile": ("profiling", "What the columns of the last load look like, and what changed since the one before."),

@@ -14,6 +14,7 @@ import dataclasses
 import hashlib
 import inspect
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
@@ -31,13 +32,12 @@ TOLD = ("key", "timestamp", "headers", "offset", "partition")
 
 @runtime_checkable
 class Decoder(Protocol):
-    """Turns messages into records.
+    """Turns messages into records."""
 
-    Attributes:
-        name: for the ledger: what a run was decoded by.
-    """
-
-    name: str
+    @property
+    def name(self) -> str:
+        """For people, and the ledger."""
+        ...
 
     def decode(self, message: Message) -> bytes | Mapping[str, Any]:
         """The record: bytes of JSON, or a mapping of what msgspec writes as JSON (`Decimal` as a number).
@@ -114,8 +114,6 @@ def _told(message: Message, what: str, partition: str) -> Any:
 
 def _time(ms: int) -> str:
     seconds, rest = divmod(ms, 1000)
-    from datetime import UTC, datetime  # noqa: PLC0415
-
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
 
 

@@ -6,6 +6,7 @@ group would move partitions between readers in mid-run and gain nothing. New par
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from rowkeeper.brokers.kafka import KafkaClient
 from rowkeeper.errors import MessagesLost, StreamUnfit
 from rowkeeper.protocols import Site
 from rowkeeper.resilience.failpoints import failpoint
-from rowkeeper.sources.stream.tapping import Chunk, Extent, Mark, Message, Place
+from rowkeeper.sources.stream.tapping import Chunk, Extent, Mark, Message, Pace, Place
 
 if TYPE_CHECKING:
     import confluent_kafka
@@ -36,10 +37,14 @@ SETTINGS: Mapping[str, Any] = {
 
 
 class KafkaTap:
-    """A topic. Implements Tap; a position is an offset."""
+    """A topic. Implements Tap; a position is an offset.
 
-    def __init__(self, broker: Broker, site: Site, group: str | None) -> None:
-        self._broker, self._site, self._group = broker, site, group
+    Args:
+        whole: messages come with their time, key and headers; a call of librdkafka each, for every message.
+    """
+
+    def __init__(self, broker: Broker, site: Site, group: str | None, *, whole: bool) -> None:
+        self._broker, self._site, self._group, self._whole = broker, site, group, whole
         self._client: KafkaClient | None = None
         self._consumer: confluent_kafka.Consumer | None = None
 
@@ -64,7 +69,7 @@ class KafkaTap:
         for number in numbers:
             part = confluent_kafka.TopicPartition(topic, number)
             low, high = client.calls.call(
-                lambda part=part: consumer.get_watermark_offsets(part, timeout=seconds, cached=False)
+                functools.partial(consumer.get_watermark_offsets, part, timeout=seconds, cached=False)
             )
             before = Mark(low - 1)
             at = int(marks.get(str(number), before).at)
@@ -73,7 +78,7 @@ class KafkaTap:
             )
         return extents
 
-    def read(self, partition: str, after: Mark, upto: Place, chunk: int) -> Iterator[Chunk]:
+    def read(self, partition: str, after: Mark, upto: Place, pace: Pace) -> Iterator[Chunk]:
         """Implements Tap."""
         import confluent_kafka  # noqa: PLC0415
 
@@ -86,8 +91,8 @@ class KafkaTap:
         )
         while at < end:
             failpoint("stream.before_fetch")
-            most = min(chunk, end - at)
-            messages, at, ended = client.calls.call(lambda at=at, most=most: self._fetched(at, end, most))
+            most = min(pace.next, end - at)
+            messages, at, ended = client.calls.call(functools.partial(self._fetched, at, end, most))
             if ended:
                 at = max(at, end)  # what is left are gaps: markers of transactions, what was compacted away
             yield Chunk(messages, Mark(at))
@@ -107,12 +112,14 @@ class KafkaTap:
                 error = each.error()
                 if error is not None:
                     ended = ended or self._is_end(error)
-                elif each.offset() > end:
+                    continue
+                message = _message(each) if self._whole else _bare(each)
+                if int(message.place) > end:
                     ended = True
                     break
-                elif each.offset() > at:  # librdkafka gives some twice where it was assigned anew
-                    at = each.offset()
-                    messages.append(_message(each))
+                if int(message.place) > at:  # librdkafka gives some twice where it was assigned anew
+                    at = int(message.place)
+                    messages.append(message)
             if messages or ended:
                 return messages, at, ended
             if time.monotonic() > lapses_at:
@@ -162,6 +169,11 @@ class KafkaTap:
         if self._consumer is None:
             self._consumer = self._client.consumer({**SETTINGS, "group.id": self._group or GROUP})
         return self._client, self._consumer
+
+
+def _bare(each: Any) -> Message:
+    value = each.value()
+    return Message(each.offset(), value) if value is not None else _message(each)
 
 
 def _message(each: Any) -> Message:

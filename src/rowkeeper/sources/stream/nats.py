@@ -8,6 +8,8 @@ was acknowledged (work queues, interest) cannot be read so and are refused.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ from rowkeeper.brokers.nats import NatsClient
 from rowkeeper.errors import MessagesLost, StreamUnfit
 from rowkeeper.protocols import Site
 from rowkeeper.resilience.failpoints import failpoint
-from rowkeeper.sources.stream.tapping import Chunk, Extent, Mark, Message, Place
+from rowkeeper.sources.stream.tapping import Chunk, Extent, Mark, Message, Pace, Place
 
 if TYPE_CHECKING:
     import nats.js
@@ -86,14 +88,14 @@ class NatsTap:
             mem_storage=True,
         )
 
-    def read(self, partition: str, after: Mark, upto: Place, chunk: int) -> Iterator[Chunk]:
+    def read(self, partition: str, after: Mark, upto: Place, pace: Pace) -> Iterator[Chunk]:
         """Implements Tap."""
         del partition
         at, end = int(after.at), int(upto)
-        line = _Line(self, min(chunk, FETCH_MAX))
+        line = _Line(self)
         while at < end:
             failpoint("stream.before_fetch")
-            messages, pending = self._open().ask(lambda stream, at=at: line.fetch(stream, at))
+            messages, pending = self._open().ask(functools.partial(line.fetch, at, min(pace.next, FETCH_MAX)))
             kept = [each for each in messages if int(each.place) <= end]
             at = int(kept[-1].place) if kept else at
             if not pending or len(kept) < len(messages):
@@ -114,10 +116,8 @@ class NatsTap:
                 config = self._config(int(mark.at))
                 config.durable_name, config.ack_policy = group, AckPolicy.EXPLICIT
                 config.inactive_threshold, config.mem_storage = None, None
-                try:
+                with contextlib.suppress(NotFoundError):
                     await stream.delete_consumer(self._broker.stream, group)
-                except NotFoundError:
-                    pass
                 await stream.add_consumer(self._broker.stream, config)
 
         self._open().ask(moved)
@@ -137,14 +137,14 @@ class NatsTap:
 class _Line:
     """A consumer while it is read from; made anew where the connection broke, or messages did not come in order."""
 
-    def __init__(self, tap: NatsTap, most: int) -> None:
-        self._tap, self._most = tap, most
+    def __init__(self, tap: NatsTap) -> None:
+        self._tap = tap
         self._of: Any = None
         self._sub: Any = None
         self._pending = 0
         self._count = 0
 
-    async def fetch(self, stream: nats.js.JetStreamContext, at: int) -> tuple[list[Message], int]:
+    async def fetch(self, at: int, most: int, stream: nats.js.JetStreamContext) -> tuple[list[Message], int]:
         """The next messages after a sequence, and how many there are still."""
         name = self._tap._broker.stream
         if self._sub is None or self._of is not stream._nc:
@@ -155,8 +155,8 @@ class _Line:
         if not self._pending:
             return [], 0
         sub, self._sub = self._sub, None  # of an error nobody knows what became of its messages
-        found = []
-        for each in await sub.fetch(self._most, timeout=self._tap._open().step_seconds_max):
+        found: list[Message] = []
+        for each in await sub.fetch(most, timeout=self._tap._open().step_seconds_max):
             known = each.metadata
             self._count += 1
             if known.sequence.consumer != self._count:

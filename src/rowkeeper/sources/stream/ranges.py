@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from functools import cmp_to_key
+from typing import NamedTuple
 
 from rowkeeper.batch import Partition
 from rowkeeper.sources.stream.tapping import Mark, Place
@@ -17,8 +18,7 @@ from rowkeeper.sources.stream.tapping import Mark, Place
 Follows = Callable[[Place, Place], bool]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Range:
+class Range(NamedTuple):
     """What one run read of a partition: all after `after`, up to `to`.
 
     Attributes:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from rowkeeper.batch import RAW_LINE, Batch, InputMode, Malformed, Partition
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.sources.stream.decoding import Decoder, Unreadable, record_of
-from rowkeeper.sources.stream.tapping import Mark, Message, Tap
+from rowkeeper.sources.stream.tapping import Mark, Message, Pace, Tap
 
 CHUNK_MAX = 10_000
 
@@ -52,19 +52,21 @@ class Reading:
         mark = Mark(*detail["begin"]) if position is None else Mark(*position["at"])
         pending = Pending(start_row, start_row)
         if start_row < self.rows_max:
-            chunk = max(1, min(CHUNK_MAX, self.batch_rows))
-            for found in self.tap.read(detail["partition"], mark, detail["upto"], chunk):
-                for at, message in enumerate(found.messages):
+            pace = Pace(max(1, min(CHUNK_MAX, self.batch_rows)), self.batch_bytes)
+            for found in self.tap.read(detail["partition"], mark, detail["upto"], pace):
+                pace.took(found.messages)
+                for count, message in enumerate(found.messages, 1):
                     self._take(message, pending)
-                    mark = Mark(message.place, mark.number + 1)
-                    if pending.next_row >= self.rows_max:
-                        is_last = at == len(found.messages) - 1
-                        yield from self._flush(pending, found.after if is_last else mark)
-                        yield self._end(pending.next_row, found.after if is_last else mark)
+                    is_over = pending.next_row >= self.rows_max
+                    if not is_over and not self._is_full(pending):
+                        continue
+                    is_last = count == len(found.messages)
+                    here = found.after if is_last else Mark(message.place, mark.number + count)
+                    yield from self._flush(pending, here)
+                    pending = Pending(pending.next_row, pending.next_row)
+                    if is_over:
+                        yield self._end(pending.next_row, here)
                         return
-                    if self._is_full(pending):
-                        yield from self._flush(pending, mark)
-                        pending = Pending(pending.next_row, pending.next_row)
                 mark = found.after
             yield from self._flush(pending, mark)
         yield self._end(pending.next_row, mark)

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from rowkeeper.batch import BATCH_BYTES, Batch, InputMode, Partition
 from rowkeeper.brokers import Broker, Kind
 from rowkeeper.endpoints import Endpoint
-from rowkeeper.errors import MessagesLost, SourceError, StreamRemade
+from rowkeeper.errors import MessagesLost, SourceError, StreamRemade, StreamUnfit
 from rowkeeper.logs import logger
 from rowkeeper.protocols import Columns, Guarantee, Lag, Plan, Site
 from rowkeeper.sources.stream.decoding import Decoder, Json, digest_of
@@ -29,13 +29,13 @@ log = logger("run")
 class StreamSource:
     """Messages of a stream. Guarantee: exactly once. Made by `stream()`, which says what each attribute means.
 
-    Each run reads of each partition a range of positions, which the ledger keeps with the run: the next run begins where
-    the ranges of all published runs end. The broker is told afterwards, and is never asked what was read.
+    Each run reads of each partition a range of positions, which the ledger keeps with the run: the next one begins
+    where the ranges of all published runs end. The broker is told afterwards, and is never asked what was read.
     """
 
     name: str
     broker: Broker
-    decoder: Decoder = Json()
+    decoder: Decoder = dataclasses.field(default_factory=Json)
     told: Mapping[str, str] = dataclasses.field(default_factory=dict)
     field: str | None = "data"
     start: Literal["earliest", "latest"] = "earliest"
@@ -75,7 +75,12 @@ class StreamSource:
 
         Raises MessagesLost, StreamRemade, StreamUnfit; those of `rowkeeper.brokers`.
         """
-        known = {} if whole else ranges_of(self.name, loaded.values())
+        if whole:
+            raise StreamUnfit(
+                f'{self.broker.place} has no whole that could take the place of a table (write="replace")',
+                hint='add what comes (write="append"), or replace rows by key (write="merge")',
+            )
+        known = ranges_of(self.name, loaded.values())
         try:
             extents, gaps = self._found(known)
             to_load = [
@@ -227,7 +232,8 @@ class StreamSource:
 
 def _tap_of(source: StreamSource, site: Site) -> Tap:
     if source.broker.kind is Kind.KAFKA:
-        return KafkaTap(source.broker, site, source.group)
+        whole = bool(source.told) or not isinstance(source.decoder, Json)
+        return KafkaTap(source.broker, site, source.group, whole=whole)
     if source.broker.kind is Kind.NATS:
         return NatsTap(source.broker, site, source.group)
     return ValkeyTap(source.broker, site, source.field)

@@ -28,8 +28,7 @@ class Message(NamedTuple):
     headers: Sequence[tuple[str, bytes | None]] = ()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """How far a partition was read.
 
     Attributes:
@@ -64,6 +63,33 @@ class Extent:
     stale: bool = False
 
 
+class Pace:
+    """How many messages are asked for at a time: a few at first, then what fits by the size of those that came.
+
+    Args:
+        rows_max: never more than this.
+        bytes_max: about so many bytes are held at a time.
+    """
+
+    FIRST = 64
+    GROWTH = 8
+
+    def __init__(self, rows_max: int, bytes_max: int) -> None:
+        self._rows_max, self._bytes_max = rows_max, bytes_max
+        self._next = max(1, min(self.FIRST, rows_max))
+
+    @property
+    def next(self) -> int:
+        """How many to ask for now."""
+        return self._next
+
+    def took(self, messages: Sequence[Message]) -> None:
+        """Notes what came."""
+        largest = max((len(each.value or b"") for each in messages), default=0)
+        fits = self._bytes_max // max(1, largest)
+        self._next = max(1, min(self._rows_max, self._next * self.GROWTH, fits))
+
+
 class Tap(Protocol):
     """A broker at work."""
 
@@ -77,8 +103,8 @@ class Tap(Protocol):
         """
         ...
 
-    def read(self, partition: str, after: Mark, upto: Place, chunk: int) -> Iterator[Chunk]:
-        """The messages after a mark, up to a position or to the end of what is there, about `chunk` at a time.
+    def read(self, partition: str, after: Mark, upto: Place, pace: Pace) -> Iterator[Chunk]:
+        """The messages after a mark, up to a position or to the end of what is there, as many at a time as `pace` says.
 
         Raises MessagesLost if they were removed meanwhile.
         """

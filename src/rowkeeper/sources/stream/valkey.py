@@ -7,6 +7,7 @@ entries that is: with the server's count of entries ever added it tells what was
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from rowkeeper.errors import MessagesLost, StreamUnfit
 from rowkeeper.protocols import Site
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.sources.stream.decoding import WRITER, text_of
-from rowkeeper.sources.stream.tapping import Chunk, Extent, Mark, Message, Place
+from rowkeeper.sources.stream.tapping import Chunk, Extent, Mark, Message, Pace, Place
 
 ONLY = "stream"  # the one partition that there is
 BEGINNING = "0-0"
@@ -58,13 +59,14 @@ class ValkeyTap:
         mark = marks.get(ONLY, Mark(BEGINNING, added - length))
         return {ONLY: _extent(info, mark)}
 
-    def read(self, partition: str, after: Mark, upto: Place, chunk: int) -> Iterator[Chunk]:
+    def read(self, partition: str, after: Mark, upto: Place, pace: Pace) -> Iterator[Chunk]:
         """Implements Tap."""
         del partition
         mark = after
         while self.follows(upto, mark.at):
             failpoint("stream.before_fetch")
-            info, entries = self._open().calls.call(lambda mark=mark: self._asked(mark, upto, chunk))
+            chunk = pace.next
+            info, entries = self._open().calls.call(functools.partial(self._asked, mark, upto, chunk))
             extent = _extent(info, mark)
             if extent.lost or extent.remade:
                 raise MessagesLost(
@@ -119,7 +121,7 @@ class ValkeyTap:
                 client.redis.execute_command("XGROUP SETID", *words)
 
         for mark in marks.values():
-            client.calls.call(lambda mark=mark: moved(str(mark.at), mark.number))
+            client.calls.call(functools.partial(moved, str(mark.at), mark.number))
 
     def close(self) -> None:
         """Implements Tap."""
