@@ -38,7 +38,7 @@ bench: $(READY)           ## ratios to a raw INSERT ... SELECT FROM file(), and 
 torture: $(READY)         ## the long proofs: disk faults, kills, power loss (need root and FUSE), all pairs of failpoints, 10 million rows against Pydantic
 	$(COMPILED)
 	$(BIN)/python -m tests.torture
-	$(BIN)/python -m pytest -n 2 --dist worksteal --whole tests/runs/test_failpoints.py tests/runs/test_spool_failpoints.py tests/contracts tests/resilience/test_breaker.py tests/ledger/audit tests/access/test_keeping.py tests/access/sql
+	$(BIN)/python -m pytest -n 2 --dist worksteal --whole tests/runs/test_failpoints.py tests/runs/test_spool_failpoints.py tests/contracts tests/resilience/test_breaker.py tests/ledger/audit tests/access/test_keeping.py tests/access/sql tests/destinations/test_file_kills.py
 	$(BIN)/python -m tests.runs.pairs
 	$(BIN)/python -m tests.contracts.compiler.differential
 

@@ -44,6 +44,8 @@ PUBLIC = {
     "rk.Pipeline": rk.Pipeline,
     "rk.sources.files": rk.sources.files,
     "rk.destinations.clickhouse": rk.destinations.clickhouse,
+    "rk.destinations.files": rk.destinations.files,
+    "rk.read_manifest": rk.read_manifest,
     "rk.Endpoint": rk.Endpoint,
     "rk.Proxy": rk.Proxy,
     "rk.rule": rk.rule,

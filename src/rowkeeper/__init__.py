@@ -55,12 +55,17 @@ if TYPE_CHECKING:
     )
     from rowkeeper.security.tls import TLS
     from rowkeeper.settings import Settings
+    from rowkeeper.stores import GCS, S3, Azure, Download
 
 __all__ = [
+    "GCS",
+    "S3",
     "TLS",
     "Account",
+    "Azure",
     "CircuitBreaker",
     "Classified",
+    "Download",
     "Encrypt",
     "EncryptJoinable",
     "Endpoint",
@@ -103,10 +108,14 @@ __all__ = [
 ]
 
 _HOMES = {
+    "GCS": ("stores", "GCS"),
+    "S3": ("stores", "S3"),
     "TLS": ("security.tls", "TLS"),
     "Account": ("batch", "Account"),
+    "Azure": ("stores", "Azure"),
     "CircuitBreaker": ("resilience.policy", "CircuitBreaker"),
     "Classified": ("security.classified", "Classified"),
+    "Download": ("stores", "Download"),
     "Encrypt": ("security.protection", "Encrypt"),
     "EncryptJoinable": ("security.protection", "EncryptJoinable"),
     "Endpoint": ("endpoints", "Endpoint"),

@@ -584,8 +584,8 @@ class StoreUnavailable(StoreError):  # noqa: N818 - reads as what happened
     code = "RK-2141"
     retryable = True
     advice = (
-        "Run again when it is up: what was staged is kept, and the run goes on behind it. A store that says SlowDown is "
-        "asked again more and more slowly; if it goes on saying it, let fewer pipelines run at a time."
+        "Run again when it is up: what was staged is kept, and the run goes on behind it. A store that says SlowDown "
+        "is asked again more and more slowly; if it goes on saying it, let fewer pipelines run at a time."
     )
 
 

@@ -17,6 +17,7 @@ from tests.arena import Arena
 REFUSED = {
     "run": ["p.py:flights"],
     "explain": ["p.py:flights"],
+    "files": ["p.py:flights"],
     "profile": ["p.py:flights"],
     "verify": ["p.py:flights"],
     "show": ["1"],

@@ -19,6 +19,7 @@ from rowkeeper.operations import auditing, health, incident, keys
 from rowkeeper.operations.configuring import show_settings
 from rowkeeper.operations.events import export_events, newest_events
 from rowkeeper.operations.lagging import show_lag
+from rowkeeper.operations.tablefiles import files_of
 from rowkeeper.pipeline import load_file
 from rowkeeper.runs import asking, holding, parked, reconciling, replaying, revealing, rollback, verifying
 from rowkeeper.runs.draining import drain_spool
@@ -69,6 +70,7 @@ FUNCTIONS: dict[str, Callable[[Workspace, Path], object]] = {
     "operations.auditing.send_checkpoint": lambda space, _: auditing.send_checkpoint(space),
     "operations.events.reading.newest_events": lambda space, _: newest_events(space, 1, ALL),
     "operations.events.reading.export_events": lambda space, _: export_events(space, ALL),
+    "operations.tablefiles.files_of": lambda space, file: files_of(load_file(file)["flights"], space),
     "operations.auditing.public_key": lambda space, _: auditing.public_key(space),
     "operations.auditing.accept_trail": lambda space, _: auditing.accept_trail(space, "why"),
     "operations.configuring.show_settings": lambda space, _: show_settings(space),

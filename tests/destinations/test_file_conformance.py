@@ -80,7 +80,7 @@ class TestArrow(_InFolder):
 
 
 class TestCsv(_InFolder):
-    options = 'format="csv", compression="gzip", rows_per_file=40'
+    options = 'format="csv", compression="gzip", rows_per_file=1_500'
     kill_every = 1000
 
 
@@ -89,16 +89,17 @@ class TestLines(_InFolder):
     kill_every = 1000
 
 
+@pytest.fixture(scope="module")
+def identity() -> Any:
+    import pyrage
+
+    return pyrage.x25519.Identity.generate()
+
+
 class TestEncrypted(_InFolder):
     """With an identity at hand, rows are verified; what is stored is nothing but ciphertext."""
 
     kill_every = 1000
-
-    @pytest.fixture(scope="class")
-    def identity(self) -> Any:
-        import pyrage
-
-        return pyrage.x25519.Identity.generate()
 
     @pytest.fixture
     def rig(self, class_arena: Arena, identity: Any, monkeypatch: pytest.MonkeyPatch) -> FolderRig:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import io
 import json
+import socket
+import ssl
+import threading
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import obstore
@@ -32,18 +35,15 @@ class BucketRig:
     server: Seaweed
     bucket: str
     cutter: Cutter
-    authority: Path
     keys: tuple[str, str] = ("TEST_S3_ID", "TEST_S3_KEY")
     port: int | None = None
-    secure: bool = False
+    ca: str | None = None
 
     def declare(self, name: str, options: str = "") -> str:
-        scheme = "https" if self.secure else "http"
-        port = self.port or self.cutter.port
-        tls = f', tls=rk.TLS(ca="{self.authority}")' if self.secure else ""
         access = (
             f'rk.S3(access_key="env:{self.keys[0]}", secret_key="env:{self.keys[1]}", '
-            f'endpoint="{scheme}://127.0.0.1:{port}"{tls})'
+            f'endpoint="{"https" if self.ca else "http"}://127.0.0.1:{self.port or self.cutter.port}", '
+            f"tls={f'rk.TLS(ca={self.ca!r})' if self.ca else None})"
         )
         return f'rk.destinations.files("s3://{self.bucket}/lake/{name}", access={access}, {options})'
 
@@ -93,6 +93,7 @@ class BucketRig:
             ),
             Fault("a wrong key", self._with(keys=("TEST_S3_ID", "TEST_S3_WRONG_KEY")), ("RK-2142", "RK-2143")),
             Fault("a store that is down", self._with(port=1), ("RK-3121",)),
+            Fault("an expired certificate", self._expired(), ("RK-6041",)),
         )
 
     @contextlib.contextmanager
@@ -100,6 +101,20 @@ class BucketRig:
         self.cutter.cut_after = bytes_passed
         yield
         self.cutter.cut_after = None
+
+    @contextlib.contextmanager
+    def _expired(self) -> Iterator[None]:
+        """A server whose certificate, of an authority that is trusted, was good until yesterday."""
+        authority = trustme.CA()
+        pem = self.runner.folder / "expired-ca.pem"
+        authority.cert_pem.write_to_path(pem)
+        yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1", not_after=yesterday).configure_cert(context)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            threading.Thread(target=_shake_hands, args=(listener, context), daemon=True).start()
+            with self._with(port=listener.getsockname()[1], ca=str(pem)):
+                yield
 
     @contextlib.contextmanager
     def _with(self, **changes: Any) -> Iterator[None]:
@@ -119,29 +134,32 @@ class BucketRig:
             path.write_text(path.read_text().replace(broken, whole))
 
 
+def _shake_hands(listener: socket.socket, context: ssl.SSLContext) -> None:
+    """Begins TLS with whoever comes, until the listener is closed."""
+    with contextlib.suppress(OSError):
+        while True:
+            line, _ = listener.accept()
+            with line, contextlib.suppress(OSError):
+                context.wrap_socket(line, server_side=True).close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    with seaweed(tmp_path_factory.mktemp("seaweed"), trustme.CA()) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def bucket(server: Seaweed) -> str:
+    return server.bucket()
+
+
 class TestObjectStore(DestinationConformance):
     own_failpoints = r"^files\."
     kill_every = 1000
 
-    @pytest.fixture(scope="class")
-    def authority(self) -> trustme.CA:
-        return trustme.CA()
-
-    @pytest.fixture(scope="class")
-    def server(self, tmp_path_factory: pytest.TempPathFactory, authority: trustme.CA) -> Iterator[Seaweed]:
-        with seaweed(tmp_path_factory.mktemp("seaweed"), authority) as made:
-            yield made
-
-    @pytest.fixture(scope="class")
-    def bucket(self, server: Seaweed) -> str:
-        return server.bucket()
-
     @pytest.fixture
-    def rig(
-        self, class_arena: Arena, server: Seaweed, bucket: str, authority: trustme.CA, tmp_path: Path
-    ) -> Iterator[BucketRig]:
+    def rig(self, class_arena: Arena, server: Seaweed, bucket: str) -> Iterator[BucketRig]:
         class_arena.env |= server.environment
-        pem = tmp_path / "ca.pem"
-        authority.cert_pem.write_to_path(pem)
         with Cutter(server.port) as cutter:
-            yield BucketRig(InArena(class_arena), server, bucket, cutter, pem)
+            yield BucketRig(InArena(class_arena), server, bucket, cutter)

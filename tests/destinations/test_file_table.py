@@ -17,7 +17,7 @@ import pytest
 import rowkeeper as rk
 from rowkeeper.batch import Fingerprint
 from rowkeeper.destinations import FilesDestination
-from rowkeeper.destinations.file import formats
+from rowkeeper.destinations.file import formats, packing
 from rowkeeper.destinations.file.log import KEPT, Log
 from rowkeeper.destinations.file.manifest import DataFile, Layout, Manifest
 from rowkeeper.errors import BooksDiffer, DeclarationError, LeaseLost, SecretLiteral, SourceMissing
@@ -174,6 +174,23 @@ def test_every_type_of_a_contract_is_stored(arena: Arena, name: str):
     assert arena.ok("verify", file)["sound"]
 
 
+def test_a_gate_about_what_the_table_holds_is_refused(arena: Arena):
+    """Only the run's rows can be asked: a gate that would find nothing wrong because it sees nothing is told."""
+    declare(arena, "across")
+    path = arena.folder / "across.py"
+    offer(arena, "across", "a", range(5))
+    for gate in (
+        'rk.unique("id", across="table")',
+        'rk.sql("x", "SELECT 1 FROM {staged} WHERE id IN (SELECT id FROM {table})")',
+    ):
+        path.write_text(
+            PIPELINE.format(name="across", options="").replace("contract=Row,", f"contract=Row, gates=[{gate}],")
+        )
+        outcome = arena.run("run", "across.py")
+        assert outcome.status == 2
+        assert "only those of the run can be asked" in outcome.stderr
+
+
 # ------------------------------------------------------------------------------------------------ without runs
 
 
@@ -265,16 +282,23 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("name", formats.FORMATS)
-def test_every_format_gives_back_what_was_written(name: str, tmp_path: Path):
-    """Each type, null apart from what is empty, to the last digit."""
+@pytest.mark.parametrize(
+    ("name", "compression"), [(name, each) for name in formats.FORMATS for each in formats.compressions(name)]
+)
+def test_every_format_gives_back_what_was_written(name: str, compression: str):
+    """Each type, null apart from what is empty, to the last digit; and the stream stays open for who hashes it."""
+    inner, outer = (compression, "none") if name in formats.INNER else ("none", compression)
     rows = pa.Table.from_pylist(ROWS, EVERYTHING)
-    with (tmp_path / "file").open("wb") as out:
-        writer = formats.open_writer(name, out, EVERYTHING, formats.compressions(name)[0])
+    with packing.memory_file() as file:
+        around = packing.compressed(file, outer)
+        writer = formats.open_writer(name, around, EVERYTHING, inner)
         writer.write(rows)
         writer.close()
-    with (tmp_path / "file").open("rb") as file:
-        back = pa.concat_tables(formats.read_back(name, file, EVERYTHING))
+        if around is not file:
+            around.close()
+        file.seek(0)
+        back = pa.concat_tables(formats.read_back(name, packing.decompressed(file, outer), EVERYTHING))
+        assert not file.closed
     assert back.schema == EVERYTHING
     assert back.to_pylist() == rows.to_pylist()
     assert math.copysign(1, back["place"][0].as_py()["lat"]) == -1

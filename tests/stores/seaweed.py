@@ -72,9 +72,13 @@ class Seaweed:
         """A new bucket."""
         self.buckets += 1
         name = f"bucket-{self.buckets}-{os.getpid()}"
+        self.make(name)
+        return name
+
+    def make(self, name: str) -> None:
+        """A bucket of this name."""
         status = _post(self.filer_port, f"/buckets/{name}/")
         assert status in (200, 201, 204), status
-        return name
 
 
 def _post(port: int, path: str) -> int:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from rowkeeper.access import of_pipeline
 from rowkeeper.contracts import FieldPlan
-from rowkeeper.errors import SourceError
+from rowkeeper.errors import SourceError, StoreError
 from rowkeeper.ledger import Ledger, RunStatus
 from rowkeeper.pipeline import Pipeline
 from rowkeeper.runs.workspace import Workspace
@@ -45,7 +45,7 @@ def plan_of(pipeline: Pipeline) -> list[FieldPlan]:
 
 def _layout(pipeline: Pipeline) -> pa.Schema | None:
     columns = pipeline.checker.columns()
-    with contextlib.suppress(SourceError):
+    with contextlib.suppress(SourceError, StoreError):
         for partition in pipeline.source.plan({}, whole=True).to_read:
             batches = pipeline.source.read(partition, start_row=0, batch_rows=LOOKED_AT_ROWS, columns=columns)
             with contextlib.closing(batches):  # type: ignore[type-var]

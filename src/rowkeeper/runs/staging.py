@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rowkeeper.batch import ROW_ID, Account, Batch, RuleCount, Verdict, row_ids
-from rowkeeper.errors import PipelineError, SourceError, TransformError
+from rowkeeper.errors import PipelineError, SourceError, StoreError, TransformError
 from rowkeeper.ledger import BatchRecord, RunPartition, RunRecord
 from rowkeeper.logs import about, failure, logger
 from rowkeeper.logs.failure import document
@@ -35,7 +35,7 @@ from rowkeeper.runs.transforming import apply_transform
 from rowkeeper.security.protection.plan import Protections
 from rowkeeper.security.vpn import look
 
-ON_ERROR = (SourceError, TransformError)  # faults of one partition, which others need not share
+ON_ERROR = (SourceError, StoreError, TransformError)  # faults of one partition, which others need not share
 INSERT_SECONDS = 5.0
 
 log = logger("run")

@@ -10,15 +10,12 @@ from __future__ import annotations
 import datetime
 import functools
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
 
 from rowkeeper.errors import ConfigurationError, FrameworkError
 from rowkeeper.security.references import resolve
 from rowkeeper.stores.declaring import GCS, S3, Azure
-
-if TYPE_CHECKING:
-    from obstore.store import AzureStore, GCSStore, S3Store
 
 REQUEST_SECONDS_MAX = 120
 FRESH_SECONDS = 300
@@ -56,9 +53,21 @@ def credentials_of(access: S3 | GCS | Azure, token: Token | None) -> Credentials
     return Credentials(functools.partial(_azure_credentials, access))
 
 
+def library() -> Any:
+    """obstore. Raises ConfigurationError if it is not installed."""
+    try:
+        import obstore  # noqa: PLC0415 - of an extra
+        import obstore.store  # noqa: PLC0415
+    except ImportError as missing:
+        raise ConfigurationError(
+            "object stores need a library that is not installed", hint="pip install 'rowkeeper[objects]'"
+        ) from missing
+    return obstore
+
+
 def obstore_client(
     access: S3 | GCS | Azure, bucket: str, url: str, proxy: str, credentials: Credentials | None, *, retries: bool
-) -> S3Store | GCSStore | AzureStore:
+) -> Any:
     """A client for a bucket.
 
     Args:
@@ -68,12 +77,7 @@ def obstore_client(
 
     Raises ConfigurationError if obstore is not installed.
     """
-    try:
-        from obstore.store import AzureStore, GCSStore, S3Store  # noqa: PLC0415 - of an extra
-    except ImportError as missing:
-        raise ConfigurationError(
-            "object stores need a library that is not installed", hint="pip install 'rowkeeper[objects]'"
-        ) from missing
+    store = library().store
     client_options: Any = {
         "proxy_url": proxy,
         "allow_http": True,
@@ -89,7 +93,7 @@ def obstore_client(
         "credential_provider": provider,
     }
     if isinstance(access, S3):
-        return S3Store(
+        return store.S3Store(
             bucket,
             endpoint=url,
             aws_endpoint_url_s3=url,
@@ -104,20 +108,19 @@ def obstore_client(
             **options,
         )
     if isinstance(access, GCS):
-        return GCSStore(
+        return store.GCSStore(
             bucket,
             base_url=url,
             skip_signature=access.anonymous,
             **options,
         )
-    return AzureStore(
+    return store.AzureStore(
         bucket,
         account_name=access.account,
         endpoint=url,
         skip_signature=access.anonymous,
         use_emulator=False,
         use_azure_cli=False,
-        credential_provider=credentials,
         **options,
     )
 
@@ -169,7 +172,9 @@ class Credentials:
         """What obstore expects of a credential provider."""
         first, self._first = self._first, None
         try:
-            return dict(first or self._given())
+            found = dict(first or self._given())
         except FrameworkError as error:
             self.error = error
             raise
+        self.error = None
+        return found

@@ -22,11 +22,11 @@ from rowkeeper.resilience.outcomes import Effect, Happened
 from rowkeeper.resilience.policy import CircuitBreaker, Resilience, Retry
 from rowkeeper.security.tls import require_tls
 from rowkeeper.stores import faults, loop
-from rowkeeper.stores.access import Credentials, Token, credentials_of, obstore_client
+from rowkeeper.stores.access import Credentials, Token, credentials_of, library, obstore_client
 from rowkeeper.stores.declaring import GCS, S3, Azure
 from rowkeeper.stores.faults import STORE_ERRORS, Failure
 from rowkeeper.stores.ranged import RangedFile
-from rowkeeper.stores.relay import FAULT_STATUS, Origin, Relay
+from rowkeeper.stores.relay import FAULT_STATUS, STRANGER_STATUS, Origin, Relay
 from rowkeeper.stores.store import Access, Item
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class ObjectStore:
 
     def list(self, folder: str = "") -> Iterator[Item]:
         """Implements FileStore. After an error that passes it goes on behind the last name it was given."""
-        import obstore  # noqa: PLC0415 - of an extra
+        obstore = library()
 
         listing = _Listing(
             lambda last: obstore.list(self._client.once, folder or None, offset=last, chunk_size=LIST_CHUNK)
@@ -122,16 +122,17 @@ class ObjectStore:
 
     def head(self, name: str) -> Item:
         """Implements ReadableStore."""
-        import obstore  # noqa: PLC0415
+        obstore = library()
 
         def ask() -> Item:
+            client = self._client.once
             try:
-                return _item(loop.run(lambda: obstore.head_async(self._client.once, name)))
+                return _item(loop.run(lambda: obstore.head_async(client, name)))
             except Exception as error:
                 if not faults.is_of_obstore(error) or faults.failure_of(error).status not in (400, 401, 403, 404):
                     raise
                 # An answer to HEAD has no body that would say why: the beginning of the file is asked for instead.
-                loop.run(lambda: obstore.get_range_async(self._client.once, name, start=0, length=1))
+                loop.run(lambda: obstore.get_range_async(client, name, start=0, length=1))
                 raise
 
         return self._asked("read", name, ask)
@@ -154,14 +155,18 @@ class ObjectStore:
     def _begin(self, name: str, same: Item | None, start: int, size: int) -> _Range:
         return _Range(self, name, same, start, size)
 
-    async def range_of(self, name: str, same: Item | None, start: int, size: int) -> memoryview:
-        """One request for a range of a file that must be the same. For ranges that are under way."""
-        import obstore  # noqa: PLC0415
+    def range_of(self, name: str, same: Item | None, start: int, size: int) -> Callable[[], Awaitable[memoryview]]:
+        """What asks for a range of a file that must be the same, in the loop. For ranges that are under way."""
+        client = self._client.once  # made here: following references may take a while, and the loop is everybody's
+        return lambda: self._range(client, name, same, start, size)
+
+    async def _range(self, client: Any, name: str, same: Item | None, start: int, size: int) -> memoryview:
+        obstore = library()
 
         options: Any = {"range": (start, start + size)}
         if same is not None and same.version:
             options["if_match"] = f'"{same.version}"'
-        found = await obstore.get_async(self._client.once, name, options=options)
+        found = await obstore.get_async(client, name, options=options)
         if same is not None and not _item(found.meta).is_same(same):
             raise faults.changed(self._place, name)
         data = memoryview(await found.bytes_async())
@@ -176,7 +181,7 @@ class ObjectStore:
 
         Where an answer was lost, it is looked whether the file is there as it was sent.
         """
-        import obstore  # noqa: PLC0415
+        obstore = library()
 
         mode: Any = "overwrite"
         if if_absent:
@@ -184,9 +189,13 @@ class ObjectStore:
         elif if_same is not None:
             mode = {"e_tag": f'"{if_same.version}"'}
         is_conditional = mode != "overwrite"
+        sent = 0
 
         def send() -> Item:
-            result = loop.run(lambda: obstore.put_async(self._client.once, name, data, mode=mode, use_multipart=False))
+            nonlocal sent
+            sent += 1
+            client = self._client.once
+            result = loop.run(lambda: obstore.put_async(client, name, data, mode=mode, use_multipart=False))
             return Item(name, len(data), _version(result["e_tag"]), None)
 
         def look() -> Happened[Item] | None:
@@ -200,6 +209,9 @@ class ObjectStore:
         try:
             return self._asked("write", name, send, effect=effect, happened=look if is_conditional else None)
         except ObjectChanged:
+            found = look() if sent > 1 else None  # what we sent first may have arrived in the meantime
+            if found is not None:
+                return found.value
             if if_absent:
                 raise faults.exists(self._place, name) from None
             raise
@@ -217,21 +229,23 @@ class ObjectStore:
 
     def delete(self, name: str) -> None:
         """Implements FileStore."""
-        import obstore  # noqa: PLC0415
+        obstore = library()
 
+        client = self._client.once
         with contextlib.suppress(ObjectMissing):
-            self._asked("write", name, lambda: loop.run(lambda: obstore.delete_async(self._client.once, name)))
+            self._asked("write", name, lambda: loop.run(lambda: obstore.delete_async(client, name)))
 
     def copy(self, name: str, to: str) -> None:
         """Implements FileStore. Azure would fetch it from our URL, which has no TLS: there it goes through here."""
-        import obstore  # noqa: PLC0415
+        obstore = library()
 
         if isinstance(self._access, Azure):
             with self.open(name) as source, self.writing(to) as target:
                 while piece := source.read(PART_BYTES):
                     target.write(piece)
             return
-        self._asked("write", name, lambda: loop.run(lambda: obstore.copy_async(self._client.once, name, to)))
+        client = self._client.once
+        self._asked("write", name, lambda: loop.run(lambda: obstore.copy_async(client, name, to)))
 
     # ----------------------------------------------------------------------------------------------- asking
 
@@ -316,6 +330,9 @@ class ObjectStore:
         if made is not None:
             if made.credentials is not None and made.credentials.error is not None:
                 return made.credentials.error
+            if failure.status == STRANGER_STATUS or failure.kind == "Connect":
+                led, made.relay.led = made.relay.led, None
+                return led or failure
             if failure.status == FAULT_STATUS:
                 return made.relay.fault(str(error)) or failure
         return failure
@@ -347,7 +364,7 @@ class _Range:
 
     def __init__(self, store: ObjectStore, name: str, same: Item | None, start: int, size: int) -> None:
         self._store, self._name = store, name
-        self._make: Callable[[], Awaitable[memoryview]] = lambda: store.range_of(name, same, start, size)
+        self._make = store.range_of(name, same, start, size)
         self._begun: concurrent.futures.Future[memoryview] | None = loop.started(self._make)
 
     def result(self) -> memoryview:
@@ -404,7 +421,7 @@ class _Upload:
             return None
 
     def _opened(self) -> Any:
-        import obstore  # noqa: PLC0415
+        obstore = library()
 
         if self._writer is None:
             before = self._found()

@@ -24,7 +24,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 
-from rowkeeper.endpoints import canonical_host, place_of_url
+from rowkeeper.endpoints import place_of_url
 from rowkeeper.errors import DeclarationError, FrameworkError, RedirectRefused
 from rowkeeper.protocols import WayOut
 from rowkeeper.resilience.sockets import bounded_tls
@@ -34,7 +34,7 @@ from rowkeeper.security.tls.explaining import explained
 STEP_SECONDS_MAX = 30.0
 HEAD_BYTES_MAX = 64 << 10
 PIECE_BYTES = 256 << 10
-FAULT_STATUS = 499
+FAULT_STATUS, STRANGER_STATUS = 499, 407
 FAULT = re.compile(r"rowkeeper-fault:(\d+)")
 FAULTS_KEPT = 64
 LINGER_BYTES_MAX = 16 << 20
@@ -77,6 +77,9 @@ class Relay:
 
     Args:
         way_out: how connections are made.
+
+    Attributes:
+        led: where the client was led to last by a redirect, as the error that says so.
     """
 
     def __init__(self, way_out: WayOut, origin: Origin) -> None:
@@ -87,6 +90,7 @@ class Relay:
         self._open: set[socket.socket] = set()
         self._faults: collections.OrderedDict[int, Exception] = collections.OrderedDict()
         self._closed = False
+        self.led: RedirectRefused | None = None
         threading.Thread(target=self._accept, name="rowkeeper-store-relay", daemon=True).start()
 
     @property
@@ -151,9 +155,11 @@ class Relay:
                         _Exchange(client, upstream, requests).run(first)
             except _Unanswered as error:
                 self._tell(client, error.cause)
-            except _NotOurs:
+            except _NotOurs as stranger:
+                self.led = stranger.led
                 client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
             except (FrameworkError, OSError) as error:
+                self.led = error if isinstance(error, RedirectRefused) else self.led
                 self._tell(client, error)
 
     def _connected(self) -> socket.socket:
@@ -188,7 +194,13 @@ class Relay:
 
 
 class _NotOurs(Exception):  # noqa: N818 - handled here, never seen outside
-    """Somebody else's connection: it does not know the password."""
+    """Somebody else's connection, which does not know the password; or the client's own after a redirect, as it does
+    not tell the password to where it is led.
+    """
+
+    def __init__(self, led: RedirectRefused | None) -> None:
+        super().__init__()
+        self.led = led
 
 
 class _Unanswered(Exception):  # noqa: N818 - handled here, never seen outside
@@ -238,11 +250,13 @@ class _Requests:
 
     def _rewritten(self, head: bytes) -> bytes:
         line, *fields = head.split(b"\r\n")
-        shown = next((each.partition(b":")[2].strip() for each in fields if each.lower().startswith(DROPPED[0])), b"")
-        if not hmac.compare_digest(shown, self._expected):
-            raise _NotOurs
         method, target, version = line.split(b" ", 2)
-        self._check(method, target)
+        shown = next((each.partition(b":")[2].strip() for each in fields if each.lower().startswith(DROPPED[0])), b"")
+        led = self._led(method, target)
+        if not hmac.compare_digest(shown, self._expected):
+            raise _NotOurs(led)
+        if led is not None:
+            raise led
         if any(each.lower().startswith(b"transfer-encoding:") for each in fields):
             raise DeclarationError("a request has a body of unknown length")
         lengths = [each.partition(b":")[2].strip() for each in fields if each.lower().startswith(b"content-length:")]
@@ -251,19 +265,20 @@ class _Requests:
         kept = [each for each in fields if not each.lower().startswith(DROPPED)]
         return b"\r\n".join((b" ".join((method, path, version)), *kept, b"", b""))
 
-    def _check(self, method: bytes, target: bytes) -> None:
-        """Raises RedirectRefused unless it is the store that is asked."""
+    def _led(self, method: bytes, target: bytes) -> RedirectRefused | None:
+        """The error for a request that is not for the store; None for one that is."""
         url = target.decode("latin-1")
         try:
             scheme, host, port = place_of_url(url if method != b"CONNECT" else f"connect://{url}")
         except DeclarationError:
             scheme, host, port = "", "what is no host", 0
-        if (scheme, canonical_host(host) if scheme else host, port) != ("http", *self._authority):
-            raise RedirectRefused(
+        if (scheme, host, port) != ("http", *self._authority):
+            return RedirectRefused(
                 f"the store {self._authority[0]} leads to {host}",
                 hint="a redirect to another host, or to a metadata service, is not followed; see endpoint= and region=",
                 context={"host": host},
             )
+        return None
 
 
 class _Exchange:

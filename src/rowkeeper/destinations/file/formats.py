@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import IO, Any, Literal, Protocol
+from typing import IO, Any, Literal, Protocol, cast
 
 import pyarrow as pa
 
@@ -60,7 +60,7 @@ def read_back(name: str, file: IO[bytes], schema: pa.Schema) -> Iterator[pa.Tabl
                 for batch in found.iter_batches(READ_ROWS):
                     yield pa.Table.from_batches([batch]).cast(schema)
         case "arrow":
-            with pa.ipc.open_file(file) as found:
+            with pa.ipc.open_file(cast("Any", file)) as found:
                 for number in range(found.num_record_batches):
                     yield pa.Table.from_batches([found.get_batch(number)]).cast(schema)
         case "csv":
@@ -73,7 +73,7 @@ class _Parquet:
     def __init__(self, out: IO[bytes], schema: pa.Schema, compression: str) -> None:
         import pyarrow.parquet as pq  # noqa: PLC0415
 
-        self._writer = pq.ParquetWriter(out, schema, compression=compression)
+        self._writer = pq.ParquetWriter(out, schema, compression=cast("Any", compression))
 
     def write(self, rows: pa.Table) -> None:
         self._writer.write_table(rows)
@@ -84,8 +84,8 @@ class _Parquet:
 
 class _Arrow:
     def __init__(self, out: IO[bytes], schema: pa.Schema, compression: str) -> None:
-        options = pa.ipc.IpcWriteOptions(compression=None if compression == "none" else compression)
-        self._writer = pa.ipc.new_file(out, schema, options=options)
+        options = pa.ipc.IpcWriteOptions(compression=None if compression == "none" else cast("Any", compression))
+        self._writer = pa.ipc.new_file(cast("Any", out), schema, options=options)
 
     def write(self, rows: pa.Table) -> None:
         self._writer.write_table(rows, max_chunksize=READ_ROWS)

@@ -16,7 +16,7 @@ import dataclasses
 import functools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
 import pyarrow as pa
 
@@ -51,7 +51,7 @@ def reaching(method: Callable[Concatenate[FilesSession, P], T]) -> Callable[Conc
         except StoreUnavailable as error:
             raise DestinationUnreachable(error.what, hint=error.hint, context=error.context) from error
 
-    return made
+    return cast("Callable[Concatenate[FilesSession, P], T]", made)
 
 
 class FilesSession(StagedInEngine):

@@ -129,9 +129,8 @@ MENDING = "nothing was published; run the pipeline again, and see to the disk or
 
 def _encode(table: FilesDestination, layout: Layout, rows: _Peeked, out: IO[bytes]) -> int:
     """Fills one file; returns how many rows went into it."""
-    counted = _Counted(out)
     inner = table.compression if table.compresses_within else "none"
-    outer = packing.compressed(cast("IO[bytes]", counted), "none" if table.compresses_within else table.compression)
+    outer = packing.compressed(out, "none" if table.compresses_within else table.compression)
     measured = _Counted(outer)
     writer = formats.open_writer(table.format, cast("IO[bytes]", measured), layout.schema, inner)
     count = 0
@@ -142,8 +141,8 @@ def _encode(table: FilesDestination, layout: Layout, rows: _Peeked, out: IO[byte
         if measured.size >= FILE_BYTES_MAX:
             break
     writer.close()
-    if outer is not counted:
-        outer.close()
+    if table.compression in packing.EXTENSIONS and not table.compresses_within:
+        outer.close()  # what is around the whole ends with it
     return count
 
 

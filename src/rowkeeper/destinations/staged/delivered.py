@@ -16,7 +16,7 @@ import pyarrow as pa
 from rowkeeper.destinations.mergetree.layout import Columns, row_hash
 from rowkeeper.destinations.mergetree.types import identifier, literal
 
-UNSHARED = re.compile(r"\bUUID\b|\bEnum(?:8|16)\((?:[^()']|'(?:[^'\\]|\\.)*')*\)|\bLowCardinality\(")
+UNSHARED = re.compile(r"(?<!`)\bUUID\b(?!`)|\bEnum(?:8|16)\((?:[^()']|'(?:[^'\\]|\\.)*')*\)")
 
 
 def delivered(schema: pa.Schema) -> pa.Schema:
@@ -46,13 +46,7 @@ def _delivered(field: pa.Field[Any]) -> pa.Field[Any]:
 
 def plain(kind: str) -> str:
     """A ClickHouse type with text in the place of UUIDs and enums."""
-    found = UNSHARED.sub(lambda match: "" if match[0].startswith("Low") else "String", kind)
-    return found if "LowCardinality(" not in kind else _balanced(found)
-
-
-def _balanced(kind: str) -> str:
-    """Without the brackets that `LowCardinality(` leaves behind: it is only ever the outermost."""
-    return kind[:-1]
+    return UNSHARED.sub("String", kind)
 
 
 def selected(columns: Columns) -> str:

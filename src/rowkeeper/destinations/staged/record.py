@@ -43,7 +43,8 @@ class LocalRecord:
         """Keeps a record, durably, in the place of the former one."""
         self.path.parent.mkdir(mode=0o700, exist_ok=True)
         beside = self.path.with_suffix(".new")
-        with beside.open("w", encoding="utf-8") as file:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump({**document_of(record), "target": self._target}, file)
             file.flush()
             os.fsync(file.fileno())

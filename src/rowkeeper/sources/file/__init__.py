@@ -1,9 +1,10 @@
-"""Local files as a source: CSV, NDJSON and Parquet; plain, .gz, .zst, or inside a .zip.
+"""Files as a source: CSV, NDJSON, JSON, Parquet and Avro; plain, .gz, .zst, or inside a .zip; wherever they lie.
 
 declaring.py  `files()`: what a person writes, checked
 source.py     FilesSource: the plan
 fallback.py   FallbackSource: another place where the same files are, or what was loaded last
-store.py      the seam: where files lie, on this machine now
+store.py      the seam: where files lie; those of this machine
+remote.py     those of others
 finding.py    which files and zip members there are
 identity.py   how a file is known again
 persisting.py what is tried again, and read on
@@ -13,7 +14,9 @@ text.py       any encoding as UTF-8, checked
 pacing.py     how far a reader may run ahead
 delimited.py  CSV
 lines.py      NDJSON
+documents.py  JSON documents; skeleton.py: their structure
 columnar.py   Parquet
+avro.py       Avro
 sampling.py   the first rows, for `rowkeeper init`
 """
 

@@ -71,11 +71,16 @@ class Reopen(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Dialect:
-    """How the cells are written."""
+    """How the cells are written.
+
+    Attributes:
+        records: of a JSON document, the path to its records.
+    """
 
     delimiter: str
     encoding: str
     null_values: tuple[str, ...]
+    records: str = "$"
 
 
 def header_of(name: str, stream: IO[bytes], dialect: Dialect) -> tuple[list[str], int]:

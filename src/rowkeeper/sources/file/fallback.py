@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from rowkeeper.batch import BATCH_BYTES, Batch, InputMode, Partition
-from rowkeeper.errors import SourceChanged, SourceError
+from rowkeeper.endpoints import Endpoint
+from rowkeeper.errors import PipelineError, SourceChanged
 from rowkeeper.protocols import Columns, Guarantee, Plan, Site
 from rowkeeper.resilience.degrading import degraded
-from rowkeeper.sources.file.source import FilesSource
+from rowkeeper.sources.file.source import UNREADABLE, FilesSource
 
 LAST_GOOD = "last_good"
 REPLICA = "replica"  # in a partition's detail: where it was found
@@ -35,10 +36,14 @@ class FallbackSource:
         """The primary's; the replica's where the primary cannot be found."""
         try:
             return self.primary.mode
-        except SourceError:
+        except UNREADABLE:
             if isinstance(self.replica, str):
                 raise
             return self.replica.mode
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        """The primary's; a replica is of this machine."""
+        return self.primary.endpoints()
 
     def located(self, base: Path) -> Self:
         """The same, relative patterns taken from this folder."""
@@ -59,7 +64,7 @@ class FallbackSource:
         """The primary's plan; where it has none, the replica's; what fails in it, from the replica."""
         try:
             plan = self.primary.plan(loaded, whole=whole)
-        except SourceError as error:
+        except UNREADABLE as error:
             if isinstance(self.replica, str):
                 return self._last_good(loaded, error)
             plan = _of_replica(self.replica.plan(loaded, whole=whole))
@@ -70,7 +75,7 @@ class FallbackSource:
         return self._mended(plan, self.replica, loaded)
 
     @staticmethod
-    def _last_good(loaded: Mapping[str, Partition], error: SourceError) -> Plan:
+    def _last_good(loaded: Mapping[str, Partition], error: PipelineError) -> Plan:
         if not loaded:
             raise error  # nothing good was ever loaded
         degraded("the source was not read; what was loaded last stays", error)
@@ -106,7 +111,7 @@ class FallbackSource:
             for batch in first.read(partition, start_row=start_row, **options):
                 row = batch.next_row
                 yield batch
-        except SourceError as error:
+        except UNREADABLE as error:
             twin = second.partition(partition.key) if isinstance(second, FilesSource) else None
             if twin is None or twin.identity != partition.identity:
                 raise

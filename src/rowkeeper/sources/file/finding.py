@@ -22,6 +22,7 @@ FORMATS = {
     ".json": "ndjson",
     ".parquet": "parquet",
     ".pq": "parquet",
+    ".avro": "avro",
 }
 COMPRESSIONS = {".gz": "gz", ".zst": "zst"}
 ENCRYPTED_FLAG = 1  # of a zip member, APPNOTE.TXT 4.4.4
@@ -65,8 +66,27 @@ def find(patterns: Sequence[str], store: Store, wanted: str) -> list[Found]:
     return sorted(found.values(), key=lambda each: each.key)
 
 
+def format_of(patterns: Sequence[str]) -> str:
+    """The format of files on other machines, by what their patterns say: nobody is asked.
+
+    Raises DeclarationError if they do not say one.
+    """
+    found = set()
+    for pattern in patterns:
+        path = Path(pattern.partition("?")[0] if pattern.startswith("http") else pattern)
+        suffix = path.suffix.lower()
+        named = path.with_suffix("") if suffix in COMPRESSIONS else path
+        found.add(FORMATS.get(named.suffix.lower(), ""))
+    if len(found) != 1 or "" in found:
+        raise DeclarationError(
+            f"the format of {', '.join(patterns)} cannot be told from the pattern",
+            hint='say it: format="csv", "ndjson", "json", "parquet" or "avro"',
+        )
+    return found.pop()
+
+
 def _inside(store: Store, entry: Entry, wanted: str) -> Iterator[Found]:
-    path = Path(entry.key)
+    path = Path(entry.named or entry.key)
     if path.suffix.lower() != ".zip":
         compression = COMPRESSIONS.get(path.suffix.lower(), "")
         name = path.stem if compression else path.name
@@ -88,7 +108,7 @@ def _inside(store: Store, entry: Entry, wanted: str) -> Iterator[Found]:
 def _members(store: Store, entry: Entry) -> list[zipfile.ZipInfo]:
     """The files in a zip, without what macOS packs beside each."""
     try:
-        with store.open(entry.location) as file, zipfile.ZipFile(file) as archive:
+        with store.open(entry.location, "random") as file, zipfile.ZipFile(file) as archive:
             listed = archive.infolist()
     except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
         raise damaged(entry.key, error) from error
@@ -105,6 +125,7 @@ def _format(name: str, key: str, wanted: str) -> str:
     known = FORMATS.get(Path(name).suffix.lower())
     if known is None:
         raise DeclarationError(
-            f"the format of {key} cannot be told from its name", hint='say it: format="csv", "ndjson" or "parquet"'
+            f"the format of {key} cannot be told from its name",
+            hint='say it: format="csv", "ndjson", "json", "parquet" or "avro"',
         )
     return known

@@ -28,7 +28,7 @@ def pieces(name: str, reopen: Reopen, encoding: str, batch_bytes: int) -> Iterat
     line = row = 0
     pending: list[bytes] = []  # the beginning of a line whose end was not read yet
     pending_bytes = 0
-    with _utf8(name, reopen, encoding) as stream:
+    with utf8(name, reopen, encoding) as stream:
         while chunk := stream.read(min(CHUNK_BYTES, batch_bytes)):
             cut = chunk.rfind(b"\n") + 1
             if cut:
@@ -60,7 +60,7 @@ class _Transcoded(AbstractContextManager["Utf8Stream"]):
         return self._content.__exit__(*fault)
 
 
-def _utf8(name: str, reopen: Reopen, encoding: str) -> AbstractContextManager[IO[bytes]]:
+def utf8(name: str, reopen: Reopen, encoding: str) -> AbstractContextManager[IO[bytes]]:
     """UTF-8 goes through as it stands: whether a line is good is the contract's to say."""
     if codecs.lookup(encoding).name == "utf-8":
         return reopen()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import PurePath
 from typing import IO, Any
 
 import pyarrow as pa
@@ -14,17 +16,24 @@ from rowkeeper.batch import Batch, InputMode, Malformed, Partition
 from rowkeeper.errors import ColumnsDiffer
 from rowkeeper.protocols import Columns
 from rowkeeper.resilience.failpoints import failpoint
-from rowkeeper.sources.file import columnar, delimited, identity, lines
+from rowkeeper.sources.file import avro, columnar, delimited, documents, identity, lines
 from rowkeeper.sources.file.delimited import CsvFile, Dialect, Piece
 from rowkeeper.sources.file.opening import DAMAGES, damaged, opened
 from rowkeeper.sources.file.store import Store
 
 NAME_NEAR = 0.75  # `nmae` is meant to be `name`; James is a person
-UNITS = {InputMode.JSON: "line"}
-MODES = {"csv": InputMode.STRINGS, "ndjson": InputMode.JSON, "parquet": InputMode.PYTHON}
+BEGINNING_BYTES = 4096
+UNITS = {"ndjson": "line", "json": "record"}
+MODES = {
+    "csv": InputMode.STRINGS,
+    "ndjson": InputMode.JSON,
+    "json": InputMode.JSON,
+    "parquet": InputMode.PYTHON,
+    "avro": InputMode.PYTHON,
+}
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True)
 class Reading:
     """The reading of one partition from `start_row` on."""
 
@@ -72,20 +81,27 @@ class Reading:
             for part in _parts(whole.since(self.start_row), self.batch_rows, self.batch_bytes):
                 part_bytes = part.table.nbytes
                 if collected and collected_bytes + part_bytes > self.batch_bytes:
-                    yield _batch(collected, self.partition.key, mode, first)
+                    yield _batch(collected, self.partition.key, mode, first, self._unit)
                     first, collected, collected_bytes = collected[-1].next_row, [], 0
                 collected.append(part)
                 collected_bytes += part_bytes
                 if part.next_row - first >= self.batch_rows:
-                    yield _batch(collected, self.partition.key, mode, first)
+                    yield _batch(collected, self.partition.key, mode, first, self._unit)
                     first, collected, collected_bytes = part.next_row, [], 0
         if collected and collected[-1].next_row > first:
-            yield _batch(collected, self.partition.key, mode, first)
+            yield _batch(collected, self.partition.key, mode, first, self._unit)
 
     def _pieces(self) -> Iterator[Piece]:
         name, detail = self.partition.key, self.partition.detail
-        if detail["format"] == "ndjson":
+        if self._unit == "record":
+            yield from documents.pieces(name, self._open, self.dialect.encoding, self.dialect.records, self.batch_bytes)
+        elif detail["format"] in ("json", "ndjson"):
             yield from lines.pieces(name, self._open, self.dialect.encoding, self.batch_bytes)
+        elif detail["format"] == "avro":
+            with self._open() as stream:
+                names = list(avro.head_of(name, stream).columns)
+            keep = columns_to_keep(name, names, self.columns)
+            yield from avro.pieces(name, self._open, keep, batch_rows=self.batch_rows, start_row=self.start_row)
         elif detail["format"] == "csv":
             with self._open() as stream:
                 names, header_lines = delimited.header_of(name, stream, self.dialect)
@@ -107,12 +123,26 @@ class Reading:
                 start_row=self.start_row,
             )
 
+    @functools.cached_property
+    def _unit(self) -> str:
+        """What is counted: lines of NDJSON, records of a JSON document, rows of anything else.
+
+        A file that is called `.json` holds lines, unless it begins like an array.
+        """
+        name, detail = self.partition.key, self.partition.detail
+        if detail["format"] == "ndjson" and ".json" in PurePath(name.partition("?")[0]).suffixes[-2:]:
+            with self._open() as stream:
+                if documents.begins_as_array(stream.read(BEGINNING_BYTES)):
+                    return "record"
+        return UNITS.get(str(detail["format"]), "row")
+
     @contextmanager
     def _open(self) -> Iterator[IO[bytes]]:
         """The content of the file that the plan saw, unpacked."""
         detail = self.partition.detail
         location = str(detail["path"])
-        with self.store.open(location) as file:
+        scattered = detail["member"] is not None or (detail["format"] == "parquet" and not detail["compression"])
+        with self.store.open(location, "random" if scattered else "sequence") as file:
             if not identity.same(self.store.stamp_of_open(file), detail):
                 raise identity.changed(location)
             with opened(file, self.partition.key, detail["member"], str(detail["compression"])) as stream:
@@ -182,7 +212,7 @@ def _parts(piece: Piece, rows: int, size: int) -> Iterator[Piece]:
         start += rows
 
 
-def _batch(pieces: Sequence[Piece], key: str, mode: InputMode, first: int) -> Batch:
+def _batch(pieces: Sequence[Piece], key: str, mode: InputMode, first: int, unit: str) -> Batch:
     return Batch(
         table=pa.concat_tables([each.table for each in pieces]),
         mode=mode,
@@ -192,7 +222,7 @@ def _batch(pieces: Sequence[Piece], key: str, mode: InputMode, first: int) -> Ba
         row_numbers=pa.concat_arrays([_flat(each.numbers) for each in pieces]),
         places=pa.concat_arrays([_flat(each.places) for each in pieces]),
         malformed=tuple(bad for each in pieces for bad in each.malformed),
-        unit=UNITS.get(mode, "row"),
+        unit=unit,
     )
 
 

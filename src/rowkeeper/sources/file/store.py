@@ -1,4 +1,4 @@
-"""The seam behind which files lie: on this machine now, in an object store later. Readers see streams of bytes only."""
+"""The seam behind which files lie: on this machine, or on others (remote.py). Readers see streams of bytes only."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import os
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Protocol, Self
 
 from rowkeeper.errors import SourceError, SourceMissing
+from rowkeeper.stores.store import Access
 
 Stamp = Mapping[str, int | str]
 """What a store says of a file without reading it; another stamp means that the file was touched. JSON values."""
@@ -24,14 +25,19 @@ class Entry:
     Attributes:
         key: its name within the pipeline, the same at every run.
         location: where the store finds it.
+        named: by which its format is told, where that is not the key.
     """
 
     key: str
     location: str
+    named: str = ""
 
 
 class Store(Protocol):
-    """A place with files."""
+    """A place with files, used in `with`: there its connections are kept."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
 
     def list(self, pattern: str) -> Sequence[Entry]:
         """The files that match, at least one; raises SourceError that says where it looked and what is there."""
@@ -45,8 +51,16 @@ class Store(Protocol):
         """The same of a file that `open` gave, even if its name stands for another one by now."""
         ...
 
-    def open(self, location: str) -> IO[bytes]:
-        """The content, from its beginning, seekable; raises SourceError if it cannot be opened."""
+    def identity(self, stamp: Stamp) -> str | None:
+        """By what a file is known that has this stamp, by the store's word; None if it takes a look at its content."""
+        ...
+
+    def open(self, location: str, access: Access = "sequence") -> IO[bytes]:
+        """The content, from its beginning, seekable; raises SourceError if it cannot be opened.
+
+        Args:
+            access: whether it is going to be read here and there, as Parquet and zips are.
+        """
         ...
 
 
@@ -55,6 +69,12 @@ class LocalStore:
     """Files of this machine. Relative patterns start from `base`; their keys are relative to it too."""
 
     base: Path
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
 
     def list(self, pattern: str) -> Sequence[Entry]:
         """Matches `*`, `?`, `[...]` and `**`; a name that exists as it is written is taken as such."""
@@ -76,8 +96,14 @@ class LocalStore:
         """The same by descriptor."""
         return _stamp(os.fstat(file.fileno()), str(file.name))
 
-    def open(self, location: str) -> IO[bytes]:
+    def identity(self, stamp: Stamp) -> str | None:
+        """Times can be set back: it takes a look."""
+        del stamp
+        return None
+
+    def open(self, location: str, access: Access = "sequence") -> IO[bytes]:
         """A plain file; a pipe or a device is refused by its stamp, as opening it could wait for ever."""
+        del access
         self.stamp(location)
         try:
             return Path(location).open("rb")
