@@ -63,6 +63,9 @@
     │   ├── RowsUnfit               RK-3140  rows have values that the destination's columns cannot hold
     │   ├── DeliveryUnread          RK-3141  an API does not say what became of the rows that it was sent
     │   ├── DeliveryLost            RK-3142  what was sent of a run, and what was not, is not known here
+    │   ├── MessageTooLarge         RK-3160  a row makes a message that is larger than it may be
+    │   ├── StreamUnsuited          RK-3161  a stream is not there, or cannot be written to as is promised
+    │   ├── RunTooLarge             RK-3162  a run does not fit into one transaction of a broker
     │   ├── StateError              RK-3201  the state folder cannot be used as it is
     │   │   └── NewerState          RK-3202  a newer version of Rowkeeper made it
     │   ├── LedgerBusy              RK-3301  another process kept the ledger locked
@@ -547,6 +550,37 @@ class CursorWentBack(SourceError):  # noqa: N818 - reads as what happened
     )
 
 
+class MessagesLost(SourceError):  # noqa: N818 - reads as what happened
+    """A stream no longer has messages that come next: they were removed before they were read."""
+
+    code = "RK-2163"
+    category = Category.INTEGRITY
+    advice = (
+        "The broker removed messages (retention, trimming, deletion) before a run had read them; it is said which. "
+        'They cannot be read any more. If that is known and accepted, declare lost="skip": runs go on at the first one '
+        "that is there, and say so. Let the broker keep messages for longer than it may take until a run comes by."
+    )
+
+
+class StreamRemade(SourceError):  # noqa: N818 - reads as what happened
+    """A stream was deleted and made anew, or went back: what is there is not what follows the last load."""
+
+    code = "RK-2164"
+    category = Category.INTEGRITY
+    advice = (
+        "The positions that the ledger has are of the former stream. If the new one is to be read from its beginning, "
+        "give the source another name=: it is then another stream, and what the former brought stays in the table."
+    )
+
+
+class StreamUnfit(SourceError):  # noqa: N818 - reads as what happened
+    """A stream is not there, or cannot be read as it is declared."""
+
+    code = "RK-2165"
+    category = Category.CONFIGURATION
+    advice = "Compare the URL with what the broker lists: the topic, the stream, the key; its type; its subjects."
+
+
 class StoreError(PipelineError):
     """A place with files (a bucket, a folder, a server that gives files out) refused what was asked, or failed."""
 
@@ -631,37 +665,6 @@ class StoreUnfit(StoreError):  # noqa: N818 - reads as what happened
     code = "RK-2148"
     category = Category.CONFIGURATION
     advice = "Compare endpoint=, region= and account= with what the store's owner says of it."
-
-
-class MessagesLost(SourceError):  # noqa: N818 - reads as what happened
-    """A stream no longer has messages that come next: they were removed before they were read."""
-
-    code = "RK-2163"
-    category = Category.INTEGRITY
-    advice = (
-        "The broker removed messages (retention, trimming, deletion) before a run had read them; it is said which. "
-        'They cannot be read any more. If that is known and accepted, declare lost="skip": runs go on at the first one '
-        "that is there, and say so. Let the broker keep messages for longer than it may take until a run comes by."
-    )
-
-
-class StreamRemade(SourceError):  # noqa: N818 - reads as what happened
-    """A stream was deleted and made anew, or went back: what is there is not what follows the last load."""
-
-    code = "RK-2164"
-    category = Category.INTEGRITY
-    advice = (
-        "The positions that the ledger has are of the former stream. If the new one is to be read from its beginning, "
-        "give the source another name=: it is then another stream, and what the former brought stays in the table."
-    )
-
-
-class StreamUnfit(SourceError):  # noqa: N818 - reads as what happened
-    """A stream is not there, or cannot be read as it is declared."""
-
-    code = "RK-2165"
-    category = Category.CONFIGURATION
-    advice = "Compare the URL with what the broker lists: the topic, the stream, the key; its type; its subjects."
 
 
 class TransformError(PipelineError):
@@ -861,6 +864,36 @@ class DeliveryLost(DatabaseError):  # noqa: N818 - reads as what happened
         "The journal of deliveries and the rows that wait lie in the state folder of the machine that the run was "
         "made on. Finish it there; or restore that folder."
     )
+
+
+class MessageTooLarge(DatabaseError):  # noqa: N818 - reads as what happened
+    """A row makes a message that is larger than the destination, or its broker, allows. Nothing was sent."""
+
+    code = "RK-3160"
+    advice = (
+        "Let the contract refuse such rows (max_length=), so that they go to quarantine alone; or allow larger "
+        "messages: message_bytes_max= of the destination, and the limits of the broker (Kafka: max.message.bytes of the topic; "
+        "NATS: max_payload of the server, max_msg_size of the stream)."
+    )
+
+
+class StreamUnsuited(DatabaseError):  # noqa: N818 - reads as what happened
+    """A stream is not there, or is made in a way in which it cannot be written to as the destination promises."""
+
+    code = "RK-3161"
+    category = Category.CONFIGURATION
+    advice = (
+        "The message says what is missing. Kafka: make the topic. NATS: the stream needs the subject that is published "
+        "to, and a subject for the control record. Valkey: the key must be a stream. docs/destinations-stream.md says "
+        "what each broker needs, and why."
+    )
+
+
+class RunTooLarge(DatabaseError):  # noqa: N818 - reads as what happened
+    """A run did not fit into one transaction of a broker in the time that it gives to one. Nothing of it is seen."""
+
+    code = "RK-3162"
+    advice = "Load fewer or smaller files at a time. A run of Kafka is one transaction, of 15 minutes at most."
 
 
 class StateError(DatabaseError):

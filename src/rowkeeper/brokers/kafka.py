@@ -21,6 +21,7 @@ from rowkeeper.security.tls.plaintext import refuse_plaintext
 
 if TYPE_CHECKING:
     import confluent_kafka
+    from confluent_kafka.admin import AdminClient
 
 
 class KafkaClient:
@@ -60,6 +61,12 @@ class KafkaClient:
         import confluent_kafka  # noqa: PLC0415
 
         return confluent_kafka.Producer({**self._settings(), **settings})
+
+    def admin(self) -> AdminClient:
+        """A client that makes topics."""
+        from confluent_kafka.admin import AdminClient  # noqa: PLC0415
+
+        return AdminClient(self._settings())
 
     def check(self, error: Any) -> None:
         """Raises what an error of librdkafka (a KafkaError: of a message, of a delivery) means; None means nothing."""

@@ -28,6 +28,7 @@ VERSIONS_MAX = {
     14: 3,  # SyncGroup
     SASL_HANDSHAKE: 1,
     API_VERSIONS: 0,
+    19: 4,  # CreateTopics
     22: 4,  # InitProducerId
     23: 4,  # OffsetForLeaderEpoch
     24: 3,  # AddPartitionsToTxn

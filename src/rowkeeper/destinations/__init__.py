@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rowkeeper.destinations.relational.declaring import DatabaseDestination, database
     from rowkeeper.destinations.server.inspection import server_status
     from rowkeeper.destinations.server.place import reader_of, server_of, settled_on, settled_server
+    from rowkeeper.destinations.streams.declaring import StreamDestination, stream
     from rowkeeper.destinations.webapi.declaring import ApiDestination, api
     from rowkeeper.destinations.webapi.outcomes import ItemErrors, ItemResults
 
@@ -25,6 +26,7 @@ __all__ = [
     "FilesDestination",
     "ItemErrors",
     "ItemResults",
+    "StreamDestination",
     "TableFiles",
     "api",
     "clickhouse",
@@ -39,6 +41,7 @@ __all__ = [
     "server_status",
     "settled_on",
     "settled_server",
+    "stream",
 ]
 
 _HOMES = {
@@ -62,6 +65,8 @@ _HOMES = {
     "server_status": "server.inspection",
     "settled_on": "server.place",
     "settled_server": "server.place",
+    "StreamDestination": "streams.declaring",
+    "stream": "streams.declaring",
 }
 
 
