@@ -34,10 +34,16 @@ class Transport:
     Attributes:
         tls: whose word is taken, and what is shown.
         plaintext: it may be reached without TLS, or without checking who answers; each connect is logged.
+        what: what is reached, for messages; where its URL stands, where its authority is named, and how it is said that
+            plaintext is meant.
     """
 
     tls: TLS = dataclasses.field(default_factory=TLS)
     plaintext: bool = False
+    what: str = "ledger"
+    url: str = "ROWKEEPER_LEDGER_URL"
+    authority: str = "ROWKEEPER_TLS_CA"
+    says_so: str = SAYS_SO
 
 
 def remember(engine: Engine, transport: Transport | None) -> None:
@@ -74,27 +80,28 @@ def secured(driver: str, options: Mapping[str, Any], transport: Transport) -> di
     if not elsewhere and mode not in (CHECKED, "verify-ca"):
         return dict(options)
     if transport.plaintext and mode != CHECKED:
-        note_plaintext("ledger", elsewhere[0] if elsewhere else None)
+        note_plaintext(transport.what, elsewhere[0] if elsewhere else None)
         return dict(options)
     if driver not in BY_LIBPQ:
         raise PlaintextRefused(
-            f"the ledger on {elsewhere[0]} would be reached by {driver}, which cannot be told to check certificates",
-            hint=f"write postgresql+psycopg://...; if it must be this driver, say so: {SAYS_SO}",
+            f"the {transport.what} on {elsewhere[0]} would be reached by {driver}, which cannot be told to check certificates",
+            hint=f"write postgresql+psycopg://...; if it must be this driver, say so: {transport.says_so}",
         )
     if elsewhere and mode not in (None, CHECKED):
         raise PlaintextRefused(
-            f"the ledger on {elsewhere[0]} would be reached with sslmode={mode}: without TLS, or without checking who "
+            f"the {transport.what} on {elsewhere[0]} would be reached with sslmode={mode}: without TLS, or without checking who "
             "answers",
-            hint="take sslmode out of ROWKEEPER_LEDGER_URL, and name its authority in ROWKEEPER_TLS_CA; if it must be "
-            f"so, say so of the ledger by name: {SAYS_SO}",
+            hint=f"take sslmode out of {transport.url}, and name its authority in {transport.authority}; if it must be "
+            f"so, say so of the {transport.what} by name: {transport.says_so}",
         )
-    return _demanded(options, transport.tls, mode or CHECKED)
+    return _demanded(options, transport, mode or CHECKED)
 
 
-def _demanded(options: Mapping[str, Any], tls: TLS, mode: str) -> dict[str, Any]:
+def _demanded(options: Mapping[str, Any], transport: Transport, mode: str) -> dict[str, Any]:
     """libpq's words for it; those that stand in the URL stay."""
+    tls = transport.tls
     if tls.pins:
-        raise CertificateUnusable("the ledger's driver cannot check pins", hint="name its authority instead: ca=")
+        raise CertificateUnusable(f"the {transport.what}'s driver cannot check pins", hint="name its authority instead: ca=")
     client_context(tls)  # refuses files of ours that cannot be used, each with its reason: libpq has no words for it
     words: dict[str, Any] = {
         "sslmode": mode,

@@ -17,6 +17,7 @@ from rowkeeper.sources.api import (
     api,
     python,
 )
+from rowkeeper.sources.database import DatabaseSource, Increment, database
 from rowkeeper.sources.file import FilesSource, Sample, files, sample
 
 __all__ = [
@@ -25,8 +26,10 @@ __all__ = [
     "Basic",
     "Bearer",
     "Cursor",
+    "DatabaseSource",
     "FilesSource",
     "HeaderKey",
+    "Increment",
     "Incremental",
     "LinkHeader",
     "NextLink",
@@ -41,6 +44,7 @@ __all__ = [
     "Signed",
     "Token",
     "api",
+    "database",
     "files",
     "python",
     "sample",
