@@ -32,7 +32,7 @@ PLAIN: dict[str, pa.DataType] = {
 }
 JSON = pa.json_()
 ANY_DECIMAL = pa.decimal128(38, -1)  # of which nothing is known
-DECIMAL_DIGITS_MAX = 76
+DECIMAL128_DIGITS, DECIMAL_DIGITS_MAX = 38, 76
 # A day of PostgreSQL is 24 hours, as Python's is; a month is nothing that a duration could hold.
 INTERVAL = (
     "CASE WHEN extract(year FROM {0}) = 0 AND extract(month FROM {0}) = 0 AND isfinite({0}) THEN "
@@ -95,7 +95,9 @@ def _numeric(modifier: int) -> Column:
     scale = ((modifier - 4 & 0x7FF) ^ 1024) - 1024
     if not 0 <= scale <= precision <= DECIMAL_DIGITS_MAX:
         return Column("", "", meaning=ANY_DECIMAL)
-    arrow = pa.decimal128(precision, scale) if precision <= 38 else pa.decimal256(precision, scale)
+    if precision > DECIMAL128_DIGITS:  # Arrow's CSV reader makes no wider ones: text loses nothing
+        return Column("", "", meaning=pa.decimal256(precision, scale))
+    arrow = pa.decimal128(precision, scale)
     return Column("", "", arrow=arrow, meaning=arrow)
 
 

@@ -63,7 +63,11 @@ TYPES = (
     "ON e.oid = CASE WHEN t.typcategory = 'A' THEN t.typelem END WHERE t.oid IN ({oids})"
 )
 COLUMNS = "SELECT attname, attnotnull FROM pg_attribute WHERE attrelid = {table}::regclass AND attnum > 0"
-SIZE = "SELECT reltuples::bigint FROM pg_class WHERE oid = {table}::regclass"
+# Of a table that was never analysed, its size tells how many rows it has at most.
+SIZE = (
+    "SELECT sum(CASE WHEN c.reltuples > 0 THEN c.reltuples ELSE pg_relation_size(c.oid) / 32 END)::bigint "
+    "FROM pg_partition_tree({table}::regclass) p JOIN pg_class c ON c.oid = p.relid WHERE p.isleaf"
+)
 KEY = (
     "SELECT a.attname FROM (SELECT x.* FROM pg_index x WHERE x.indrelid = {table}::regclass AND x.indisunique "
     "AND x.indisvalid AND x.indimmediate AND x.indpred IS NULL AND x.indexprs IS NULL AND NOT EXISTS (SELECT 1 FROM "
@@ -259,7 +263,7 @@ class PostgresSnapshot:
 
     def _ranges(self, relation: Relation, selection: Selection, sizes: Sizes) -> Iterator[Sequence[str]]:
         """Conditions on the key that together take in every row, each of them about a page of rows."""
-        if not relation.integer_key or selection.order != relation.key or self._parallel == 1:
+        if not relation.integer_key or not relation.rows or selection.order != relation.key or self._parallel == 1:
             yield ()
             return
         name = identifier(relation.key[0])
@@ -269,8 +273,8 @@ class PostgresSnapshot:
         if low is None or high is None:
             return
         first, last = int(low), int(high)
-        rows = min(relation.rows or last - first + 1, last - first + 1)
-        width = max(1, int((last - first + 1) / rows * sizes.rows * RANGE_FILL))
+        span = last - first + 1
+        width = max(1, int(span / min(relation.rows, span) * sizes.rows * RANGE_FILL))
         for at in range(first, last + 1, width):
             yield (f"{name} >= {at}", f"{name} <= {min(at + width - 1, last)}")
 
