@@ -7,11 +7,12 @@ import hashlib
 import json
 import marshal
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Protocol
 
 import pyarrow as pa
 
-from rowkeeper.errors import ColumnUnreadable, DeclarationError, TableMissing
+from rowkeeper.errors import ColumnUnreadable, CursorUnfit, DeclarationError, TableMissing
 from rowkeeper.nearest import did_you_mean
 from rowkeeper.sources.database.increments import Increment
 
@@ -202,6 +203,22 @@ class Snapshot(Protocol):
 
 class SnapshotLost(Exception):  # noqa: N818 - reads as what happened
     """A connection broke, and with it what was seen by it; the cause is the driver's error."""
+
+
+def refuse_lookback(relation: Relation, increment: Increment) -> None:
+    """Raises CursorUnfit if one cannot look so far back from a value of the cursor column."""
+    found = relation.column(increment.column)
+    if found is None or not increment.lookback:
+        return
+    meaning = found.meaning or found.arrow
+    fits = pa.types.is_timestamp(meaning) or pa.types.is_date(meaning)
+    if not isinstance(increment.lookback, timedelta):
+        fits = pa.types.is_integer(meaning) or pa.types.is_decimal(meaning) or pa.types.is_floating(meaning)
+    if not fits:
+        raise CursorUnfit(
+            f"lookback={increment.lookback!r} does not fit {increment.column} ({found.type}) of {relation.name}",
+            hint="a timedelta for dates and times, a number for numbers, none for others",
+        )
 
 
 def refuse_double(asked: Asked, names: Sequence[str]) -> None:

@@ -27,6 +27,7 @@ from rowkeeper.sources.database.described import (
     Sizes,
     SnapshotLost,
     refuse_double,
+    refuse_lookback,
     refuse_missing,
     table_of,
 )
@@ -152,6 +153,7 @@ class MySQLSnapshot:
         name = identifier(increment.column)
         found = relation.column(increment.column)
         assert found is not None
+        refuse_lookback(relation, increment)
         if found.meaning in (pa.json_(), pa.binary()):
             raise CursorUnfit(
                 f"{increment.column} of {relation.name} ({found.type}) has no order", hint="a time or a number has one"
@@ -168,12 +170,6 @@ class MySQLSnapshot:
         """Implements Snapshot."""
         found = relation.column(increment.column)
         assert found is not None
-        is_time = pa.types.is_temporal(found.arrow)
-        if less and increment.lookback and isinstance(increment.lookback, timedelta) != is_time:
-            raise CursorUnfit(
-                f"the lookback does not fit {increment.column} of {relation.name} ({found.type})",
-                hint="a timedelta for times, a number for numbers",
-            )
         back = ""
         if less and isinstance(increment.lookback, timedelta):
             back = f" - INTERVAL {increment.lookback // timedelta(microseconds=1)} MICROSECOND"
@@ -229,6 +225,7 @@ def _page(relation: Relation, selection: Selection, after: Sequence[Any] | None,
     asked = [each.select.replace("{}", identifier(each.name)) for each in relation.columns]
     asked += [identifier(name) for name in selection.order]
     asked += [f"({flag})" for flag in selection.flags]
+    asked = [f"{each} AS _rk_{at}" for at, each in enumerate(asked)]  # so that ORDER BY takes none of these
     order = ", ".join(map(identifier, selection.order))
     behind = []
     if after is not None:

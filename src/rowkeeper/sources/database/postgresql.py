@@ -8,7 +8,6 @@ floats of numerics.
 from __future__ import annotations
 
 import contextlib
-import csv
 import fnmatch
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +30,7 @@ from rowkeeper.sources.database.described import (
     Sizes,
     SnapshotLost,
     refuse_double,
+    refuse_lookback,
     refuse_missing,
     table_of,
 )
@@ -201,9 +201,10 @@ class PostgresSnapshot:
         """Implements Snapshot."""
         name = identifier(increment.column)
         found = relation.column(increment.column)
+        refuse_lookback(relation, increment)
         try:
             rows = self._leader.rows(
-                f"SELECT {name}::text FROM {relation.source} WHERE {name} IS NOT NULL ORDER BY {name} DESC LIMIT 1"
+                f"SELECT {name}::text AS {HIDDEN} FROM {relation.source} WHERE {name} IS NOT NULL ORDER BY {name} DESC LIMIT 1"
             )
         except _errors() as error:
             refuse_without_order(error, relation.name, increment.column)
@@ -361,7 +362,7 @@ class _Shape:
 
     def __init__(self, relation: Relation, selection: Selection) -> None:
         self._relation, self._selection = relation, selection
-        self._names = [f"c{at}" for at in range(len(relation.columns))]
+        self._names = [f"_rk_{at}" for at in range(len(relation.columns))]
         self._types: dict[str, pa.DataType] = {
             name: each.arrow for name, each in zip(self._names, relation.columns, strict=True)
         }
@@ -386,6 +387,8 @@ class _Shape:
         asked = [each.select.replace("{}", identifier(each.name)) for each in self._relation.columns]
         asked += [f"{identifier(name)}::text" for name in self._hidden]
         asked += [f"({flag})" for flag in self._selection.flags]
+        # Each by a name of ours: ORDER BY would take one of these for the column itself, and sort numbers as texts.
+        asked = [f"{each} AS {name}" for each, name in zip(asked, self._names, strict=True)]
         behind = []
         if after is not None:
             values = [
@@ -402,12 +405,11 @@ class _Shape:
 
     def position(self, line: bytes) -> tuple[str, ...]:
         """The columns of the order in a row."""
-        (found,) = csv.reader([line.decode()])
+        found = self._parsed(line, dict.fromkeys(self._names, pa.string())).to_pylist()[0]
         if self._hidden:
-            start = len(self._relation.columns)
-            return tuple(found[start : start + len(self._hidden)])
-        at = {each.name: number for number, each in enumerate(self._relation.columns)}
-        return tuple(found[at[name]] for name in self._selection.order)
+            return tuple(found[f"{HIDDEN}{at}"] for at in range(len(self._hidden)))
+        names = {each.name: name for each, name in zip(self._relation.columns, self._names, strict=False)}
+        return tuple(found[names[name]] for name in self._selection.order)
 
     def piece(self, lines: list[bytes]) -> Piece:
         """Lines of CSV as a table. Raises ColumnUnreadable."""

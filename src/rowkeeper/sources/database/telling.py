@@ -123,11 +123,11 @@ def told(error: BaseException, place: str, where: str) -> FrameworkError:
 
 def code_of(error: BaseException) -> str | None:
     """SQLSTATE, or the number of a MySQL error."""
+    if is_of_driver(error, "pymysql"):
+        first = error.args[0] if error.args else None
+        return str(first) if isinstance(first, int) else None
     state = getattr(error, "sqlstate", None)
-    if isinstance(state, str):
-        return state
-    first = error.args[0] if error.args else None
-    return str(first) if is_of_driver(error, "pymysql") and isinstance(first, int) else None
+    return state if isinstance(state, str) else None
 
 
 def refuse_without_order(error: BaseException, name: str, column: str) -> None:
