@@ -24,9 +24,9 @@ LOAD = """rk.sources.database(
         password="env:DB_PASSWORD",
         {tls}
         resilience=rk.Resilience(
-            retry=rk.Retry(attempts=3, wait_seconds_initial=0.01, wait_seconds_max=0.02, attempt_seconds_max=2.0),
+            retry=rk.Retry(attempts=3, wait_seconds_initial=0.01, wait_seconds_max=0.02, attempt_seconds_max=5.0),
             breaker=None,
-            deadline_seconds=10,
+            deadline_seconds=40,
         ),
     {more})"""
 INCREMENTAL = """incremental=rk.sources.Increment("id", lookback=5),"""

@@ -47,7 +47,7 @@ def test_what_it_writes_loads_the_tables(shop: Postgres, own_arena: Arena):
         "    code: UUID",
         "    doc: Json[Any] | None",
         "    tags: list[str]",
-        '    order_by=["id"],'.replace('"', "'"),
+        """destinations.clickhouse("orders", order_by=['id'])""",
     ):
         assert line in text, line
     assert PASSWORD not in text
@@ -55,7 +55,7 @@ def test_what_it_writes_loads_the_tables(shop: Postgres, own_arena: Arena):
         account = own_arena.ok("run", f"shop.py:{name}", "--json")["account"]
         assert (account["read"], account["committed"]) == (1, 1), own_arena.ok("quarantine", "list", "--json")
     (row,) = own_arena.ok("query", "SELECT price, code, doc, tags, took FROM orders", "--json")["rows"]
-    assert [str(each) for each in row[:2]] == ["1.5", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"]
+    assert [str(each) for each in row[:2]] == ["1.50", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"]
 
 
 @pytest.mark.parametrize(

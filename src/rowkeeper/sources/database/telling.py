@@ -20,6 +20,7 @@ from rowkeeper.errors import (
     SourceError,
     StatementRefused,
     TableMissing,
+    TLSError,
 )
 from rowkeeper.resilience.classifying import DEFAULT
 from rowkeeper.resilience.outcomes import Effect, Judgement, Outcome
@@ -53,7 +54,12 @@ def hung_up(error: BaseException) -> Judgement | None:
     return Judgement(Outcome.TRANSIENT) if code in (0, 1053, 1158, 1159, 1160, 1161, 2055) else None
 
 
-CLASSIFIER = DEFAULT.with_rules(never_connected, hung_up)
+def broke_off(error: BaseException) -> Judgement | None:
+    """A handshake of which nobody knows why it failed: most of them were cut off in the middle."""
+    return Judgement(Outcome.TRANSIENT) if type(error) is TLSError else None
+
+
+CLASSIFIER = DEFAULT.with_rules(never_connected, hung_up, broke_off)
 
 
 def is_of_driver(error: BaseException, *names: str) -> bool:
@@ -79,7 +85,7 @@ def telling(place: str, about: str = "") -> Iterator[None]:
         raise SourceDown(f"{place}: {error.what}", hint=error.hint) from error
     except (RetryError, AmbiguousError) as error:
         cause = error.__cause__
-        if isinstance(cause, SourceError):
+        if isinstance(cause, (SourceError, TLSError)):
             raise cause from cause.__cause__
         raise _down(place, cause or error) from error
     except SnapshotLost as lost:
