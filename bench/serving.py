@@ -1,5 +1,7 @@
 """The server under mixed reads: how long answers take at a steady rate, and what one costs in processor time.
 
+Two callers ask for lists and for each of 20 runs in turn, while another process commits to the ledger every second.
+
 .venv/bin/python -m bench.serving                500 requests a second for 10 s, over 16 connections by TLS
 .venv/bin/python -m bench.serving --rate 100 --seconds 2
 """
@@ -14,6 +16,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -23,17 +26,20 @@ import psutil
 from rowkeeper.operations.configuring import read_settings
 from rowkeeper.runs.workspace import Workspace
 
+CONNECTIONS = 16
+PIPELINES = 20
+CALLERS = ("ann", "bob")
+# What a console and some programs ask for: lists again and again, and each run now and then.
 PATHS = (
     "/api/v1/runs?limit=20",
-    "/api/v1/runs/3",
-    "/api/v1/runs/7/account",
+    "/api/v1/runs/{run}",
+    "/api/v1/runs/{run}/account",
     "/api/v1/pipelines",
     "/api/v1/quarantine",
     "/api/v1/whoami",
     "/health/ready",
 )
-CONNECTIONS = 16
-PIPELINES = 20
+COMMIT_SECONDS = 1.0
 PIPELINE_FILE = """
 import rowkeeper as rk
 from pydantic import BaseModel, PositiveInt
@@ -48,12 +54,12 @@ def orders(name: str) -> rk.Pipeline:
 """
 
 
-async def one(port: int, context: ssl.SSLContext, token: str, due: list[float], took: list[float]) -> None:
+async def one(port: int, context: ssl.SSLContext, token: str, due: list[tuple[int, float]], took: list[float]) -> None:
     """One connection: each request is sent when it is due, or as soon as the one before was answered."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="localhost")
-    for number, at in enumerate(due):
+    for number, at in due:
         await asyncio.sleep(max(0.0, at - time.monotonic()))
-        path = PATHS[number % len(PATHS)]
+        path = PATHS[number % len(PATHS)].format(run=number // len(PATHS) % PIPELINES + 1)
         writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
         head = await reader.readuntil(b"\r\n\r\n")
         assert b" 200 " in head[:20], head
@@ -63,14 +69,22 @@ async def one(port: int, context: ssl.SSLContext, token: str, due: list[float], 
     writer.close()
 
 
-async def asked(port: int, context: ssl.SSLContext, token: str, rate: int, seconds: float) -> list[float]:
+async def asked(port: int, context: ssl.SSLContext, tokens: list[str], rate: int, seconds: float) -> list[float]:
     """The seconds that each took."""
     took: list[float] = []
-    begin, every = time.monotonic() + 0.5, CONNECTIONS / rate
-    count = int(seconds * rate / CONNECTIONS)
-    dues = [[begin + place / rate + number * every for number in range(count)] for place in range(CONNECTIONS)]
-    await asyncio.gather(*(one(port, context, token, due, took) for due in dues))
+    begin = time.monotonic() + 0.5
+    dues = [(number, begin + number / rate) for number in range(int(seconds * rate))]
+    each = (
+        one(port, context, tokens[place % len(tokens)], dues[place::CONNECTIONS], took) for place in range(CONNECTIONS)
+    )
+    await asyncio.gather(*each)
     return sorted(took)
+
+
+def committing(space: Workspace, done: threading.Event) -> None:
+    """Commits something to the ledger now and then, as runs do: answers that were kept count no more."""
+    while not done.wait(COMMIT_SECONDS):
+        space.ledger.release_lease(space.ledger.acquire_lease("bench", 60))
 
 
 def prepared(folder: Path) -> Path:
@@ -96,8 +110,10 @@ def main() -> None:
         os.environ["ROWKEEPER_SERVER_CALLER_RATE"] = "100000"
         pipelines = prepared(Path(folder))
         with Workspace.open(read_settings()) as space:
-            space.ledger.users.add("reader", roles=frozenset({"viewer"}))
-            token = space.authentication.accounts.make_token("reader", "bench", timedelta(hours=1)).text
+            for name in CALLERS:
+                space.ledger.users.add(name, roles=frozenset({"viewer"}))
+            make = space.authentication.accounts.make_token
+            tokens = [make(name, "bench", timedelta(hours=1)).text for name in CALLERS]
         server = subprocess.Popen(
             [sys.executable, "-m", "rowkeeper.cli", "serve", str(pipelines), "--json"],
             stdout=subprocess.PIPE,
@@ -107,11 +123,16 @@ def main() -> None:
             assert server.stdout is not None
             port = int(json.loads(server.stdout.readline())["url"].rpartition(":")[2])
             context = ssl.create_default_context(cafile=Path(folder) / "state" / "certs" / "ca.pem")
-            asyncio.run(asked(port, context, token, options.rate, 1))  # warm
-            process = psutil.Process(server.pid)
-            before = sum(process.cpu_times()[:2])
-            took = asyncio.run(asked(port, context, token, options.rate, options.seconds))
-            spent = sum(process.cpu_times()[:2]) - before
+            asyncio.run(asked(port, context, tokens, options.rate, 1))  # warm
+            process, done = psutil.Process(server.pid), threading.Event()
+            with Workspace.open(read_settings()) as space:
+                writer = threading.Thread(target=committing, args=(space, done))
+                writer.start()
+                before = sum(process.cpu_times()[:2])
+                took = asyncio.run(asked(port, context, tokens, options.rate, options.seconds))
+                spent = sum(process.cpu_times()[:2]) - before
+                done.set()
+                writer.join()
         finally:
             server.terminate()
             server.wait()

@@ -51,6 +51,18 @@ def test_a_grant_is_taken_back(ledger: Ledger, permissions: CedarPermissions):
     assert ledger.grants.add(to_user("run.show")).id > grant.id
 
 
+def test_the_state_that_answers_follow_from_is_another_when_a_grant_runs_out(
+    ledger: Ledger, permissions: CedarPermissions, clocks: Clocks
+):
+    """Until then it is one and the same; whether it still is, is not told without waiting once it may be another."""
+    ledger.grants.add(to_user("run.show", expires_at=NOON + timedelta(seconds=0.3)))
+    before = permissions.state(waiting=True)
+    assert permissions.state(waiting=False) is before
+    clocks.pass_by(0.31)
+    assert permissions.state(waiting=False) is None
+    assert permissions.state(waiting=True) is not before
+
+
 def test_a_grant_counts_for_its_purpose(ledger: Ledger, permissions: CedarPermissions):
     """With another purpose, or with none, it does not count."""
     ledger.grants.add(to_user("run.show", purpose="billing"))

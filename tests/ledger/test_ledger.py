@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from rowkeeper.batch import Account, Fingerprint, Partition
 from rowkeeper.errors import ConfigurationError, IntegrityError, LeaseError, StateError
 from rowkeeper.ledger import BatchRecord, Lease, Ledger, RunKind, RunRecord, RunStatus
+from rowkeeper.ledger.commits import Commits
 from rowkeeper.ledger.schema import leases, metadata
 from rowkeeper.protocols import Posting
 from tests.auditing import AUDITING
@@ -305,3 +306,15 @@ def test_an_export_is_kept(ledger: Ledger):
     (found,) = ledger.exports(run)
     assert (found.who, found.path, found.rows, found.exported_at) == ("ada", "/tmp/a", 3, NOW)
     assert ledger.run(run) == before
+
+
+def test_whatever_is_committed_has_another_number(ledger: Ledger, tmp_path: Path):
+    """By this process or another; without a commit it stays, and a database without it says so."""
+    before = ledger.commits.number()
+    ledger.runs()
+    assert ledger.commits.number() == before is not None
+    ledger.acquire_lease(TARGET, 60)
+    assert ledger.commits.number() != before
+    gone = Commits(sqlalchemy.create_engine(f"sqlite:///{tmp_path}/no/such/folder"))
+    elsewhere = Commits(sqlalchemy.create_engine("postgresql+psycopg://nobody@localhost/none"))
+    assert (gone.number(), elsewhere.number(), elsewhere.counted) == (None, None, False)

@@ -166,7 +166,7 @@ def own_app(site: Site):
         with site.opened() as space:
             space.access.permissions = Witness(space.access.permissions)
             pool = Pool(1)
-            house: Any = House(space, Everybody(), pool, Rates(1000), 5.0, None, None, None, datetime.now(UTC))  # type: ignore[arg-type]
+            house: Any = House(space, Everybody(), pool, Rates(1000), 5.0, None, None, None, None, datetime.now(UTC))  # type: ignore[arg-type]
             app: FastAPI = made_app(house, [routes])
 
             async def get() -> httpx.Response:

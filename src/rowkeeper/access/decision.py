@@ -57,3 +57,10 @@ class Permissions(Protocol):
 
     def view(self, caller: Caller, table: str, columns: Sequence[Column]) -> TableView | None:
         """What this caller may see of a table (`database.table`); None if nothing."""
+
+    def state(self, *, waiting: bool) -> object | None:
+        """What all answers follow from: another object when some may be others.
+
+        Args:
+            waiting: it may wait for the ledger, and for files; otherwise it is None if it would have to.
+        """

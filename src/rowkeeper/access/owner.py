@@ -28,6 +28,11 @@ class OwnerOnly:
         owns = caller.kind is CallerKind.OS_USER and os.geteuid() in (0, self._owner)
         return Decision(owns, (POLICY,) * owns)
 
+    def state(self, *, waiting: bool) -> object:
+        """The owner stays the owner."""
+        del waiting
+        return self
+
     def view(self, caller: Caller, table: str, columns: Sequence[Column]) -> TableView | None:
         """All that is in the table, as it is in there."""
         if not self.decide(caller, "data.query", of_table(table)).allowed:

@@ -79,6 +79,12 @@ class CedarPermissions:
             return None
         return view_of(self.rules(), caller, table, columns)
 
+    def state(self, *, waiting: bool) -> Rules | None:
+        """The rules; without waiting only those that need not be looked at anew. Raises as `decide`."""
+        if waiting:
+            return self.rules()
+        return self._rules if self._monotonic() < self._good_until else None
+
     def rules(self) -> Rules:
         """The rules as they are now. Raises as `decide`."""
         return self._now()[0]

@@ -18,6 +18,7 @@ from rowkeeper.ledger.audit import Trail
 from rowkeeper.ledger.audit.deliveries import Deliveries
 from rowkeeper.ledger.audit.notes import Signer, Verifier
 from rowkeeper.ledger.breakers import LedgerBreakers
+from rowkeeper.ledger.commits import Commits
 from rowkeeper.ledger.database import connect, faults, migrate, reading, revision, writing
 from rowkeeper.ledger.grants import LedgerGrants
 from rowkeeper.ledger.jobs import LedgerJobs
@@ -59,18 +60,17 @@ class Auditing:
 class Ledger(Reader, SpoolScribe):
     """What happened, for good: runs, accounts, leases, the quarantine index.
 
-        Attributes:
-            id: 32 hex digits, given at its making; part of each commit record.
-            breakers: where processes share what they know of failing hosts.
-            schedules: what the workers have answered, and answer now.
-            audit: the trail of changes and accesses.
-            users: accounts of people and services.
-            jobs: what servers were asked for.
-            signing_in: their passwords, sessions and API tokens.
-            grants: roles, grants and row filters.
-    =======
-            deliveries: which checkpoints of the trail have been brought elsewhere.
-    >>>>>>> audit
+    Attributes:
+        id: 32 hex digits, given at its making; part of each commit record.
+        breakers: where processes share what they know of failing hosts.
+        schedules: what the workers have answered, and answer now.
+        audit: the trail of changes and accesses.
+        users: accounts of people and services.
+        jobs: what servers were asked for.
+        signing_in: their passwords, sessions and API tokens.
+        grants: roles, grants and row filters.
+        deliveries: which checkpoints of the trail have been brought elsewhere.
+        commits: whether anything was committed since one looked last.
     """
 
     def __init__(self, engine: Engine, clock: Clock, auditing: Auditing, way_out: WayOut | None = None) -> None:
@@ -93,6 +93,7 @@ class Ledger(Reader, SpoolScribe):
         self.signing_in = SigningIn(engine, clock, self.audit)
         self.grants = LedgerGrants(engine, clock, self.audit, version)
         self.deliveries = Deliveries(engine, clock)
+        self.commits = Commits(engine)
 
     @classmethod
     @contextmanager
@@ -132,6 +133,7 @@ class Ledger(Reader, SpoolScribe):
             finally:
                 ledger.audit.tell()
                 ledger.breakers.close()
+                ledger.commits.close()
         finally:
             engine.dispose()
 

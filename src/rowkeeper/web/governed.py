@@ -37,6 +37,7 @@ from rowkeeper.logs import logger
 from rowkeeper.resilience.deadline import deadline
 from rowkeeper.web.house import House, current_house, within
 from rowkeeper.web.identity import CSRF_HEADER, address_of, credentials_of, purpose_of
+from rowkeeper.web.kept import Place
 from rowkeeper.web.problems import MEDIA_TYPE
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -180,6 +181,13 @@ def _answered(result: Any, adapter: TypeAdapter[Any], status: int, request: Requ
     return Response(body, told.status, headers, JSON)
 
 
+def _shown_again(answer: Response, request: Request) -> Response:
+    tag = answer.headers["etag"]
+    if _matches(request.headers.get("if-none-match"), tag):
+        return Response(status_code=304, headers={"etag": tag})
+    return answer
+
+
 def _matches(given: str | None, tag: str) -> bool:
     """Whether a client has this state of it already (RFC 9110, 13.1.2)."""
     if given is None:
@@ -205,18 +213,33 @@ class Governed(APIRoute):
         """Wraps FastAPI's own."""
         inner = super().get_route_handler()
         rule: Rule = self.endpoint.rule  # type: ignore[attr-defined]
+        kept: bool = self.endpoint.kept  # type: ignore[attr-defined]
 
         async def handle(request: Request) -> Response:
             house: House = request.app.state.house
             caller = await _caller(request, house, rule)
+            place, found = await _kept(request, house, caller) if kept else (None, None)
+            if found is not None:
+                return _shown_again(found, request)
             token = _request.set(request)
             try:
                 with within(house), acting(caller):
-                    return await inner(request)
+                    made = await inner(request)
             finally:
                 _request.reset(token)
+            if house.kept is not None and place is not None:
+                house.kept.keep(place, made)
+            return made
 
         return handle
+
+
+async def _kept(request: Request, house: House, caller: Caller) -> tuple[Place | None, Response | None]:
+    """Where the answer belongs among those that are kept, and the one that is there. Raises as permissions do."""
+    if house.kept is None:
+        return None, None
+    place = house.kept.place(request, caller) or await house.pool.run(house.kept.place, request, caller, waiting=True)
+    return place, None if place is None else house.kept.find(place)
 
 
 async def _caller(request: Request, house: House, rule: Rule) -> Caller:
@@ -247,7 +270,7 @@ def _documented(function: Callable[..., Any]) -> Any:
     return get_args(found)[0] if get_origin(found) is Answer else found
 
 
-def _carried_out(function: Callable[..., Any], rule: Rule, status: int) -> Callable[..., Any]:
+def _carried_out(function: Callable[..., Any], rule: Rule, status: int, *, kept: bool) -> Callable[..., Any]:
     """The function as FastAPI calls it: in a thread, witnessed, its result made an answer there."""
     name = function.__name__
     adapter = TypeAdapter(_documented(function))
@@ -268,7 +291,7 @@ def _carried_out(function: Callable[..., Any], rule: Rule, status: int) -> Calla
             return _answered(await function(**given), adapter, status, current_request(), house)
 
     made: Any = looped if inspect.iscoroutinefunction(function) else threaded
-    made.rule = rule
+    made.rule, made.kept = rule, kept
     return made  # type: ignore[no-any-return]
 
 
@@ -296,7 +319,11 @@ class Routes:
         return [(each.path_regex, method) for each in found for method in each.methods or ()]
 
     def get(self, path: str, rule: Rule, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """A route that shows something."""
+        """A route that shows something.
+
+        With `kept=True` its answer may be shown again to the same caller (`Kept`): it depends on nothing but who asks,
+        the ledger, the permissions and the pipelines that are declared, and leaves no entry in the audit trail.
+        """
         return self._route("GET", path, rule, options)
 
     def post(self, path: str, rule: Rule, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -322,7 +349,7 @@ class Routes:
             options.setdefault("response_model", _documented(function))
             self.router.add_api_route(
                 path,
-                _carried_out(function, rule, options.get("status_code", 200)),
+                _carried_out(function, rule, options.get("status_code", 200), kept=options.pop("kept", False)),
                 methods=[method],
                 operation_id=function.__name__,
                 openapi_extra=extra,

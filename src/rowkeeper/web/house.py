@@ -16,6 +16,7 @@ from rowkeeper.operations.events import EventCounts
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.web.catalogue import Catalogue
 from rowkeeper.web.jobs.jobs import Jobs
+from rowkeeper.web.kept import Kept
 from rowkeeper.web.pool import Pool
 from rowkeeper.web.rates import Rates
 
@@ -31,6 +32,7 @@ class House:
         jobs: long work; of the event loop.
         catalogue: the pipelines that the files of this server declare.
         events: counts security events, for the metrics.
+        kept: answers that are shown again; of the event loop. None where the ledger does not tell of changes.
     """
 
     space: Workspace
@@ -41,6 +43,7 @@ class House:
     jobs: Jobs
     catalogue: Catalogue
     events: EventCounts
+    kept: Kept | None
     started_at: datetime
 
 

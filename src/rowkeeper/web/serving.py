@@ -28,6 +28,7 @@ from rowkeeper.web.front import Front
 from rowkeeper.web.governed import Witness
 from rowkeeper.web.house import House
 from rowkeeper.web.jobs.jobs import Jobs
+from rowkeeper.web.kept import Kept
 from rowkeeper.web.pool import Pool
 from rowkeeper.web.rates import Rates
 from rowkeeper.web.wire import Bounds, Connections, Wire
@@ -73,6 +74,7 @@ class Serving:
             jobs=Jobs(space, pool, most=settings.server_jobs_max, seconds_max=settings.worker_run_seconds_max),
             catalogue=Catalogue(files),
             events=EventCounts(space.ledger),
+            kept=Kept(self._state) if space.ledger.commits.counted else None,
             started_at=datetime.now(UTC),
         )
         space.access.permissions = Witness(space.access.permissions)
@@ -84,6 +86,12 @@ class Serving:
             body_bytes_max=int(settings.server_body_bytes_max),
             rates=Rates(settings.server_address_rate),
         )
+
+    def _state(self, waiting: bool) -> tuple[object, ...] | None:
+        """What answers that are kept depend on."""
+        rules = self._space.access.permissions.state(waiting=waiting)
+        state = self._space.ledger.commits.number(), rules
+        return None if None in state else (*state, self.house.catalogue.pipelines)
 
     def serve(self) -> None:
         """Returns when it was told to stop, and has.

@@ -12,7 +12,7 @@ from rowkeeper.access import of_installation
 from rowkeeper.caller import current_caller
 from rowkeeper.operations.health import show_health
 from rowkeeper.web.governed import Routes, anybody, asks, whoever_signed_in
-from rowkeeper.web.house import Here, Space
+from rowkeeper.web.house import Here
 from rowkeeper.web.metrics import MEDIA_TYPE, of_events, of_ledger, of_process, rendered
 
 routes = Routes("health", prefix="")
@@ -56,9 +56,10 @@ async def live() -> Alive:
 
 
 @routes.get("/health/ready", anybody("a supervisor or a balancer asks, and learns nothing else"))
-def ready(space: Space) -> Ready:
+async def ready(house: Here) -> Ready:
     """Whether the server can do its work: the ledger answers. If not, send nobody here."""
-    space.ledger.ping()
+    if house.space.ledger.commits.number() is None:
+        await house.pool.run(house.space.ledger.ping)
     return {"status": "ready"}
 
 
@@ -78,7 +79,7 @@ def metrics(house: Here) -> PlainTextResponse:
 
 
 @routes.get("/api/v1/whoami", whoever_signed_in("it is about the caller alone"))
-def whoami() -> Who:
+async def whoami() -> Who:
     """On whose behalf requests with these credentials are carried out, and with which roles."""
     caller = current_caller()
     return {"caller": str(caller), "roles": sorted(caller.roles), "purpose": caller.purpose}

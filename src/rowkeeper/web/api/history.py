@@ -99,7 +99,7 @@ class RejectedRows(TypedDict):
     rows: list[dict[str, Any]]
 
 
-@routes.get("/runs", asks_of_each("run.show"))
+@routes.get("/runs", asks_of_each("run.show"), kept=True)
 def list_of_runs(
     space: Space,
     limit: Limit = LIMIT,
@@ -111,13 +111,13 @@ def list_of_runs(
     return {"runs": [cast("RunDocument", run_document(each)) for each in page.runs], "next": page.before}
 
 
-@routes.get("/runs/{run}", asks("run.show"))
+@routes.get("/runs/{run}", asks("run.show"), kept=True)
 def show_run(space: Space, run: RunNumber) -> RunDocument:
     """One run."""
     return cast("RunDocument", run_document(run_for(space, "run.show", run)))
 
 
-@routes.get("/runs/{run}/account", asks("run.show"))
+@routes.get("/runs/{run}/account", asks("run.show"), kept=True)
 def show_account(space: Space, run: RunNumber) -> RunAccount:
     """Where the rows of a run are: read = committed + quarantined + duplicate + filtered."""
     record = run_for(space, "run.show", run)
@@ -132,7 +132,7 @@ def show_account(space: Space, run: RunNumber) -> RunAccount:
     }
 
 
-@routes.get("/runs/{run}/gates", asks("run.show"))
+@routes.get("/runs/{run}/gates", asks("run.show"), kept=True)
 def show_gates(space: Space, run: RunNumber) -> Gates:
     """What the quality gates of a run said."""
     run_for(space, "run.show", run)
@@ -161,7 +161,7 @@ def show_spool(space: Space) -> Spool:
     return cast("Spool", list_spool(space).as_dict())
 
 
-@routes.get("/quarantine", asks_of_each("quarantine.show"))
+@routes.get("/quarantine", asks_of_each("quarantine.show"), kept=True)
 def list_quarantine(space: Space, limit: Limit = LIMIT, before: Before = None) -> RejectedList:
     """Which runs rejected rows, how many, and why."""
     found = [each for each in list_rejected(space) if each.run < (before or NUMBER_MAX + 1)]

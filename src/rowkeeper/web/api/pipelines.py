@@ -74,7 +74,7 @@ def _document(house: House, name: str, target: str | None) -> PipelineDocument:
     }
 
 
-@routes.get("/pipelines", asks_of_each("pipeline.show"))
+@routes.get("/pipelines", asks_of_each("pipeline.show"), kept=True)
 def list_of_pipelines(house: Here, limit: Limit = LIMIT, after: After = None) -> PipelineList:
     """The pipelines that the files of this server declare, and those that ran."""
     space = house.space
