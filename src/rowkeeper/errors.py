@@ -500,8 +500,8 @@ class SourceDown(SourceError):  # noqa: N818 - reads as what happened
     category = Category.NETWORK
     retryable = True
     advice = (
-        "Run again when it is up: what was staged is kept. The run reads the table anew from its beginning, and goes on "
-        "where it stopped if those rows are as they were. resilience= says how often, and for how long, it is asked."
+        "Run again when it is up: what was staged is kept. The run reads the table anew from its beginning, and goes "
+        "on where it stopped if those rows are as they were. resilience= says how often, and for how long, it is asked."
     )
 
 

@@ -30,7 +30,14 @@ def driver() -> Any:
 
 
 def connected(
-    place: Place, password: str | None, tls: TLS | None, way_out: WayOut | None, *, secured: bool, plaintext: bool, **more: Any
+    place: Place,
+    password: str | None,
+    tls: TLS | None,
+    way_out: WayOut | None,
+    *,
+    secured: bool,
+    plaintext: bool,
+    **more: Any,
 ) -> Any:
     """A connection in autocommit. A host off this machine is asked for TLS, and checked, before it is told a password.
 
@@ -47,9 +54,7 @@ def connected(
     mysql = driver()
     secured = not place.is_local and (secured or not is_local(place.host)) and not plaintext
     if not place.is_local:
-        refuse_plaintext(
-            place.host, secure=secured, plaintext=plaintext, name="the database", setting="plaintext=True"
-        )
+        refuse_plaintext(place.host, secure=secured, plaintext=plaintext, name="the database", setting="plaintext=True")
     seconds = seconds_left(STEP_SECONDS_MAX)
     given: dict[str, Any] = {
         "host": place.host or "localhost",

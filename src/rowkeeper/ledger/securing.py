@@ -84,13 +84,14 @@ def secured(driver: str, options: Mapping[str, Any], transport: Transport) -> di
         return dict(options)
     if driver not in BY_LIBPQ:
         raise PlaintextRefused(
-            f"the {transport.what} on {elsewhere[0]} would be reached by {driver}, which cannot be told to check certificates",
+            f"the {transport.what} on {elsewhere[0]} would be reached by {driver}, which cannot be told to check "
+            "certificates",
             hint=f"write postgresql+psycopg://...; if it must be this driver, say so: {transport.says_so}",
         )
     if elsewhere and mode not in (None, CHECKED):
         raise PlaintextRefused(
-            f"the {transport.what} on {elsewhere[0]} would be reached with sslmode={mode}: without TLS, or without checking who "
-            "answers",
+            f"the {transport.what} on {elsewhere[0]} would be reached with sslmode={mode}: without TLS, or without "
+            "checking who answers",
             hint=f"take sslmode out of {transport.url}, and name its authority in {transport.authority}; if it must be "
             f"so, say so of the {transport.what} by name: {transport.says_so}",
         )
@@ -101,7 +102,9 @@ def _demanded(options: Mapping[str, Any], transport: Transport, mode: str) -> di
     """libpq's words for it; those that stand in the URL stay."""
     tls = transport.tls
     if tls.pins:
-        raise CertificateUnusable(f"the {transport.what}'s driver cannot check pins", hint="name its authority instead: ca=")
+        raise CertificateUnusable(
+            f"the {transport.what}'s driver cannot check pins", hint="name its authority instead: ca="
+        )
     client_context(tls)  # refuses files of ours that cannot be used, each with its reason: libpq has no words for it
     words: dict[str, Any] = {
         "sslmode": mode,

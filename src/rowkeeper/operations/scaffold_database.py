@@ -26,7 +26,7 @@ import rowkeeper as rk
 
 DATABASE = "{url}"
 '''
-PIPELINE = '''
+PIPELINE = """
 
 {contract}
 
@@ -36,7 +36,7 @@ PIPELINE = '''
     contract={model},
     destination=rk.destinations.clickhouse("{name}", order_by={order_by}),
 )
-'''
+"""
 
 __all__ = ["Scaffolds", "is_database", "scaffold_database"]
 
@@ -66,7 +66,9 @@ def scaffold_database(
     place = place_of(url, "rowkeeper init")
     if password is not None:
         parse(password, "--password")
-    site = Site(Path.cwd(), _no_keys, "", calls=Calls(), way_out=gateway_of(settings), default_tls=default_tls(settings))
+    site = Site(
+        Path.cwd(), _no_keys, "", calls=Calls(), way_out=gateway_of(settings), default_tls=default_tls(settings)
+    )
     tables = described(url, pattern, password, site)
     names = _names(tables)
     contracts = {name: infer_contract(each.columns, InputMode.PYTHON, model_of(name)) for name, each in names.items()}

@@ -1,4 +1,4 @@
-"""Servers for these tests: PostgreSQL from a wheel, behind a front that speaks TLS; MariaDB where the machine has one."""
+"""Servers for these tests: PostgreSQL from a wheel, behind a front that speaks TLS; MariaDB where there is one."""
 
 from __future__ import annotations
 

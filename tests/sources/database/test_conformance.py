@@ -175,7 +175,9 @@ class SQLiteRig:
     def offer(self, rows: Sequence[Row]) -> None:
         self.files = 1 + len(list(self.runner.folder.glob("shop*.db")))
         with contextlib.closing(sqlite3.connect(self.path)) as database:
-            listed = ", ".join({"id": "id INTEGER PRIMARY KEY"}.get(each, f"{each} TEXT") for each in columns_of(list(rows)))
+            listed = ", ".join(
+                {"id": "id INTEGER PRIMARY KEY"}.get(each, f"{each} TEXT") for each in columns_of(list(rows))
+            )
             database.execute(f"CREATE TABLE t ({listed})")
         self.add(rows)
 

@@ -20,7 +20,9 @@ def test_the_examples_run(own_arena: Arena):
     """In order, files and commands, with a SQLite file for those that need one."""
     with contextlib.closing(sqlite3.connect(own_arena.folder / "shop.db")) as database, database:
         database.execute("CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT NOT NULL, since DATE)")
-        database.executemany("INSERT INTO customers (name, since) VALUES (?, ?)", [("Ada", "2026-01-05"), ("Grace", None)])
+        database.executemany(
+            "INSERT INTO customers (name, since) VALUES (?, ?)", [("Ada", "2026-01-05"), ("Grace", None)]
+        )
     for kind, name, text in BLOCKS:
         if name:
             own_arena.write(name, text)

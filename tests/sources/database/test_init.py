@@ -9,8 +9,8 @@ from tests.sources.database.servers import PASSWORD, Postgres
 
 KINDS = (
     "id bigint PRIMARY KEY, name text NOT NULL, note varchar(10), price numeric(12, 2) NOT NULL, ratio numeric, "
-    "ok boolean, at timestamptz NOT NULL, day date, clock time, took interval, code uuid NOT NULL, doc jsonb, raw bytea, "
-    "tags text[] NOT NULL, class int"
+    "ok boolean, at timestamptz NOT NULL, day date, clock time, took interval, code uuid NOT NULL, doc jsonb, "
+    "raw bytea, tags text[] NOT NULL, class int"
 )
 ROW = (
     "(1, 'a', NULL, 1.50, 1.25, true, '2026-01-01Z', '2026-01-01', '12:00', '1 hour', "

@@ -70,7 +70,9 @@ def test_a_value_arrives_as_it_is(mysql: MySQL, name: str, loader: Loader, kind:
 
 
 def filled(mysql: MySQL, name: str, rows: int) -> None:
-    mysql.do(f"CREATE TABLE {name} (id BIGINT PRIMARY KEY, name VARCHAR(40), at DATETIME(6) NOT NULL DEFAULT '2026-01-01')")
+    mysql.do(
+        f"CREATE TABLE {name} (id BIGINT PRIMARY KEY, name VARCHAR(40), at DATETIME(6) NOT NULL DEFAULT '2026-01-01')"
+    )
     with mysql.owner.cursor() as cursor:
         cursor.executemany(f"INSERT INTO {name} (id, name) VALUES (%s, 'x')", [(each,) for each in range(1, rows + 1)])
 

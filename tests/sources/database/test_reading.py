@@ -69,7 +69,7 @@ def test_ranges_side_by_side_are_read_in_the_order_of_the_key(table: Table, load
 
 
 def test_what_is_committed_meanwhile_is_not_seen(table: Table, loader: Loader):
-    """All connections see the moment at which the reading began: deletes, inserts and updates come with the next load."""
+    """All connections see the moment at which the reading began: what changes comes with the next load."""
     filled(table, 5_000).do("ANALYZE {t}")
     (partition,) = loader.plan(table.source()).load
     batches = loader.batches(table.source(parallel=3), partition)
@@ -489,7 +489,12 @@ def test_sqlite_reads_one_moment(shop: sqlite3.Connection, tmp_path: Path, loade
     ],
 )
 def test_sqlite_looks_back(
-    shop: sqlite3.Connection, tmp_path: Path, loader: Loader, values: tuple[object, ...], later: object, lookback: object
+    shop: sqlite3.Connection,
+    tmp_path: Path,
+    loader: Loader,
+    values: tuple[object, ...],
+    later: object,
+    lookback: object,
 ):
     """Times are texts or seconds there; the lookback is counted in the same way."""
     shop.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, at NOT NULL)")

@@ -73,7 +73,7 @@ VALUES: list[tuple[str, str, Any, pa.DataType | None]] = [
     ("integer[]", "'[2:3]={1,2}'", [1, 2], None),
     ("bigint[]", "'{9223372036854775807}'", [2**63 - 1], None),
     ("float8[]", "'{0.1,NaN,-Infinity}'", None, pa.list_(pa.float64())),
-    ("numeric[]", "'{1.10,NaN,123456789012345678901234567890.5}'", ["1.10", "NaN", "123456789012345678901234567890.5"], None),
+    ("numeric[]", "'{1.10,NaN,12345678901234567890.5}'", ["1.10", "NaN", "12345678901234567890.5"], None),
     ("text[]", "ARRAY['a,b', 'NULL', NULL, '']", ["a,b", "NULL", None, ""], pa.list_(pa.string())),
     ("boolean[]", "'{t,f,NULL}'", [True, False, None], None),
     ("bytea[]", "ARRAY['\\x00'::bytea]", [b"\x00"], pa.list_(pa.binary())),
@@ -101,7 +101,7 @@ def typed(postgres: Postgres) -> Postgres:
 @pytest.mark.parametrize("number", range(len(VALUES)), ids=[f"{kind} {value[:24]}" for kind, value, _, _ in VALUES])
 def test_a_value_arrives_as_it_is(typed: Postgres, loader: Loader, number: int):
     """Read by a run's own way, it is what was stored; null beside it stays null."""
-    kind, value, expected, arrow = VALUES[number]
+    kind, _, expected, arrow = VALUES[number]
     table = loader.load(rk.sources.database(typed.socket_url, table=f"typed_{number}")).table
     found, nothing = table["x"].to_pylist()
     assert nothing is None
@@ -150,7 +150,8 @@ def test_a_server_that_thinks_otherwise_of_dates_changes_nothing(postgres: Postg
         postgres.owner.execute(f"ALTER DATABASE postgres SET {name} = '{value}'")
     try:
         source = rk.sources.database(
-            postgres.socket_url, query="SELECT '2026-02-03 04:05Z'::timestamptz AS at, '\\x00'::bytea AS b, date '2026-02-03' AS d"
+            postgres.socket_url,
+            query="SELECT '2026-02-03 04:05Z'::timestamptz AS at, '\\x00'::bytea AS b, date '2026-02-03' AS d",
         )
         (row,) = loader.load(source).table.to_pylist()
     finally:

@@ -39,7 +39,10 @@ PLACES = {
         "granting",
         "What is granted to accounts and roles, on what, for which purpose, until when: list, add, remove.",
     ),
-    "init": ("installing", "Write a pipeline file to start from: for a sample file, or for the tables of a database (its URL)."),
+    "init": (
+        "installing",
+        "Write a pipeline file to start from: for a sample file, or for the tables of a database (its URL).",
+    ),
     "keys": ("keeping", "The keys of everything at rest: list, rotate, rewrap, revoke."),
     "profile": ("profiling", "What the columns of the last load look like, and what changed since the one before."),
     "publish": ("holding", "Publish a run that its quality gates hold, on the record."),

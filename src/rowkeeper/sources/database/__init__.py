@@ -6,7 +6,8 @@ reading.py      one load of one table, gone on with where it stopped
 increments.py   what is new since the last load
 described.py    what is read, as values; Snapshot: what a kind of database must be able to do
 opening.py      a snapshot of a database, whichever it is
-postgresql.py   PostgreSQL: ranges of the key, side by side, in one snapshot; libpq.py (its wire), pgtypes.py (its types)
+postgresql.py   PostgreSQL: ranges of the key, side by side, in one snapshot
+libpq.py        how it is asked; pgtypes.py (its types)
 mysql.py        MySQL and MariaDB
 sqlite.py       SQLite
 ordered.py      readers side by side, their results in order

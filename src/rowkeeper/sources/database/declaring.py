@@ -43,7 +43,7 @@ def database(
         url: such as `postgresql+psycopg://reader@db.example.com/shop`, `mysql+pymysql://reader@db.example.com/shop`,
             `sqlite:///shop.db`. Without a password.
         table: a table or a view: `orders`, or `sales.orders` with its schema.
-        tables: those that fit a pattern, `sales.orders_*`: all of them have the contract's columns. Each is a partition.
+        tables: those that fit a pattern, `sales.orders_*`: all have the contract's columns. Each is a partition.
         query: a SELECT; what `table` cannot say.
         columns: those that are read; None reads all.
         key: what tells the rows of a view or a query apart. Of a table the database knows it.

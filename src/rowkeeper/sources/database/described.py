@@ -234,7 +234,8 @@ def refuse_missing(asked: Asked, there: Mapping[str, Column]) -> None:
     if missing is not None:
         names = list(there)
         raise TableMissing(
-            f"{asked.name} has no column {missing}", hint=did_you_mean(missing, names, "it has " + ", ".join(names[:30]))
+            f"{asked.name} has no column {missing}",
+            hint=did_you_mean(missing, names, "it has " + ", ".join(names[:30])),
         )
 
 

@@ -1,8 +1,8 @@
 """What is new since the last load, by a column that grows, with a look back for transactions that commit late.
 
 The highest value in the snapshot is the mark. The next load reads from the mark less the lookback on, so that it is
-given rows a second time, at least those at the mark itself. Which of them were loaded is known by their digests: those of
-all rows from the mark less the lookback on are kept with it. Where the table has a key, a row is known by its key and
+given rows a second time, at least those at the mark itself. Which of them were loaded is known by their digests: those
+of all rows from the mark less the lookback on are kept with it. Where the table has a key, a row is known by its key and
 its cursor; where it has none, by all that is in it.
 """
 
@@ -45,9 +45,13 @@ class Increment:
             not isinstance(self.lookback, (int, timedelta)) or isinstance(self.lookback, bool)
         )
         if wrong or (self.lookback is not None and self.lookback < type(self.lookback)()):  # type: ignore[operator]
-            raise DeclarationError(f"Increment(lookback={self.lookback!r})", hint="a timedelta, or a number, not below 0")
+            raise DeclarationError(
+                f"Increment(lookback={self.lookback!r})", hint="a timedelta, or a number, not below 0"
+            )
         if not isinstance(self.start, (str, int, type(None))) or isinstance(self.start, bool):
-            raise DeclarationError(f"Increment(start={self.start!r})", hint='a text as the database reads it: "2026-01-01"')
+            raise DeclarationError(
+                f"Increment(start={self.start!r})", hint='a text as the database reads it: "2026-01-01"'
+            )
 
     def describe(self) -> Mapping[str, Any]:
         """As JSON values."""

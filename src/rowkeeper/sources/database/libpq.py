@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import select
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from rowkeeper.resilience.deadline import seconds_left, sql_seconds_left
@@ -47,7 +47,9 @@ class Asking:
         """The rows of the last of some statements, each value as text. Raises psycopg.Error, TimeoutError."""
         found = self.result(sql)
         return [
-            tuple([None if (value := found.get_value(row, at)) is None else value.decode() for at in range(found.nfields)])
+            tuple(
+                [None if (value := found.get_value(row, at)) is None else value.decode() for at in range(found.nfields)]
+            )
             for row in range(found.ntuples)
         ]
 
@@ -87,7 +89,7 @@ class Asking:
         if lines:
             yield lines
 
-    def _copied(self, sql: str, *, limited: bool = True) -> Iterator[bytes]:
+    def _copied(self, sql: str, *, limited: bool = True) -> Generator[bytes, None, None]:
         left = sql_seconds_left() if limited else None
         milliseconds = 0 if left is None else max(1, int(left * MILLISECONDS))
         self._send(f"SET LOCAL statement_timeout = {milliseconds}; COPY ({sql}) TO STDOUT (FORMAT csv)")
@@ -115,7 +117,10 @@ class Asking:
         while self._pg.is_busy():
             self._wait()
         found = self._pg.get_result()
-        if found is not None and found.status in (psycopg.pq.ExecStatus.FATAL_ERROR, psycopg.pq.ExecStatus.BAD_RESPONSE):
+        if found is not None and found.status in (
+            psycopg.pq.ExecStatus.FATAL_ERROR,
+            psycopg.pq.ExecStatus.BAD_RESPONSE,
+        ):
             error = psycopg.errors.error_from_result(found, encoding="utf-8")
             while self._pg.get_result() is not None:  # the server says no more than that it is ready again
                 pass

@@ -85,10 +85,10 @@ class MySQLSnapshot:
 
     def close(self) -> None:
         """Implements Snapshot."""
-        self._connection._force_close()  # noqa: SLF001 - `close` first waits for what it would have said
+        self._connection._force_close()
 
     def _asked(self, sql: str) -> Any:
-        self._connection._read_timeout = seconds_left(STEP_SECONDS_MAX)  # noqa: SLF001 - for each statement anew
+        self._connection._read_timeout = seconds_left(STEP_SECONDS_MAX)
         cursor = self._connection.cursor()
         cursor.execute(sql)
         return cursor
@@ -112,7 +112,7 @@ class MySQLSnapshot:
         """Implements Snapshot."""
         source = self._source(asked)
         with self._asked(f"SELECT * FROM {source} LIMIT 0") as cursor:
-            fields = list(cursor._result.fields)  # noqa: SLF001 - `description` lacks flags and charset
+            fields = list(cursor._result.fields)
             cursor.fetchall()
         refuse_double(asked, [each.name for each in fields])
         columns = {each.name: column(each) for each in fields}
@@ -241,7 +241,7 @@ def _page(relation: Relation, selection: Selection, after: Sequence[Any] | None,
     )
 
 
-def _place(relation: Relation, selection: Selection, row: Sequence[Any]) -> Sequence[Any]:
+def _place(relation: Relation, selection: Selection, row: tuple[Any, ...]) -> tuple[Any, ...]:
     start = len(relation.columns)
     return row[start : start + len(selection.order)]
 
@@ -285,7 +285,7 @@ def column(field: Any) -> Column:
 
 def _of(code: int, field: Any) -> Column:  # noqa: PLR0911 - a table of kinds
     if code in INTEGERS:
-        arrow = pa.uint64() if field.flags & UNSIGNED and code == 8 else pa.int64()
+        arrow: pa.DataType = pa.uint64() if field.flags & UNSIGNED and code == 8 else pa.int64()
         is_flag = code == 1 and field.length == 1
         return Column("", "", arrow=arrow, meaning=pa.bool_() if is_flag else arrow)
     if code in DECIMALS:

@@ -73,6 +73,4 @@ def opened(access: Access, site: Site, parallel: int) -> Snapshot:
         authority="tls=rk.TLS(ca=...)",
         says_so="plaintext=True",
     )
-    return PostgresSnapshot(
-        lambda: postgresql.connected(place, access.password, transport, way_out), line, parallel
-    )
+    return PostgresSnapshot(lambda: postgresql.connected(place, access.password, transport, way_out), line, parallel)

@@ -71,7 +71,9 @@ def _of(found: Type, modifier: int) -> Column:  # noqa: PLR0911 - a table of kin
         return Column("", "", "to_json({})", meaning=JSON)
     if found.name in PLAIN:
         arrow = PLAIN[found.name]
-        return Column("", "", arrow=arrow, finish=_written_as_iso if pa.types.is_temporal(arrow) else None, meaning=arrow)
+        return Column(
+            "", "", arrow=arrow, finish=_written_as_iso if pa.types.is_temporal(arrow) else None, meaning=arrow
+        )
     match found.name:
         case "numeric":
             return _numeric(modifier)

@@ -8,7 +8,9 @@ floats of numerics.
 from __future__ import annotations
 
 import contextlib
+import io
 import fnmatch
+import functools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
@@ -169,9 +171,7 @@ class PostgresSnapshot:
         if not oids:
             return {}
         found = self._leader.rows(TYPES.format(oids=", ".join(map(str, sorted(oids)))))
-        written = self._leader.rows(
-            "SELECT " + ", ".join(f"format_type({oid}, NULL)" for oid in sorted(oids))
-        )[0]
+        written = self._leader.rows("SELECT " + ", ".join(f"format_type({oid}, NULL)" for oid in sorted(oids)))[0]
         words = dict(zip(sorted(oids), written, strict=True))
         return {
             int(str(oid)): Type(str(name), str(kind), str(element), str(words[int(str(oid))]))
@@ -204,7 +204,8 @@ class PostgresSnapshot:
         refuse_lookback(relation, increment)
         try:
             rows = self._leader.rows(
-                f"SELECT {name}::text AS {HIDDEN} FROM {relation.source} WHERE {name} IS NOT NULL ORDER BY {name} DESC LIMIT 1"
+                f"SELECT {name}::text AS {HIDDEN} FROM {relation.source} WHERE {name} IS NOT NULL "
+                f"ORDER BY {name} DESC LIMIT 1"
             )
         except _errors() as error:
             refuse_without_order(error, relation.name, increment.column)
@@ -251,7 +252,7 @@ class PostgresSnapshot:
     # ------------------------------------------------------------------ rows
 
     def pieces(self, relation: Relation, selection: Selection, sizes: Sizes) -> Iterator[Piece]:
-        """Implements Snapshot: by ranges of the key where it can be cut, page by page where there is one, else whole."""
+        """Implements Snapshot: by ranges of the key where it can be cut, page by page where it is sure, else whole."""
         shape = _Shape(relation, selection)
         if not selection.keyed or self._exported is None:
             yield from self._stream(relation, selection, sizes, shape)
@@ -268,9 +269,7 @@ class PostgresSnapshot:
             yield ()
             return
         name = identifier(relation.key[0])
-        ((low, high),) = self._leader.rows(
-            f"SELECT min({name}), max({name}) FROM {relation.source}{selection.where()}"
-        )
+        ((low, high),) = self._leader.rows(f"SELECT min({name}), max({name}) FROM {relation.source}{selection.where()}")
         if low is None or high is None:
             return
         first, last = int(low), int(high)
@@ -279,7 +278,7 @@ class PostgresSnapshot:
         for at in range(first, last + 1, width):
             yield (f"{name} >= {at}", f"{name} <= {min(at + width - 1, last)}")
 
-    def _pages(
+    def _pages(  # noqa: PLR0917 - of one reader
         self,
         relation: Relation,
         selection: Selection,
@@ -294,7 +293,7 @@ class PostgresSnapshot:
         with contextlib.closing(_Follower(self._followed, stop)) as follower:
             while True:
                 sql = shape.page(self, bounds, after, limit)
-                lines, is_large = self._line.call(lambda sql=sql: follower.lines(sql, sizes), effect=Effect.READ)
+                lines, is_large = self._line.call(functools.partial(follower.lines, sql, sizes), effect=Effect.READ)
                 failpoint("database.after_page")
                 if lines:
                     yield shape.piece(lines)
@@ -325,7 +324,9 @@ class PostgresSnapshot:
             for lines in self._leader.stream(shape.page(self, (), None, None), sizes):
                 failpoint("database.after_page")
                 yield shape.piece(lines)
-        except (*_errors(), OSError) as error:
+        except OSError as error:
+            raise SnapshotLost from error
+        except _errors() as error:
             if code_of(error) is None or _is_broken(str(code_of(error))):
                 raise SnapshotLost from error
             raise
@@ -392,7 +393,7 @@ class _Shape:
         behind = []
         if after is not None:
             values = [
-                snapshot._typed(self._relation, name, text)  # noqa: SLF001 - of this module
+                snapshot._typed(self._relation, name, text)
                 for name, text in zip(self._selection.order, after, strict=True)
             ]
             behind = [f"({', '.join(order)}) > ({', '.join(values)})"]
@@ -441,13 +442,15 @@ class _Shape:
         if self._types[name] == texts.column(name).type:
             return texts.column(name)
         try:
-            return self._parsed(data, {**dict.fromkeys(self._names, pa.string()), name: self._types[name]}, name).column(0)
+            return self._parsed(
+                data, {**dict.fromkeys(self._names, pa.string()), name: self._types[name]}, name
+            ).column(0)
         except pa.ArrowInvalid:
             return texts.column(name)
 
     def _parsed(self, data: bytes, types: dict[str, pa.DataType], only: str | None = None) -> pa.Table:
         return arrow_csv.read_csv(
-            pa.BufferReader(data),
+            io.BytesIO(data),
             arrow_csv.ReadOptions(column_names=self._names, block_size=len(data) + 1, use_threads=False),
             arrow_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
             arrow_csv.ConvertOptions(
@@ -471,5 +474,3 @@ def _errors() -> tuple[type[Exception], ...]:
     import psycopg  # noqa: PLC0415 - of an extra, and slow to import
 
     return (psycopg.Error,)
-
-

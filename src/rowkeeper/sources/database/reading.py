@@ -87,7 +87,9 @@ def window_of(snapshot: Snapshot, relation: Relation, increment: Increment | Non
     if known is not None:
         conditions.append(snapshot.at_least(relation, increment, known.value, less=True))
         past = snapshot.at_most(relation, increment, known.value)
-        if highest is None or not snapshot.any(relation, snapshot.at_least(relation, increment, known.value, less=False)):
+        if highest is None or not snapshot.any(
+            relation, snapshot.at_least(relation, increment, known.value, less=False)
+        ):
             highest = known.value  # the newest rows went away: what comes next is newer than they were, all the same
     elif increment.start is not None:
         conditions.append(snapshot.at_least(relation, increment, snapshot.start(relation, increment), less=False))
@@ -124,7 +126,7 @@ class Reading:
             try:
                 yield from self._through()
                 return
-            except Exception as error:  # noqa: BLE001 - judged below
+            except Exception as error:
                 if not _is_lost(error):
                     raise
                 failures = failures + 1 if self._done == before else 1

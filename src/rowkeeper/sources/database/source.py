@@ -86,9 +86,7 @@ class DatabaseSource:
         asked = dataclasses.replace(self.asked, schema=partition.detail["schema"], table=partition.detail["table"])
         sizes = Sizes(batch_rows, max(1, batch_bytes // 2))
         parallel = 1 if batch_bytes < SMALL_BYTES else self.access.parallel
-        task = Task(
-            lambda: self._opened(parallel), asked, self.increment, columns, partition, sizes, start_row
-        )
+        task = Task(lambda: self._opened(parallel), asked, self.increment, columns, partition, sizes, start_row)
         with telling(self.access.place.name, asked.name):
             yield from Reading(task).batches()
 

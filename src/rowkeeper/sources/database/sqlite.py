@@ -167,9 +167,8 @@ class SQLiteSnapshot:
         asked = [identifier(name) for name in (*(each.name for each in relation.columns), *hidden)]
         asked += [f"({flag})" for flag in selection.flags]
         order = ", ".join(map(identifier, selection.order))
-        cursor = self._db.execute(
-            f"SELECT {', '.join(asked)} FROM {relation.source}{selection.where()}{f' ORDER BY {order}' if order else ''}"
-        )
+        ordered = f" ORDER BY {order}" if order else ""
+        cursor = self._db.execute(f"SELECT {', '.join(asked)} FROM {relation.source}{selection.where()}{ordered}")
         rows: list[Any] = []
         size = 0
         for row in cursor:
@@ -231,7 +230,7 @@ def _no_time_left() -> bool:
 
 def _meaning(kind: str) -> pa.DataType | None:
     found = DECIMAL.search(kind)
-    if found and int(found[2]) <= int(found[1]) <= 38:  # noqa: PLR2004 - of decimal128
+    if found and int(found[2]) <= int(found[1]) <= 38:
         return pa.decimal128(int(found[1]), int(found[2]))
     return next((meaning for word, meaning in MEANINGS if word in kind), None)
 

@@ -98,7 +98,7 @@ def telling(place: str, about: str = "") -> Iterator[None]:
         raise told(error, place, where) from error
 
 
-def told(error: BaseException, place: str, where: str) -> FrameworkError:
+def told(error: BaseException, place: str, where: str) -> FrameworkError:  # noqa: PLR0911 - a table of codes
     """A driver's error in our words."""
     if isinstance(error, sqlite3.Error):
         return _of_sqlite(error, where)
@@ -160,7 +160,9 @@ def _of_sqlite(error: sqlite3.Error, where: str) -> FrameworkError:
     code = (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
     words = str(error)
     if code in DAMAGED_SQLITE:
-        return SourceDamaged(f"{where} is no SQLite database, or a damaged one", hint="PRAGMA integrity_check says more")
+        return SourceDamaged(
+            f"{where} is no SQLite database, or a damaged one", hint="PRAGMA integrity_check says more"
+        )
     if code in LOST_SQLITE:
         return SourceDown(f"{where} is locked by another process", hint="run again when it has finished")
     if code == sqlite3.SQLITE_INTERRUPT:
@@ -176,5 +178,3 @@ def _down(place: str, error: BaseException) -> SourceDown:
     code = code_of(error)
     kind = type(error).__name__ if code is None else f"{type(error).__name__}, {code}"
     return SourceDown(f"{place} does not answer, or breaks off ({kind})", hint="see whether it is up, then run again")
-
-
