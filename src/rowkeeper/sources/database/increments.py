@@ -2,8 +2,8 @@
 
 The highest value in the snapshot is the mark. The next load reads from the mark less the lookback on, so that it is
 given rows a second time, at least those at the mark itself. Which of them were loaded is known by their digests: those
-of all rows from the mark less the lookback on are kept with it. Where the table has a key, a row is known by its key and
-its cursor; where it has none, by all that is in it.
+of all rows from the mark less the lookback on are kept with it. Where the table has a key, a row is known by its key
+and its cursor; where it has none, by all that is in it.
 """
 
 from __future__ import annotations

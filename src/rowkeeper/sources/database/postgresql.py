@@ -8,9 +8,9 @@ floats of numerics.
 from __future__ import annotations
 
 import contextlib
-import io
 import fnmatch
 import functools
+import io
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
