@@ -6,6 +6,7 @@ come as the text that the server writes, so that none of them passes through a f
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
@@ -87,11 +88,19 @@ class MySQLSnapshot:
         """Implements Snapshot."""
         self._connection._force_close()
 
-    def _asked(self, sql: str) -> Any:
+    @contextlib.contextmanager
+    def _asked(self, sql: str) -> Iterator[Any]:
+        """A cursor that has asked. After an error it is not closed: PyMySQL would wait for the rest on a dead line."""
         self._connection._read_timeout = seconds_left(STEP_SECONDS_MAX)
         cursor = self._connection.cursor()
-        cursor.execute(sql)
-        return cursor
+        try:
+            cursor.execute(sql)
+            yield cursor
+        except BaseException:
+            if cursor._result is not None:
+                cursor._result.unbuffered_active = False
+            raise
+        cursor.close()
 
     def _rows(self, sql: str) -> list[tuple[Any, ...]]:
         with self._asked(sql) as cursor:
