@@ -22,6 +22,7 @@ from bench.generate import FORMATS, files
 from bench.one import DATA
 
 MEMORY_MAX = "900MB"
+COPIED_ROWS_MAX = 2_000_000  # a server has to be filled with them first
 STAGED_ROWS_MAX = 2_000_000  # the rows that are staged to see what the host costs are in memory, all of them
 
 
@@ -70,8 +71,17 @@ def main() -> None:
     _audit(console)
     _access(console)
     _pages(console)
+    _copying(console, min(options.rows, COPIED_ROWS_MAX))
     if options.large:
         _large(console, options.large)
+
+
+def _copying(console: Console, rows: int) -> None:
+    found = measured("bench.copying", str(rows))
+    table = Table("way", "rows/s", "speed, by hand = 1")
+    for word, ratio in (("by hand", 1.0), ("rowkeeper", float(found["ratio"]))):
+        table.add_row(word, f"{found['rows_per_second'][word]:,.0f}", f"{ratio:.2f}")
+    console.print("PostgreSQL to ClickHouse; by hand: COPY to a file, and a raw insert of it", table)
 
 
 def _pages(console: Console) -> None:

@@ -31,6 +31,14 @@
     │   │   ├── PagesEndless        RK-2117  the pages of an API go round in a circle, or do not end
     │   │   ├── PagesChanged        RK-2118  the pages of an API changed while they were read
     │   │   ├── CursorWentBack      RK-2119  an API gives rows from before what it was asked for
+    │   │   ├── SourceDown          RK-2120  a database that is read does not answer
+    │   │   ├── LoginRefused        RK-2121  a database does not let us in
+    │   │   ├── TableMissing        RK-2122  a table or a column that is to be read is not there
+    │   │   ├── RightsMissing       RK-2123  a database does not let us read a table
+    │   │   ├── StatementRefused    RK-2124  a database does not understand, or cannot do, what it was asked
+    │   │   ├── TableChanged        RK-2125  a table is another than it was before the run stopped
+    │   │   ├── CursorUnfit         RK-2126  a cursor column cannot tell what is new
+    │   │   ├── ColumnUnreadable    RK-2127  the values of a column have no form in which they could be read exactly
     │   │   ├── MessagesLost        RK-2163  a stream no longer has messages that come next
     │   │   ├── StreamRemade        RK-2164  a stream was made anew, or went back
     │   │   └── StreamUnfit         RK-2165  a stream cannot be read as it is declared
@@ -665,6 +673,79 @@ class StoreUnfit(StoreError):  # noqa: N818 - reads as what happened
     code = "RK-2148"
     category = Category.CONFIGURATION
     advice = "Compare endpoint=, region= and account= with what the store's owner says of it."
+
+
+class SourceDown(SourceError):  # noqa: N818 - reads as what happened
+    """A database that is read does not answer, breaks off, or has no room for us, however often it was asked."""
+
+    code = "RK-2120"
+    category = Category.NETWORK
+    retryable = True
+    advice = (
+        "Run again when it is up: what was staged is kept. The run reads the table anew from its beginning, and goes "
+        "on where it stopped if those rows are as they were. resilience= says how often, and for how long, it is asked."
+    )
+
+
+class LoginRefused(SourceError):  # noqa: N818 - reads as what happened
+    """A database does not let us in: another password is wanted, another user, or another way to say who we are."""
+
+    code = "RK-2121"
+    category = Category.SECURITY
+    advice = "See to the secret that password= refers to, to the user in the URL, and to pg_hba.conf or its like."
+
+
+class TableMissing(SourceError):  # noqa: N818 - reads as what happened
+    """A table, a column or a database that is to be read is not there, or is not any more."""
+
+    code = "RK-2122"
+    advice = "See to its name, and to the schema that it is in. What was loaded of a table that is gone stays as it is."
+
+
+class RightsMissing(SourceError):  # noqa: N818 - reads as what happened
+    """A database does not let our user read a table."""
+
+    code = "RK-2123"
+    category = Category.SECURITY
+    advice = "GRANT SELECT on the table, and USAGE on its schema, to the user in the URL; nothing more is needed."
+
+
+class StatementRefused(SourceError):  # noqa: N818 - reads as what happened
+    """A database does not understand what it was asked, or cannot do it."""
+
+    code = "RK-2124"
+    category = Category.DATABASE
+    advice = (
+        "The message has the database's own code for it, never its words: they may quote a row. Ask by hand for what "
+        "query= says."
+    )
+
+
+class TableChanged(SourceError):  # noqa: N818 - reads as what happened
+    """A table is another than it was when a part of it was staged, before the run stopped or the connection broke."""
+
+    code = "RK-2125"
+    advice = (
+        "Nothing was published; run again, and it starts over, in one snapshot. Where a table never stands still, read "
+        "it incrementally, or from a replica."
+    )
+
+
+class CursorUnfit(SourceError):  # noqa: N818 - reads as what happened
+    """A cursor column cannot tell what is new: it is null in some row, or of a type that has no order."""
+
+    code = "RK-2126"
+    advice = (
+        "Declare the column NOT NULL, or give a query that puts something in the place of null, such as "
+        "coalesce(updated_at, created_at)."
+    )
+
+
+class ColumnUnreadable(SourceError):  # noqa: N818 - reads as what happened
+    """The values of a column have no form in which they could be read exactly."""
+
+    code = "RK-2127"
+    advice = "Give a query that casts the column to text or JSON, or leave it out (columns=)."
 
 
 class TransformError(PipelineError):

@@ -64,6 +64,7 @@ FLOAT, BYTES = Guess("float"), Guess("bytes")
 DATE_GUESS, DATETIME_GUESS = _imported("datetime", "date"), _imported("datetime", "datetime")
 TIME_GUESS, TIMEDELTA_GUESS = _imported("datetime", "time"), _imported("datetime", "timedelta", sortable=False)
 UUID_GUESS = _imported("uuid", "UUID")
+JSON_GUESS = Guess("Json[Any]", ANY.imports | {("pydantic", "Json")})
 
 
 # -------------------------------------------------------------------------------------------- text
@@ -159,6 +160,7 @@ def guess_arrow(column: pa.ChunkedArray[Any]) -> Guess:
 
 _ARROW = (
     (lambda type: isinstance(type, pa.UuidType), UUID_GUESS),
+    (lambda type: isinstance(type, pa.JsonType), JSON_GUESS),
     (pa.types.is_boolean, BOOL),
     (pa.types.is_integer, INT),
     (pa.types.is_floating, FLOAT),

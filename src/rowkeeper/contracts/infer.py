@@ -23,7 +23,7 @@ from rowkeeper.errors import ContractError
 
 _PROTECTED = ("model_validate", "model_dump")  # prefixes that Pydantic warns of
 _TYPE_NAMES = frozenset(
-    {"Annotated", "Any", "BaseModel", "Decimal", "Field", "UUID", "date", "datetime", "time", "timedelta"}
+    {"Annotated", "Any", "BaseModel", "Decimal", "Field", "Json", "UUID", "date", "datetime", "time", "timedelta"}
     | {"bool", "bytes", "dict", "float", "int", "list", "str"}
 )
 
@@ -59,7 +59,8 @@ def infer_contract(sample: pa.Table, mode: InputMode, name: str) -> InferredCont
     """The source of a model `name` that accepts every row of the sample (every JSON document that is an object).
 
     Args:
-        sample: as a source gives it: columns of text, typed columns, or `RAW_LINE` with JSON documents.
+        sample: as a source gives it: columns of text, typed columns, or `RAW_LINE` with JSON documents. Of a table
+            without rows the types and the nullability of its columns are taken.
 
     Raises:
         ContractError: the sample has no columns, or no documents.
@@ -83,8 +84,14 @@ def infer_contract(sample: pa.Table, mode: InputMode, name: str) -> InferredCont
 def _fields_of_table(sample: pa.Table, mode: InputMode) -> list[_Field]:
     guess = guess_arrow if mode is InputMode.PYTHON else _guess_strings
     return [
-        _Field(name, guess(column), null=column.null_count > 0 or column.type == pa.null(), absent=False)
-        for name, column in zip(sample.column_names, sample.columns, strict=True)
+        _Field(
+            field.name,
+            guess(column),
+            # Without rows it is the schema's word that counts.
+            null=column.null_count > 0 or column.type == pa.null() or (not sample.num_rows and field.nullable),
+            absent=False,
+        )
+        for field, column in zip(sample.schema, sample.columns, strict=True)
     ]
 
 

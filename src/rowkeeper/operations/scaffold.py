@@ -46,8 +46,8 @@ def scaffold(path: Path, output: Path | None, *, force: bool = False) -> Scaffol
         ConfigurationError: there is a file of that name already, or no room for one.
     """
     seen = sample(path)
-    name = _name_of(path)
-    model = "".join(part.capitalize() for part in name.split("_"))
+    name = name_of(path.name.split(".")[0])  # flights.csv.zip is flights
+    model = model_of(name)
     inferred = infer_contract(seen.table, seen.mode, model)
     output = output or Path(f"{name}.py")
     text = TEMPLATE.format(
@@ -59,6 +59,12 @@ def scaffold(path: Path, output: Path | None, *, force: bool = False) -> Scaffol
         source=seen.declaration(os.path.relpath(path, output.absolute().parent)),
         order_by=list(inferred.required[:2]),
     )
+    write_pipeline(output, text, force=force)
+    return Scaffold(output, name, inferred.fields)
+
+
+def write_pipeline(output: Path, text: str, *, force: bool) -> None:
+    """Writes the file. Raises ConfigurationError if there is one of that name already, or no room for one."""
     try:
         with output.open("w" if force else "x") as file:
             file.write(text)
@@ -70,10 +76,14 @@ def scaffold(path: Path, output: Path | None, *, force: bool = False) -> Scaffol
         raise ConfigurationError(
             f"{output} cannot be written: {error.strerror}", hint="--output NAME.py writes elsewhere"
         ) from error
-    return Scaffold(output, name, inferred.fields)
 
 
-def _name_of(path: Path) -> str:
-    """A name that is an identifier in Python and ClickHouse alike: flights.csv.zip is flights."""
-    name = re.sub(r"\W+", "_", path.name.split(".")[0], flags=re.ASCII).strip("_").lower()
+def name_of(text: str) -> str:
+    """A name that is an identifier in Python and ClickHouse alike."""
+    name = re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_").lower()
     return name if name[:1].isalpha() else f"table_{name}".rstrip("_")
+
+
+def model_of(name: str) -> str:
+    """The name of a class for rows of this name."""
+    return "".join(part.capitalize() for part in name.split("_"))

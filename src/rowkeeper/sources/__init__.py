@@ -18,6 +18,7 @@ from rowkeeper.sources.api import (
     api,
     python,
 )
+from rowkeeper.sources.database import DatabaseSource, Increment, database
 from rowkeeper.sources.file import FilesSource, Sample, files, sample
 from rowkeeper.sources.stream import Decoder, Message, StreamSource, stream
 
@@ -27,9 +28,11 @@ __all__ = [
     "Basic",
     "Bearer",
     "Cursor",
+    "DatabaseSource",
     "Decoder",
     "FilesSource",
     "HeaderKey",
+    "Increment",
     "Incremental",
     "LinkHeader",
     "Message",
@@ -48,6 +51,7 @@ __all__ = [
     "StreamSource",
     "Token",
     "api",
+    "database",
     "files",
     "python",
     "sample",

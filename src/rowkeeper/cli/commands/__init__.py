@@ -44,7 +44,10 @@ PLACES = {
         "healthy",
         "Leases, breakers, runs that wait; of pipelines with a stream, how many messages wait to be read.",
     ),
-    "init": ("installing", "Write a pipeline file to start from, its contract inferred from a sample file."),
+    "init": (
+        "installing",
+        "Write a pipeline file to start from: for a sample file, or for the tables of a database (its URL).",
+    ),
     "keys": ("keeping", "The keys of everything at rest: list, rotate, rewrap, revoke."),
     "profile": ("profiling", "What the columns of the last load look like, and what changed since the one before."),
     "publish": ("holding", "Publish a run that its quality gates hold, on the record."),

@@ -26,15 +26,42 @@ def doctor(as_json: bool) -> int:
 
 
 @click.command()
-@click.argument("sample", type=click.Path(path_type=Path))
+@click.argument("sample", metavar="SAMPLE|URL")
+@click.option(
+    "--tables", default=None, metavar="PATTERN", help='Of a URL: such as "sales.*"; default: all of its schema.'
+)
+@click.option("--password", default=None, metavar="REFERENCE", help="Of a URL: such as env:DB_PASSWORD.")
 @click.option("--output", type=click.Path(path_type=Path), default=None, help="Default: NAME.py in this folder.")
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
 @json_option
-def init(sample: Path, output: Path | None, force: bool, as_json: bool) -> None:
-    """Write a pipeline file to start from, its contract inferred from a sample file."""
-    written = scaffold(sample, output, force=force)
+def init(  # noqa: PLR0917 - click passes them by name
+    sample: str, tables: str | None, password: str | None, output: Path | None, force: bool, as_json: bool
+) -> None:
+    """Write a pipeline file to start from: for a sample file, or for the tables of a database (its URL)."""
+    if "://" in sample:
+        _init_database(sample, tables or "*", password=password, output=output, force=force, as_json=as_json)
+        return
+    if tables is not None or password is not None:
+        raise click.UsageError("--tables and --password are of a database: give its URL")
+    written = scaffold(Path(sample), output, force=force)
     if as_json:
         print_json({"file": str(written.path), "pipeline": written.pipeline, "fields": written.fields})
         return
     out.print(f"wrote [bold]{escape(str(written.path))}[/]: pipeline {written.pipeline}, {written.fields} fields")
     out.print(f"look it over, then: rowkeeper run {escape(str(written.path))}")
+
+
+def _init_database(
+    url: str, pattern: str, *, password: str | None, output: Path | None, force: bool, as_json: bool
+) -> None:
+    from rowkeeper.operations.scaffold_database import scaffold_database  # noqa: PLC0415 - imports every driver's room
+
+    written = scaffold_database(url, pattern, password, output, load_settings(), force=force)
+    if as_json:
+        print_json({"file": str(written.path), "pipelines": written.pipelines})
+        return
+    out.print(f"wrote [bold]{escape(str(written.path))}[/]: {len(written.pipelines)} pipelines")
+    for name, fields in written.pipelines.items():
+        out.print(f"  {escape(name)}, {fields} fields")
+    first = next(iter(written.pipelines))
+    out.print(f"look it over, then: rowkeeper run {escape(str(written.path))}:{escape(first)}")

@@ -31,8 +31,9 @@ from rowkeeper.errors import AnswerUnreadable, TransformError
 from rowkeeper.protocols import Columns, Guarantee, Plan, Site
 from rowkeeper.sources.api.increments import Tide
 from rowkeeper.sources.api.reading import Reading, Task
-from rowkeeper.sources.api.source import Session, at_work, newest, next_load
+from rowkeeper.sources.api.source import Session, at_work
 from rowkeeper.sources.api.walking import Ask, Page, State, Walk
+from rowkeeper.sources.loads import newest, next_load
 from rowkeeper.usercode import users_own
 
 NOWHERE = Answer(Request(""), 0, {}, b"")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
@@ -13,14 +11,14 @@ from rowkeeper.apis.asking import Client, Where, endpoint_of
 from rowkeeper.apis.requests import Answer, Request
 from rowkeeper.batch import BATCH_BYTES, Batch, InputMode, Partition
 from rowkeeper.endpoints import Endpoint
-from rowkeeper.errors import SourceChanged, SourceError
+from rowkeeper.errors import SourceError
 from rowkeeper.protocols import Columns, Guarantee, Plan, Site
 from rowkeeper.sources.api.increments import Incremental, Tide
 from rowkeeper.sources.api.reading import Reading, Task
 from rowkeeper.sources.api.walking import ChildWalk, PageWalk, Walk
+from rowkeeper.sources.loads import newest, next_load
 
 NOT_MODIFIED = 304
-LOAD = "load"
 
 
 class Session:
@@ -184,40 +182,6 @@ def at_work(session: Session | None, name: str) -> Session:
     if session is None:
         raise SourceError(f"{name} is read by a run only", hint="rowkeeper run FILE")
     return session
-
-
-def newest(name: str, loaded: Mapping[str, Partition]) -> Partition | None:
-    """The last load of a source.
-
-    Raises SourceChanged if an earlier one was taken back, so that what came after it does not follow.
-    """
-    own = sorted(
-        (each for each in loaded.values() if each.detail.get("source") == name), key=lambda each: each.detail[LOAD]
-    )
-    numbers = [each.detail[LOAD] for each in own]
-    if own and (numbers != list(range(numbers[0], numbers[-1] + 1)) or own[0].detail["follows"]):
-        raise SourceChanged(
-            f"a load of {name} was rolled back, and later ones were not: their rows do not follow what is there",
-            hint="roll the later ones back as well, the newest first; then run: they are loaded again",
-        )
-    return own[-1] if own else None
-
-
-def next_load(name: str, former: Partition | None, detail: Mapping[str, Any], *, grows: bool) -> Partition:
-    """The partition of the load after this one.
-
-    Args:
-        detail: what the reading has to know.
-        grows: it adds to those before; otherwise it takes the place of the one before, and has its key.
-    """
-    number = 1 if former is None else former.detail[LOAD] + 1
-    follows = grows and any(detail.get(each) for each in ("tide", "last"))
-    known = hashlib.blake2b(json.dumps(detail, sort_keys=True).encode(), digest_size=8).hexdigest()
-    return Partition(
-        key=f"{name} #{number}" if grows else name,
-        identity=f"load {number} after {known}",
-        detail={"source": name, LOAD: number, "follows": follows, **detail},
-    )
 
 
 def _position(former: Partition | None) -> Mapping[str, Any]:
