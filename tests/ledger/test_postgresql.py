@@ -184,7 +184,7 @@ class Wire:
             back.start()
             with contextlib.suppress(OSError):
                 while data := client.recv(65536):
-                    if self.loses and b"COMMIT" in data:
+                    if self.loses and b"COMMIT\0" in data:
                         self._lose(behind, data)
                         break
                     behind.sendall(data)
