@@ -5,7 +5,8 @@ declaring.py  how it is reached, and who we are there: S3, GCS, Azure, Download
 opening.py    the store of an address
 store.py      what every store can do
 folder.py     folders
-objects.py    object stores, by obstore
+objects.py    object stores, by obstore; transfers.py: listings, ranges, uploads under way
+downloads.py  web servers
 access.py     obstore's clients, with the credentials that were declared and no others
 google.py     tokens for service accounts
 relay.py      the one way out, for a client that makes its own connections

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -14,7 +13,6 @@ from rowkeeper.errors import (
     ObjectChanged,
     ObjectMissing,
     RetryError,
-    StoreError,
     StoreUnavailable,
 )
 from rowkeeper.protocols import Site
@@ -28,6 +26,7 @@ from rowkeeper.stores.faults import STORE_ERRORS, Failure
 from rowkeeper.stores.ranged import RangedFile
 from rowkeeper.stores.relay import FAULT_STATUS, STRANGER_STATUS, Origin, Relay
 from rowkeeper.stores.store import Access, Item
+from rowkeeper.stores.transfers import PART_BYTES, Listing, Range, Upload
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -39,11 +38,9 @@ STORE = Resilience(
     deadline_seconds=600.0,
 )
 LIST_CHUNK = 1000
-PART_BYTES = 16 << 20
-PARTS_AT_A_TIME = 2
 
 
-class _Client:
+class Client:
     """obstore at work for one bucket."""
 
     def __init__(self, access: S3 | GCS | Azure, bucket: str, site: Site, token: Token | None) -> None:
@@ -81,7 +78,7 @@ class ObjectStore:
         self._policy = resilience or STORE
         self._host = access.endpoints(bucket)[0].host
         self._lock = threading.Lock()
-        self._made: _Client | None = None
+        self._made: Client | None = None
         self._users = 0
 
     @property
@@ -114,10 +111,10 @@ class ObjectStore:
         """Implements FileStore. After an error that passes it goes on behind the last name it was given."""
         obstore = library()
 
-        listing = _Listing(
-            lambda last: obstore.list(self._client.once, folder or None, offset=last, chunk_size=LIST_CHUNK)
+        listing = Listing(
+            lambda last: obstore.list(self.client.once, folder or None, offset=last, chunk_size=LIST_CHUNK)
         )
-        while (chunk := self._asked("list", "", listing.following)) is not None:
+        while (chunk := self.asked("list", "", listing.following)) is not None:
             yield from map(_item, chunk)
 
     def head(self, name: str) -> Item:
@@ -125,7 +122,7 @@ class ObjectStore:
         obstore = library()
 
         def ask() -> Item:
-            client = self._client.once
+            client = self.client.once
             try:
                 return _item(loop.run(lambda: obstore.head_async(client, name)))
             except Exception as error:
@@ -135,7 +132,7 @@ class ObjectStore:
                 loop.run(lambda: obstore.get_range_async(client, name, start=0, length=1))
                 raise
 
-        return self._asked("read", name, ask)
+        return self.asked("read", name, ask)
 
     def read(self, name: str, *, start: int = 0, size: int | None = None, same: Item | None = None) -> bytes:
         """Implements ReadableStore."""
@@ -152,12 +149,12 @@ class ObjectStore:
         )
         return cast("IO[bytes]", file)
 
-    def _begin(self, name: str, same: Item | None, start: int, size: int) -> _Range:
-        return _Range(self, name, same, start, size)
+    def _begin(self, name: str, same: Item | None, start: int, size: int) -> Range:
+        return Range(self, name, same, start, size)
 
     def range_of(self, name: str, same: Item | None, start: int, size: int) -> Callable[[], Awaitable[memoryview]]:
         """What asks for a range of a file that must be the same, in the loop. For ranges that are under way."""
-        client = self._client.once  # made here: following references may take a while, and the loop is everybody's
+        client = self.client.once  # made here: following references may take a while, and the loop is everybody's
         return lambda: self._range(client, name, same, start, size)
 
     async def _range(self, client: Any, name: str, same: Item | None, start: int, size: int) -> memoryview:
@@ -194,7 +191,7 @@ class ObjectStore:
         def send() -> Item:
             nonlocal sent
             sent += 1
-            client = self._client.once
+            client = self.client.once
             result = loop.run(lambda: obstore.put_async(client, name, data, mode=mode, use_multipart=False))
             return Item(name, len(data), _version(result["e_tag"]), None)
 
@@ -207,7 +204,7 @@ class ObjectStore:
 
         effect = Effect.WRITE if is_conditional else Effect.READ
         try:
-            return self._asked("write", name, send, effect=effect, happened=look if is_conditional else None)
+            return self.asked("write", name, send, effect=effect, happened=look if is_conditional else None)
         except ObjectChanged:
             found = look() if sent > 1 else None  # what we sent first may have arrived in the meantime
             if found is not None:
@@ -217,12 +214,12 @@ class ObjectStore:
             raise
 
     @contextlib.contextmanager
-    def writing(self, name: str) -> Iterator[_Upload]:
+    def writing(self, name: str) -> Iterator[Upload]:
         """Implements FileStore: a multipart upload, whose parts obstore tries again by itself, some times.
 
         One that is given up leaves parts that no reader sees, and that the bucket's own rules remove.
         """
-        upload = _Upload(self, name)
+        upload = Upload(self, name)
         with self:
             yield upload
             upload.finish()
@@ -231,9 +228,9 @@ class ObjectStore:
         """Implements FileStore."""
         obstore = library()
 
-        client = self._client.once
+        client = self.client.once
         with contextlib.suppress(ObjectMissing):
-            self._asked("write", name, lambda: loop.run(lambda: obstore.delete_async(client, name)))
+            self.asked("write", name, lambda: loop.run(lambda: obstore.delete_async(client, name)))
 
     def copy(self, name: str, to: str) -> None:
         """Implements FileStore. Azure would fetch it from our URL, which has no TLS: there it goes through here."""
@@ -244,18 +241,19 @@ class ObjectStore:
                 while piece := source.read(PART_BYTES):
                     target.write(piece)
             return
-        client = self._client.once
-        self._asked("write", name, lambda: loop.run(lambda: obstore.copy_async(client, name, to)))
+        client = self.client.once
+        self.asked("write", name, lambda: loop.run(lambda: obstore.copy_async(client, name, to)))
 
     # ----------------------------------------------------------------------------------------------- asking
 
     @property
-    def _client(self) -> _Client:
+    def client(self) -> Client:
+        """obstore at work, made when it is needed."""
         with self._lock:
             if self._made is None:
                 url = self._access.url(self._bucket)
                 require_tls(url, plaintext=self._access.plaintext, name=self._place, setting="plaintext=True")
-                self._made = _Client(self._access, self._bucket, self._site, self._token)
+                self._made = Client(self._access, self._bucket, self._site, self._token)
             return self._made
 
     @property
@@ -266,7 +264,7 @@ class ObjectStore:
 
         return token_of(self._access, self._site)
 
-    def _asked(
+    def asked(
         self,
         operation: str,
         name: str,
@@ -336,110 +334,6 @@ class ObjectStore:
             if failure.status == FAULT_STATUS:
                 return made.relay.fault(str(error)) or failure
         return failure
-
-
-class _Listing:
-    """A listing under way, chunk by chunk.
-
-    Args:
-        begin: the listing of what comes after a name; of everything, if it is None.
-    """
-
-    def __init__(self, begin: Callable[[str | None], Any]) -> None:
-        self._begin = begin
-        self._last: str | None = None
-        self._stream: Any = None
-
-    def following(self) -> Any:
-        """The next chunk; None at the end. After an error it begins anew, behind the last name."""
-        stream, self._stream = self._stream or self._begin(self._last), None
-        chunk = loop.run(lambda: _next(stream))
-        if chunk is not None:
-            self._stream, self._last = stream, chunk[-1]["path"]
-        return chunk
-
-
-class _Range:
-    """A range on its way. Implements Fetch: begun at once, and asked for again if that fails."""
-
-    def __init__(self, store: ObjectStore, name: str, same: Item | None, start: int, size: int) -> None:
-        self._store, self._name = store, name
-        self._make = store.range_of(name, same, start, size)
-        self._begun: concurrent.futures.Future[memoryview] | None = loop.started(self._make)
-
-    def result(self) -> memoryview:
-        """Implements Fetch."""
-        return self._store._asked("read", self._name, self._once)
-
-    def _once(self) -> memoryview:
-        begun, self._begun = self._begun, None
-        return loop.waited(begun) if begun is not None else loop.run(self._make)
-
-    def forget(self) -> None:
-        """Implements Fetch."""
-        if self._begun is not None:
-            self._begun.cancel()
-
-
-class _Upload:
-    """A file that is being written in parts. Implements Writing."""
-
-    def __init__(self, store: ObjectStore, name: str) -> None:
-        self._store, self._name, self._size = store, name, 0
-        self._writer: Any = None
-        self._before: str | None = None  # what was there under this name
-        self._item: Item | None = None
-
-    @property
-    def item(self) -> Item:
-        """Implements Writing."""
-        assert self._item is not None, "the writing is not over"
-        return self._item
-
-    def write(self, data: bytes) -> int:
-        """Implements Writing. Not made again here: what was taken and what was not is not known."""
-        writer = self._opened()
-        self._store.told(self._name, lambda: loop.run(lambda: writer.write(data)))
-        self._size += len(data)
-        return len(data)
-
-    def finish(self) -> None:
-        """Makes the file of the parts, all at once. Where the answer is lost, it is looked whether it is there."""
-        writer = self._opened()
-        try:
-            self._store.told(self._name, lambda: loop.run(writer.close))
-        except StoreError:
-            found = self._found()
-            if found is None or found.size != self._size or found.version == self._before:
-                raise
-        self._item = self._store.head(self._name)
-
-    def _found(self) -> Item | None:
-        try:
-            return self._store.head(self._name)
-        except ObjectMissing:
-            return None
-
-    def _opened(self) -> Any:
-        obstore = library()
-
-        if self._writer is None:
-            before = self._found()
-            self._before = before.version if before is not None else None
-            self._writer = obstore.open_writer_async(
-                self._store._client.again,
-                self._name,
-                buffer_size=PART_BYTES,
-                max_concurrency=PARTS_AT_A_TIME,
-            )
-        return self._writer
-
-
-async def _next(stream: Any) -> Any:
-    try:
-        return await stream.__anext__()
-    except StopAsyncIteration:
-        return None
 
 
 def _item(meta: ObjectMeta) -> Item:
