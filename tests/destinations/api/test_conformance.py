@@ -57,7 +57,7 @@ class StoreRig:
 
     def faults(self) -> Sequence[Fault]:
         return (
-            *(Fault(f"cut after {size} bytes", self._cut(size)) for size in (0, 2_000, 2_600, 3_000)),
+            *(Fault(f"cut after {size} bytes", self._cut(size)) for size in (0, 1_400, 1_700, 2_000)),
             Fault("taken, and the answer lost", self._answering_once_after(lambda: Said(status=503))),
             Fault("busy at first", self._answering_once(lambda: Said(status=429, headers={"Retry-After": "0"}))),
             Fault("down", self._before(lambda _: Said(status=503)), ("RK-3121",)),
