@@ -10,6 +10,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from rowkeeper.destinations.embedded.client import CODE_TIMEOUT_EXCEEDED, is_answer
 from rowkeeper.errors import (
+    AmbiguousError,
     CircuitOpenError,
     DatabaseError,
     DeadlineExceeded,
@@ -75,9 +76,10 @@ def told_in_our_words(name: str) -> Iterator[None]:
         yield
     except RetryError as error:
         cause = _behind(error)
-        if isinstance(cause, REFUSALS):
-            raise explain(cause, name) from cause
-        raise cause  # noqa: B904 - it has its own cause
+        told = explain(cause, name) if isinstance(cause, REFUSALS) else cause
+        if isinstance(error, AmbiguousError) and isinstance(told, ServerDown):  # it had heard the statement before
+            told = _gone(name)
+        raise told from (told.__cause__ if told is cause else cause)
     except REFUSALS as error:
         raise explain(error, name) from error
 
@@ -107,12 +109,16 @@ def explain(error: Exception, name: str) -> FrameworkError:
             hint="see whether it is up and listens there; rowkeeper doctor tries it",
         )
     if not is_answer(error):
-        return ServerAway(
-            f"the ClickHouse server {name} went away in mid-work, or what stands before it did not answer for it",
-            hint="run again: what was staged is kept, and the next command finds out what took effect",
-        )
+        return _gone(name)
     said = getattr(error, "name", None) or f"code {code}"
     return _refusal(code, said, name)
+
+
+def _gone(name: str) -> ServerAway:
+    return ServerAway(
+        f"the ClickHouse server {name} went away in mid-work, or what stands before it did not answer for it",
+        hint="run again: what was staged is kept, and the next command finds out what took effect",
+    )
 
 
 def _refusal(code: int | None, said: str, name: str) -> FrameworkError:
