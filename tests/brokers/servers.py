@@ -125,6 +125,8 @@ class NatsServer(Server):
     def publish(self, stream: str, messages: Iterable[bytes], subject: str | None = None, **login: Any) -> None:
         """Makes the stream if it is not there, and publishes to it."""
 
+        import asyncio
+
         async def work(js: Any) -> None:
             from nats.js.errors import NotFoundError
 
@@ -132,9 +134,10 @@ class NatsServer(Server):
                 await js.stream_info(stream)
             except NotFoundError:
                 await js.add_stream(name=stream, subjects=[f"{stream}.>"])
-            for message in messages:
-                await js.publish_async(subject or f"{stream}.all", message, wait_stall=20)
-            await js.publish_async_completed()
+            acknowledged = [
+                await js.publish_async(subject or f"{stream}.all", message, wait_stall=60) for message in messages
+            ]
+            await asyncio.wait_for(asyncio.gather(*acknowledged), SECONDS_MAX)  # raises what the server refused
 
         self.ask(work, **login)
 
