@@ -777,8 +777,8 @@ class MessageTooLarge(DatabaseError):  # noqa: N818 - reads as what happened
     code = "RK-3160"
     advice = (
         "Let the contract refuse such rows (max_length=), so that they go to quarantine alone; or allow larger "
-        "messages: message_bytes_max= of the destination, and the limits of the broker (Kafka: max.message.bytes of the topic; "
-        "NATS: max_payload of the server, max_msg_size of the stream)."
+        "messages: message_bytes_max= of the destination, and the limits of the broker (Kafka: max.message.bytes of "
+        "the topic; NATS: max_payload of the server, max_msg_size of the stream)."
     )
 
 
