@@ -9,6 +9,7 @@ Staging in the engine is not in it. Both in one process, one after the other, th
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 import tempfile
 import time
@@ -134,8 +135,8 @@ def main() -> None:
             "valkey": (at_valkey, lambda _number: bare_valkey(valkey, texts)),
         }
         for name, (carrier, bare) in pairs.items():
-            raw = min(seconds(lambda number=number, bare=bare: bare(number)) for number in (1, 2))
-            own = min(seconds(lambda run=run, carrier=carrier: ours(carrier, rows, run)) for run in (1, 2))
+            raw = min(seconds(functools.partial(bare, number)) for number in (1, 2))
+            own = min(seconds(functools.partial(ours, carrier, rows, run)) for run in (1, 2))
             print(f"{name}: bare {count / raw:,.0f}/s, Rowkeeper {count / own:,.0f}/s, ratio {raw / own:.2f}")
             carrier.close()
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 
 from rowkeeper.batch import ROW_ID, Fingerprint
 from rowkeeper.destinations.embedded.configuration import STORAGE_POLICY
-from rowkeeper.destinations.mergetree.durable import sync
 from rowkeeper.destinations.mergetree.layout import HASH
 from rowkeeper.destinations.mergetree.staging import PARTITION
 from rowkeeper.destinations.mergetree.types import identifier, literal
@@ -42,7 +41,7 @@ class RefusedRows:
             return
         values = ", ".join(f"({address}, {status}, {literal(answer)})" for address, status, answer in rows)
         self._area.table.statements.do(f"INSERT INTO {self._name} VALUES {values}", happened=lambda: None)
-        sync(self._area.table.home)
+        self._area.table.engine.sync()
 
     def rows(self) -> Iterator[RefusedRow]:
         """With their values, in the order of their addresses."""
