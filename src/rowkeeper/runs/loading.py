@@ -211,8 +211,6 @@ class _Load:
             failpoint("run.after_start")
             with explaining():
                 record = self._load(held, run, columns, replaced)
-                self._acknowledge()
-                return self._report(record)
         except KeyboardInterrupt as interrupt:
             raise self._interrupted(held, run) from interrupt
         except FrameworkError as error:
@@ -234,6 +232,8 @@ class _Load:
             if settled is None:
                 raise unknown from error
             return settled
+        self._acknowledge()  # out here, where an interruption no longer says that nothing was published
+        return self._report(record)
 
     def _load(
         self, held: Hold, run: RunRecord, columns: Sequence[tuple[str, str]], replaced: Mapping[str, Addresses]
