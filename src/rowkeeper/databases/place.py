@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -13,8 +14,10 @@ from rowkeeper.errors import DeclarationError
 from rowkeeper.nearest import did_you_mean
 
 Backend = Literal["postgresql", "mysql", "sqlite"]
+BACKENDS: tuple[Backend, ...] = ("postgresql", "mysql", "sqlite")
 SCHEMES: dict[str, Backend] = {
     "postgresql": "postgresql",
+    "postgres": "postgresql",
     "postgresql+psycopg": "postgresql",
     "mysql": "mysql",
     "mysql+pymysql": "mysql",
@@ -25,7 +28,7 @@ SCHEMES: dict[str, Backend] = {
 }
 PORTS: dict[Backend, int] = {"postgresql": 5432, "mysql": 3306}
 TAKEN: dict[Backend, tuple[str, ...]] = {
-    "postgresql": ("host", "sslmode", "target_session_attrs"),
+    "postgresql": ("host", "sslmode", "sslrootcert", "target_session_attrs"),
     "mysql": ("unix_socket",),
 }
 HOW_TO = 'give it beside the URL: password="env:DB_PASSWORD"'
@@ -72,14 +75,15 @@ def is_database(text: str) -> bool:
     return text.partition("://")[0] in SCHEMES and "://" in text
 
 
-def place_of(url: str, what: str) -> Place:
+def place_of(url: str, what: str, backends: Sequence[Backend] = BACKENDS) -> Place:
     """A URL, taken apart.
 
     Args:
         what: where it stands, for messages: `rk.sources.database(url)`.
+        backends: which databases can be used there.
 
     Raises:
-        DeclarationError: it is none of a database that can be read.
+        DeclarationError: it is none of such a database.
         SecretLiteral: there is a password in it.
     """
     if not isinstance(url, str) or "://" not in url:
@@ -87,10 +91,11 @@ def place_of(url: str, what: str) -> Place:
     refuse_url(url, what, hint=HOW_TO)
     scheme = url.partition("://")[0]
     backend = SCHEMES.get(scheme)
-    if backend is None:
+    if backend is None or backend not in backends:
+        known = [name for name, each in SCHEMES.items() if each in backends]
         raise DeclarationError(
             f"{what}: {scheme} is no database, or no driver, that can be used",
-            hint=did_you_mean(scheme, list(SCHEMES), EXAMPLES),
+            hint=did_you_mean(scheme, known, f"it can be {', '.join(backends)}"),
         )
     if backend == "sqlite":
         return _sqlite(url, what)

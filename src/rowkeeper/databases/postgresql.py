@@ -13,6 +13,7 @@ from rowkeeper.ledger.securing import Transport, explained, secured
 from rowkeeper.protocols import WayOut
 from rowkeeper.resilience.deadline import seconds_left
 from rowkeeper.security.references import resolve
+from rowkeeper.security.tls import TLS
 
 if TYPE_CHECKING:
     import psycopg
@@ -28,15 +29,27 @@ def driver() -> Any:
         import psycopg  # noqa: PLC0415 - of an extra, and slow to import
     except ImportError as error:
         raise ConfigurationError(
-            "PostgreSQL is read by psycopg, which is not installed", hint="pip install 'rowkeeper[postgres]'"
+            "PostgreSQL is reached by psycopg, which is not installed", hint="pip install 'rowkeeper[postgres]'"
         ) from error
     return psycopg
 
 
+def transport_of(tls: TLS | None, plaintext: bool) -> Transport:
+    """What TLS demands of the way to a database that a pipeline declares."""
+    return Transport(
+        tls or TLS(),
+        plaintext,
+        what="database",
+        url="its URL",
+        authority="tls=rk.TLS(ca=...)",
+        says_so="plaintext=True",
+    )
+
+
 def connected(
-    place: Place, password: str | None, transport: Transport, way_out: WayOut | None
+    place: Place, password: str | None, transport: Transport, way_out: WayOut | None, *, autocommit: bool
 ) -> psycopg.Connection[Any]:
-    """A connection in autocommit.
+    """A connection.
 
     Args:
         password: a reference; None leaves it to libpq (`.pgpass`, peer).
@@ -65,7 +78,7 @@ def connected(
     given["connect_timeout"] = max(CONNECT_SECONDS_MIN, math.ceil(left or CONNECT_SECONDS_MAX))
     given |= {"application_name": "rowkeeper", "client_encoding": "utf8", "keepalives_idle": "30"}
     with _told(libpq, given, transport):
-        connection: psycopg.Connection[Any] = libpq.connect(**given, autocommit=True)
+        connection: psycopg.Connection[Any] = libpq.connect(**given, autocommit=autocommit)
     if not place.is_local and way_out is not None:
         try:
             way_out.keep(place.host, place.port, connection)

@@ -9,7 +9,8 @@ from typing import Any, Self
 import pyarrow as pa
 
 from rowkeeper.configuration.reference import parse
-from rowkeeper.destinations.relational.place import Place, place_of
+from rowkeeper.databases import Place, place_of
+from rowkeeper.databases.postgresql import transport_of
 from rowkeeper.destinations.relational.session import DatabaseSession
 from rowkeeper.destinations.relational.statements import Statements
 from rowkeeper.endpoints import Endpoint
@@ -50,7 +51,7 @@ class DatabaseDestination:
     @property
     def place(self) -> Place:
         """The database."""
-        return place_of(self.url)
+        return place_of(self.url, "rk.destinations.database(url)", ("postgresql", "sqlite"))
 
     @property
     def target(self) -> str:
@@ -116,11 +117,10 @@ def _dialect_of(made: DatabaseDestination, site: Site | None) -> Any:
 
         return SQLite(made.place.database)
     from rowkeeper.destinations.relational.postgresql import PostgreSQL  # noqa: PLC0415 - of an extra, and slow to import
-    from rowkeeper.destinations.relational.reaching import Reach, transport_of  # noqa: PLC0415
 
     way_out = None if site is None or site.way_out is None else site.way_out.declaring(made.endpoints())
     default = None if site is None else site.default_tls
-    return PostgreSQL(Reach(made.place, made.password, transport_of(made.tls or default, made.plaintext), way_out))
+    return PostgreSQL(made.place, made.password, transport_of(made.tls or default, made.plaintext), way_out)
 
 
 def database(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import enum
+import functools
 import re
 import uuid
 from collections.abc import Mapping, Sequence
@@ -18,13 +19,13 @@ from typing import Any
 import pyarrow as pa
 
 from rowkeeper.batch import ROW_ID
+from rowkeeper.databases import Place
+from rowkeeper.databases.postgresql import connected, driver
 from rowkeeper.destinations.relational.copying import csv_of, unfit_in_postgresql
 from rowkeeper.destinations.relational.dialect import HASH, NOT_NULL, RUN, Columns, Cursor, bare_kind
 from rowkeeper.destinations.relational.fitting import is_document, is_list
 from rowkeeper.destinations.relational.names import Names, identifier, literal
-from rowkeeper.destinations.relational.reaching import connected
 from rowkeeper.errors import (
-    ConfigurationError,
     ContractError,
     DatabaseError,
     DestinationRefused,
@@ -32,7 +33,9 @@ from rowkeeper.errors import (
     DiskFull,
     FrameworkError,
 )
+from rowkeeper.ledger.securing import Transport
 from rowkeeper.measures import Figure
+from rowkeeper.protocols import WayOut
 from rowkeeper.resilience.deadline import sql_seconds_left
 from rowkeeper.resilience.outcomes import Judgement, Outcome
 
@@ -87,21 +90,15 @@ class PostgreSQL:
     schema = "public"
     hidden = HIDDEN
 
-    def __init__(self, reach: Any) -> None:
-        self._reach = reach
-        try:
-            import psycopg  # noqa: PLC0415 - of an extra, and slow to import
-        except ImportError as missing:
-            raise ConfigurationError(
-                "PostgreSQL needs a driver that is not installed", hint="pip install 'rowkeeper[postgres]'"
-            ) from missing
-        self._driver = psycopg
+    def __init__(self, place: Place, password: str | None, transport: Transport, way_out: WayOut | None) -> None:
+        self._connect = functools.partial(connected, place, password, transport, way_out, autocommit=False)
+        self._driver = psycopg = driver()
         self.errors: tuple[type[Exception], ...] = (psycopg.Error,)
 
     # ------------------------------------------------------------------------------------------ connections
 
     def connect(self) -> Any:
-        connection = connected(self._driver, self._reach)
+        connection = self._connect()
         with connection.cursor() as cursor:
             cursor.execute(SESSION)
         connection.commit()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 from rowkeeper.databases import Place, mysql, postgresql
-from rowkeeper.ledger.securing import Transport
 from rowkeeper.protocols import Site
 from rowkeeper.resilience.policy import Resilience, Retry
 from rowkeeper.security.tls import TLS
@@ -65,12 +64,7 @@ def opened(access: Access, site: Site, parallel: int) -> Snapshot:
             ),
             line,
         )
-    transport = Transport(
-        tls or TLS(),
-        access.plaintext,
-        what="database",
-        url="the URL",
-        authority="tls=rk.TLS(ca=...)",
-        says_so="plaintext=True",
+    transport = postgresql.transport_of(tls, access.plaintext)
+    return PostgresSnapshot(
+        lambda: postgresql.connected(place, access.password, transport, way_out, autocommit=True), line, parallel
     )
-    return PostgresSnapshot(lambda: postgresql.connected(place, access.password, transport, way_out), line, parallel)
