@@ -10,12 +10,11 @@ import dataclasses
 import functools
 import json
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from typing import Any
 
 from rowkeeper.access.decision import Decision
 from rowkeeper.access.schema import schema
-from rowkeeper.errors import ConfigurationError
+from rowkeeper.extras import library
 
 Json = Mapping[str, Any]
 
@@ -125,10 +124,4 @@ def validate(text: str) -> None:
 @functools.cache
 def _cedar() -> Any:
     """The library: 0.1 s and 20 MB that nobody without accounts has to pay. Raises ConfigurationError."""
-    try:
-        return import_module("cedarpy")
-    except ImportError as error:
-        raise ConfigurationError(
-            "accounts need a library for their permissions that is not installed",
-            hint="pip install 'rowkeeper[access]'",
-        ) from error
+    return library("cedarpy", "access", "accounts need a library for their permissions")

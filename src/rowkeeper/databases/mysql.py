@@ -7,7 +7,7 @@ import ssl
 from typing import Any
 
 from rowkeeper.databases.place import Place
-from rowkeeper.errors import ConfigurationError
+from rowkeeper.extras import library
 from rowkeeper.protocols import WayOut
 from rowkeeper.resilience.deadline import seconds_left
 from rowkeeper.security.references import resolve
@@ -20,13 +20,7 @@ CONNECT_SECONDS_MAX = 10.0
 
 def driver() -> Any:
     """The module pymysql. Raises ConfigurationError if it is not installed."""
-    try:
-        import pymysql  # noqa: PLC0415 - of an extra, and slow to import
-    except ImportError as error:
-        raise ConfigurationError(
-            "MySQL and MariaDB are read by PyMySQL, which is not installed", hint="pip install 'rowkeeper[mysql]'"
-        ) from error
-    return pymysql
+    return library("pymysql", "mysql", "MySQL and MariaDB need a driver (PyMySQL)")
 
 
 def connected(

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rowkeeper.databases.place import Place
-from rowkeeper.errors import ConfigurationError, FrameworkError
+from rowkeeper.errors import FrameworkError
+from rowkeeper.extras import library
 from rowkeeper.ledger.securing import Transport, explained, secured
 from rowkeeper.protocols import WayOut
 from rowkeeper.resilience.deadline import seconds_left
@@ -25,13 +26,7 @@ DRIVER = "psycopg"
 
 def driver() -> Any:
     """The module psycopg. Raises ConfigurationError if it is not installed."""
-    try:
-        import psycopg  # noqa: PLC0415 - of an extra, and slow to import
-    except ImportError as error:
-        raise ConfigurationError(
-            "PostgreSQL is reached by psycopg, which is not installed", hint="pip install 'rowkeeper[postgres]'"
-        ) from error
-    return psycopg
+    return library("psycopg", "postgres", "PostgreSQL needs a driver (psycopg)")
 
 
 def transport_of(tls: TLS | None, plaintext: bool) -> Transport:

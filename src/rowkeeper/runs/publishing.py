@@ -14,20 +14,18 @@ published (see `reconcile`), and the ledger follows.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from itertools import groupby, islice
 
-from rowkeeper.batch import Account, Fingerprint, partition_ordinal
+from rowkeeper.batch import Account, Fingerprint
 from rowkeeper.errors import IntegrityError
 from rowkeeper.ledger import BatchRecord, RunPartition, RunRecord
 from rowkeeper.logs import about, logger
-from rowkeeper.protocols import Change, CommitRecord, DuplicateRow, Sealed
+from rowkeeper.protocols import Change, CommitRecord, Sealed
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.runs.hold import Hold
 from rowkeeper.runs.interrupt import uninterrupted
 from rowkeeper.runs.protecting import clear_columns
 from rowkeeper.runs.refusals import forget_refusals, note_refusals
-from rowkeeper.runs.rejects import rejects_of_duplicates, seal_rejects
+from rowkeeper.runs.rejects import rejects_of_duplicates, sealed_apart
 from rowkeeper.runs.room import check_room
 from rowkeeper.runs.staging import staged_rows
 from rowkeeper.runs.tidying import tidy
@@ -119,31 +117,14 @@ def _accounts(
 
 
 def _seal_duplicates(held: Hold, run: RunRecord, partitions: Sequence[RunPartition]) -> Iterator[BatchRecord]:
-    """Seals away the duplicates that go to quarantine, in files of a bounded size."""
+    """Seals away the duplicates that go to quarantine."""
     keys = {each.ordinal: each.partition.key for each in partitions}
-    for ordinal, group in groupby(
-        held.session.duplicate_rows(change_of(run)), key=lambda row: partition_ordinal(row.row_id)
-    ):
-        for rows in _chunks(group, DUPLICATES_PER_FILE):
-            rejects = rejects_of_duplicates(rows, keys, clear_columns(run), held.workspace.keysets)
-            first = rows[0].row_id
-            name = f"{run.run}/duplicates-{first}.sealed"
-            digest = seal_rejects(held.workspace.quarantine, name, rejects)
-            yield BatchRecord(
-                run=run.run,
-                partition_ordinal=ordinal,
-                first_row=0,
-                next_row=0,
-                staged=0,
-                quarantined=len(rows),
-                filtered=0,
-                quarantine_file=name,
-                quarantine_sha256=digest,
-                reasons=rejects.reasons,
-                staged_at=datetime.now(UTC),
-            )
-
-
-def _chunks(rows: Iterator[DuplicateRow], size: int) -> Iterator[list[DuplicateRow]]:
-    while chunk := list(islice(rows, size)):
-        yield chunk
+    clear, keysets = clear_columns(run), held.workspace.keysets
+    return sealed_apart(
+        held.workspace.quarantine,
+        run.run,
+        "duplicates",
+        held.session.duplicate_rows(change_of(run)),
+        file_rows=DUPLICATES_PER_FILE,
+        rejects_of=lambda rows: rejects_of_duplicates(rows, keys, clear, keysets),
+    )

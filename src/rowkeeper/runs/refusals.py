@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from itertools import groupby, islice
 
-from rowkeeper.batch import Fingerprint, partition_ordinal
+from rowkeeper.batch import Fingerprint
 from rowkeeper.ledger import BatchRecord, RunRecord
 from rowkeeper.logs import logger
-from rowkeeper.protocols import RefusedRow, Refusing
+from rowkeeper.protocols import Refusing
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.runs.hold import Hold
 from rowkeeper.runs.protecting import SOURCE_KEY, clear_columns
-from rowkeeper.runs.rejects import rejects_of_refused, seal_rejects
+from rowkeeper.runs.rejects import rejects_of_refused, sealed_apart
 
 ROWS_PER_FILE = 10_000
 
@@ -61,28 +59,12 @@ def forget_refusals(held: Hold, run: int) -> None:
 
 
 def _sealed(held: Hold, session: Refusing, run: RunRecord, keys: dict[int, str]) -> Iterator[BatchRecord]:
-    """Quarantine files of a bounded size, each named after its first row."""
-    for ordinal, group in groupby(session.refused_rows(run.run), key=lambda row: partition_ordinal(row.row_id)):
-        for rows in _chunks(group):
-            protects = bool(run.source.get(SOURCE_KEY))
-            rejects = rejects_of_refused(rows, keys, clear_columns(run), held.workspace.keysets, protects=protects)
-            name = f"{run.run}/refused-{rows[0].row_id}.sealed"
-            digest = seal_rejects(held.workspace.quarantine, name, rejects)
-            yield BatchRecord(
-                run=run.run,
-                partition_ordinal=ordinal,
-                first_row=0,
-                next_row=0,
-                staged=0,
-                quarantined=len(rows),
-                filtered=0,
-                quarantine_file=name,
-                quarantine_sha256=digest,
-                reasons=rejects.reasons,
-                staged_at=datetime.now(UTC),
-            )
-
-
-def _chunks(rows: Iterator[RefusedRow]) -> Iterator[list[RefusedRow]]:
-    while chunk := list(islice(rows, ROWS_PER_FILE)):
-        yield chunk
+    clear, keysets, protects = clear_columns(run), held.workspace.keysets, bool(run.source.get(SOURCE_KEY))
+    return sealed_apart(
+        held.workspace.quarantine,
+        run.run,
+        "refused",
+        session.refused_rows(run.run),
+        file_rows=ROWS_PER_FILE,
+        rejects_of=lambda rows: rejects_of_refused(rows, keys, clear, keysets, protects=protects),
+    )

@@ -17,12 +17,15 @@ import dataclasses
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import groupby, islice
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from rowkeeper.batch import RAW_LINE, ROW_ID, Batch, InputMode, Verdict, row_ids, row_number
+from rowkeeper.batch import RAW_LINE, ROW_ID, Batch, InputMode, Verdict, partition_ordinal, row_ids, row_number
+from rowkeeper.ledger import BatchRecord
 from rowkeeper.protocols import DuplicateRow, RefusedRow
 from rowkeeper.runs.shielding import Shield, clear_table, masked_cells, shield_stored
 from rowkeeper.security.keysets import Keysets
@@ -33,6 +36,7 @@ OWN = (ROW_ID, PLACE, ERRORS, TEXT)
 MODE_KEY = b"rk:mode"
 REFUSED = "rk_refused"
 REPLAYED = "quarantine:"  # how the keys of partitions begin that are rows of a quarantine
+Apart = TypeVar("Apart", DuplicateRow, RefusedRow)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -214,3 +218,39 @@ def places_of(table: pa.Table, limit: int) -> dict[str, list[str]]:
             if len(places) < limit:
                 places.append(row[PLACE])
     return found
+
+
+def sealed_apart(
+    seal: Seal,
+    run: int,
+    kind: str,
+    rows: Iterator[Apart],
+    *,
+    file_rows: int,
+    rejects_of: Callable[[list[Apart]], Rejects],
+) -> Iterator[BatchRecord]:
+    """Seals away rows of a run that were staged and are not committed, in files of a bounded size.
+
+    Args:
+        kind: what they are, by which the files are named: `duplicates`.
+        rows: in order of row id.
+        file_rows: how many a file holds at most.
+        rejects_of: makes some of them ready to be sealed.
+    """
+    for ordinal, group in groupby(rows, key=lambda row: partition_ordinal(row.row_id)):
+        while chunk := list(islice(group, file_rows)):
+            rejects = rejects_of(chunk)
+            name = f"{run}/{kind}-{chunk[0].row_id}.sealed"
+            yield BatchRecord(
+                run=run,
+                partition_ordinal=ordinal,
+                first_row=0,
+                next_row=0,
+                staged=0,
+                quarantined=len(chunk),
+                filtered=0,
+                quarantine_file=name,
+                quarantine_sha256=seal_rejects(seal, name, rejects),
+                reasons=rejects.reasons,
+                staged_at=datetime.now(UTC),
+            )

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from rowkeeper.errors import ConfigurationError, FrameworkError
+from rowkeeper import extras
+from rowkeeper.errors import FrameworkError
 from rowkeeper.security.references import resolve
 from rowkeeper.stores.declaring import GCS, S3, Azure
 
@@ -55,14 +56,8 @@ def credentials_of(access: S3 | GCS | Azure, token: Token | None) -> Credentials
 
 def library() -> Any:
     """obstore. Raises ConfigurationError if it is not installed."""
-    try:
-        import obstore  # noqa: PLC0415 - of an extra
-        import obstore.store  # noqa: PLC0415
-    except ImportError as missing:
-        raise ConfigurationError(
-            "object stores need a library that is not installed", hint="pip install 'rowkeeper[objects]'"
-        ) from missing
-    return obstore
+    extras.library("obstore.store", "objects", "object stores need a library")
+    return extras.library("obstore", "objects", "object stores need a library")
 
 
 def obstore_client(

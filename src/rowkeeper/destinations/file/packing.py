@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import IO, Any, cast
 
 from rowkeeper.configuration.reference import parse
-from rowkeeper.errors import ConfigurationError, DeclarationError, SecretUnavailable
+from rowkeeper.errors import DeclarationError, SecretUnavailable
+from rowkeeper.extras import library
 from rowkeeper.security.references import resolve
 
 if sys.version_info >= (3, 14):
@@ -98,13 +99,7 @@ def memory_file() -> IO[bytes]:
 
 
 def _age() -> Any:
-    try:
-        import pyrage  # noqa: PLC0415 - of an extra
-    except ImportError as missing:
-        raise ConfigurationError(
-            "files are encrypted with a library that is not installed", hint="pip install 'rowkeeper[age]'"
-        ) from missing
-    return pyrage
+    return library("pyrage", "age", "files are encrypted with a library")
 
 
 def check_reference(identity: str) -> None:

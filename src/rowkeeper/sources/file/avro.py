@@ -16,7 +16,8 @@ from typing import IO, Any, NoReturn
 
 import pyarrow as pa
 
-from rowkeeper.errors import ColumnsDiffer, ConfigurationError, SourceDamaged, SourceError
+from rowkeeper.errors import ColumnsDiffer, SourceDamaged, SourceError
+from rowkeeper.extras import library
 from rowkeeper.sources.file.delimited import Piece, Reopen, row_places, row_range
 
 ROWS_AT_A_TIME = 4096
@@ -107,12 +108,7 @@ def pieces(name: str, reopen: Reopen, keep: Sequence[str], *, batch_rows: int, s
 
 
 def _blocks(name: str, stream: IO[bytes]) -> Any:
-    try:
-        import fastavro  # noqa: PLC0415
-    except ImportError as missing:
-        raise ConfigurationError(
-            "Avro files need a library that is not installed", hint="pip install 'rowkeeper[avro]'"
-        ) from missing
+    fastavro = library("fastavro", "avro", "Avro files need a library")
     try:
         return fastavro.block_reader(stream)
     except DAMAGES as error:
