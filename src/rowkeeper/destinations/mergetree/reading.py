@@ -19,7 +19,7 @@ def read_client(site: Site, destination: Destination | None = None) -> Iterator[
     """
     server = site.clickhouse_reader
     if isinstance(destination, ClickHouseDestination):
-        own = destination.placed().server
+        own = destination.placed().server or None
         server = own if own != site.clickhouse else server
     if server is None:
         with embedded_read_client(site) as client:

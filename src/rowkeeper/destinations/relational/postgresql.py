@@ -81,6 +81,7 @@ ARROW: Mapping[str, pa.DataType] = {
 NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
 INTEGERS = ("smallint", "integer", "bigint")
 FULL = "53100"
+GOING_DOWN = ("08", "57P01", "57P02")  # what was under way when the server ended the connection may be done
 STATE_LENGTH = 5
 
 
@@ -116,9 +117,12 @@ class PostgreSQL:
 
     def judge(self, error: BaseException) -> Judgement | None:
         """libpq says no more than this of a server that is gone; who may not in is refused for good."""
-        if not isinstance(error, self._driver.OperationalError) or error.sqlstate is not None:
+        if not isinstance(error, self._driver.OperationalError):
             return None
-        if getattr(error, "pgconn", None) is None or "connection failed" in str(error):
+        if error.sqlstate is not None:
+            return Judgement(Outcome.AMBIGUOUS) if error.sqlstate.startswith(GOING_DOWN) else None
+        never_there = error.pgconn is not None or isinstance(error, self._driver.errors.ConnectionTimeout)
+        if never_there or "connection failed" in str(error):
             return Judgement(Outcome.PERMANENT if "authentication" in str(error) else Outcome.TRANSIENT)
         return Judgement(Outcome.AMBIGUOUS)
 
