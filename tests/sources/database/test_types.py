@@ -85,7 +85,7 @@ VALUES: list[tuple[str, str, Any, pa.DataType | None]] = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def typed(postgres: Postgres) -> Postgres:
     """A table for each value, with a null beside it: what one of them does to a batch is its own affair."""
     do = postgres.owner.execute
