@@ -167,6 +167,7 @@ def test_no_plaintext_on_disk(own_arena: Arena):
     own_arena.write("everything.ndjson", "".join(json.dumps(row) + "\n" for row in rows))
     account = own_arena.ok("run", "everything.py")["account"]
     assert (account["committed"], account["quarantined"]) == (200, 1)
+    own_arena.kill_host()  # which tidies up behind itself for a while
     files = [path for path in Path(own_arena.home).rglob("*") if path.is_file()]
     assert len(files) > 10
     for path in files:
