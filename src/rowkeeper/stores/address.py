@@ -6,7 +6,7 @@ import dataclasses
 import re
 from urllib.parse import unquote, urlsplit
 
-from rowkeeper.configuration.literal import is_named_like_a_secret
+from rowkeeper.configuration.literal import is_named_like_a_secret, refuse_url
 from rowkeeper.endpoints import place_of_url
 from rowkeeper.errors import DeclarationError, SecretLiteral
 
@@ -60,6 +60,7 @@ def address_of(text: str) -> Address:
     if scheme in WEB:
         return Address(scheme, "", _checked(text))
     if scheme not in CLOUDS:
+        refuse_url(text, "a URL of files", hint="give credentials beside it, by reference: access=")
         raise DeclarationError(
             f"{scheme}:// is no place for files that is known", hint="s3://, gs://, az://, https://, or a path"
         )

@@ -180,7 +180,7 @@ def test_a_url_that_is_put_together_is_refused_where_it_is_handed_over(own_arena
     outcome = own_arena.run("run", "orders.py", "--json")
     assert outcome.status == 2, outcome
     assert outcome.json["error"]["code"] == "RK-6010", outcome
-    assert f"{path}, line 7" in outcome.json["error"]["what"]
+    assert f"{path}, line 9" in outcome.json["error"]["what"]
     assert "canary" not in outcome.stdout + outcome.stderr
 
 
