@@ -34,17 +34,23 @@ PAST = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 class Way:
     """The way to a broker by TLS, on which things can go wrong. A context manager.
 
+    Args:
+        cuts: after how many bytes of answers connections are cut: Valkey says ten words in a run, Kafka many.
+
     Attributes:
         ca: the file of the authority that is to be trusted.
     """
 
-    def __init__(self, port: int, folder: Path, *, kafka: bool = False) -> None:
+    def __init__(self, port: int, folder: Path, cuts: tuple[int, int], *, kafka: bool = False) -> None:
+        self._cuts = cuts
         authority = trustme.CA()
         self.ca = folder / "ca.pem"
         authority.cert_pem.write_to_path(self.ca)
         self._good, self._expired = (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) for _ in range(2))
-        authority.issue_cert("localhost").configure_cert(self._good)
-        late = authority.issue_cert("localhost", not_before=PAST, not_after=PAST + datetime.timedelta(days=1))
+        authority.issue_cert("localhost", "127.0.0.1").configure_cert(self._good)
+        late = authority.issue_cert(
+            "localhost", "127.0.0.1", not_before=PAST, not_after=PAST + datetime.timedelta(days=1)
+        )
         late.configure_cert(self._expired)
         self.front = Front(port, self._good, kafka=kafka)
 
@@ -75,8 +81,8 @@ class Way:
     def faults(self) -> Sequence[Fault]:
         return (
             Fault("an expired certificate", self.expired(), ("RK-6041",)),
-            Fault("the beginning of an answer is lost", self.cut(300)),
-            Fault("a later answer is lost", self.cut(500)),
+            Fault("the beginning of an answer is lost", self.cut(self._cuts[0])),
+            Fault("a later answer is lost", self.cut(self._cuts[1])),
         )
 
 

@@ -27,7 +27,7 @@ class Streams(DestinationConformance):
 class TestValkey(Streams):
     @pytest.fixture
     def rig(self, class_arena: Arena, valkey_server: ValkeyServer, tmp_path: Path) -> Iterator[ValkeyRig]:
-        with Way(valkey_server.port, tmp_path) as way:
+        with Way(valkey_server.port, tmp_path, (10, 25)) as way:
             yield ValkeyRig(InArena(class_arena), valkey_server, way)
 
 
@@ -40,5 +40,5 @@ class TestNats(Streams):
 class TestKafka(Streams):
     @pytest.fixture
     def rig(self, class_arena: Arena, kafka_broker: KafkaBroker, tmp_path: Path) -> Iterator[KafkaRig]:
-        with Way(kafka_broker.port, tmp_path, kafka=True) as way:
+        with Way(kafka_broker.port, tmp_path, (60, 160), kafka=True) as way:
             yield KafkaRig(InArena(class_arena), kafka_broker, way)
