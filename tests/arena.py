@@ -131,6 +131,20 @@ class Arena:
         assert not [each for each in outcomes if each.status], outcomes
         return [each.json for each in outcomes]
 
+    def zombie(self, *argv: str, at: str, lease_seconds: int = 3) -> Running:
+        """A command that stands still at a failpoint until its lease is over, and keeps nobody from the ledger.
+
+        A process with a short lease renews it all the time. One that is stopped while a thread of it does so keeps the
+        ledger locked: that is another matter, and such a one is killed, and goes on as a new one.
+        """
+        while True:
+            running = self.start(*argv, failpoints=f"{at}=stop", env={"ROWKEEPER_LEASE_SECONDS": str(lease_seconds)})
+            running.wait_stopped()
+            if ledgers.can_be_written(self.home, self.ledger_url):
+                return running
+            running.signal(signal.SIGKILL)
+            running.wait()
+
     def rows(self, table: str) -> list[list[Any]]:
         """What the table holds, in a fixed order."""
         return self.ok("query", f"SELECT * FROM {table} ORDER BY ALL")["rows"]
@@ -155,7 +169,8 @@ class Arena:
                 with contextlib.suppress(OSError):
                     argv = (entry / "cmdline").read_bytes().split(b"\0")
                     if any(b"rowkeeper" in each and b"host" in each for each in argv) and any(
-                        str(self.home).encode() in each for each in argv
+                        each.startswith(f"{self.home}/".encode())
+                        for each in argv  # and not of a folder beside it
                     ):
                         return int(entry.name)
         return None

@@ -2,6 +2,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 import rowkeeper.ledger.ledger
@@ -22,9 +23,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "of_sqlite(why): about the ledger's SQLite file; not with --ledger=postgresql")
+    config.addinivalue_line("markers", "in_turns(of, count): alike but for what they are tried on, so many at a time")
     extent.whole = config.getoption("--whole")
     ledgers.kind = config.getoption("--ledger")
+    # How fast examples are made is a matter of what else the machine does.
+    hypothesis.settings.register_profile("tests", suppress_health_check=[hypothesis.HealthCheck.too_slow])
+    hypothesis.settings.load_profile("tests")
     extent.seed()  # before pytest-xdist starts its workers, which inherit it
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves those whose turn it is of tests that are alike, and those that are asked for by their names."""
+    if not extent.whole:
+        out = {item for item in extent.left_out(items) if not extent.is_named(item, config.args)}
+        config.hook.pytest_deselected(items=list(out))
+        items[:] = [item for item in items if item not in out]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -42,8 +55,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _ledgers_elsewhere() -> Iterator[None]:
-    """With `--ledger=postgresql` no ledger of this process is SQLite."""
+    """With `--ledger=postgresql` no ledger of this process is SQLite; those that are, are founded in no time."""
     with pytest.MonkeyPatch.context() as patch:
+        migrate = rowkeeper.ledger.ledger.migrate
+        patch.setattr(rowkeeper.ledger.ledger, "migrate", ledgers.founded_alike(migrate))
         if ledgers.kind != ledgers.SQLITE:
             patch.setattr(rowkeeper.ledger.ledger, "connect", ledgers.elsewhere(rowkeeper.ledger.ledger.connect))
         yield

@@ -20,6 +20,7 @@ from rowkeeper.machine import bound_threads
 if TYPE_CHECKING:
     from rowkeeper import destinations, errors, sources
     from rowkeeper.batch import Account, Fingerprint
+    from rowkeeper.calendars import Calendar, Due
     from rowkeeper.contracts import check, rule
     from rowkeeper.endpoints import Endpoint, Proxy, Via
     from rowkeeper.pipeline import Pipeline
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         against_last_run,
         between,
         complete,
+        complete_days,
         consistent,
         expression,
         fresh,
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
     from rowkeeper.runs.loading import run_pipeline as run
     from rowkeeper.runs.report import RunReport
     from rowkeeper.runs.workspace import Workspace
+    from rowkeeper.schedule import Slot
+    from rowkeeper.schedule import current_slot as slot
     from rowkeeper.security.classified import Classified
     from rowkeeper.security.protection import (
         Encrypt,
@@ -63,9 +67,11 @@ __all__ = [
     "TLS",
     "Account",
     "Azure",
+    "Calendar",
     "CircuitBreaker",
     "Classified",
     "Download",
+    "Due",
     "Encrypt",
     "EncryptJoinable",
     "Endpoint",
@@ -82,6 +88,7 @@ __all__ = [
     "RetryBudget",
     "RunReport",
     "Settings",
+    "Slot",
     "Via",
     "Workspace",
     "accepted_values",
@@ -89,6 +96,7 @@ __all__ = [
     "between",
     "check",
     "complete",
+    "complete_days",
     "consistent",
     "deadline",
     "destinations",
@@ -101,6 +109,7 @@ __all__ = [
     "rule",
     "run",
     "same_total",
+    "slot",
     "sources",
     "sql",
     "unique",
@@ -113,9 +122,11 @@ _HOMES = {
     "TLS": ("security.tls", "TLS"),
     "Account": ("batch", "Account"),
     "Azure": ("stores", "Azure"),
+    "Calendar": ("calendars", "Calendar"),
     "CircuitBreaker": ("resilience.policy", "CircuitBreaker"),
     "Classified": ("security.classified", "Classified"),
     "Download": ("stores", "Download"),
+    "Due": ("calendars", "Due"),
     "Encrypt": ("security.protection", "Encrypt"),
     "EncryptJoinable": ("security.protection", "EncryptJoinable"),
     "Endpoint": ("endpoints", "Endpoint"),
@@ -133,12 +144,14 @@ _HOMES = {
     "RetryBudget": ("resilience.policy", "RetryBudget"),
     "RunReport": ("runs.report", "RunReport"),
     "Settings": ("settings", "Settings"),
+    "Slot": ("schedule", "Slot"),
     "Workspace": ("runs.workspace", "Workspace"),
     "accepted_values": ("quality", "accepted_values"),
     "against_last_run": ("quality", "against_last_run"),
     "between": ("quality", "between"),
     "check": ("contracts", "check"),
     "complete": ("quality", "complete"),
+    "complete_days": ("quality", "complete_days"),
     "consistent": ("quality", "consistent"),
     "deadline": ("resilience.deadline", "deadline"),
     "destinations": ("destinations", None),
@@ -151,6 +164,7 @@ _HOMES = {
     "rule": ("contracts", "rule"),
     "run": ("runs.loading", "run_pipeline"),
     "same_total": ("quality", "same_total"),
+    "slot": ("schedule", "current_slot"),
     "sources": ("sources", None),
     "sql": ("quality", "sql"),
     "unique": ("quality", "unique"),

@@ -4,14 +4,24 @@
     ├── ConfigurationError          RK-1000  a setting, a pipeline file or a declaration is wrong
     │   ├── SettingsError           RK-1001  a setting is wrong
     │   ├── UnknownRun              RK-1002  there is no run of this number
+    │   ├── UnknownSchedule         RK-7071  there is no schedule of this name
+    │   ├── BackfillUnfit           RK-7072  this range of slots cannot be filled
     │   ├── PipelineFileError       RK-1101  the pipeline file cannot be used
     │   ├── DeclarationError        RK-1102  an argument of a pipeline, source or destination is wrong
+    │   ├── AlertsUnusable          RK-7055  the alerts file cannot be read or understood
+    │   │   └── RouteUnsupported    RK-7056  a route leads to what Rowkeeper does not send to
+    │   ├── UnknownAlert            RK-7057  there is no such alert, silence or route
+    │   ├── SilenceUnfit            RK-7058  a silence cannot be set as it was asked for
     │   ├── ContractError           RK-1201  the contract cannot be turned into columns
+    │   ├── MetricsUnwritten        RK-7050  a file of metrics, or of rules for them, cannot be written
+    │   ├── UnknownMetric           RK-7060  no metric has such a word in its name
     │   └── LayoutError             RK-1301  an existing table has another layout than the contract
     ├── PipelineError               RK-2000  a run could not go on
     │   ├── RunInterrupted          RK-2001  the person at the keyboard stopped the run
     │   ├── RunUnfit                RK-2002  the run is not in a state for what was asked
     │   ├── SpoolBlocked            RK-2003  an older run in the spool comes first, and cannot be drained
+    │   ├── SlotAnswered            RK-7070  the slot was answered by another run
+    │   ├── BackfillStopped         RK-7073  a slot of a backfill could not be answered
     │   ├── MendedUnfit             RK-2004  a file of mended rows does not fit the quarantine
     │   ├── BrokerUnavailable       RK-2160  a broker did not answer, however often it was asked
     │   ├── BrokerUnauthorised      RK-2161  a broker does not let us
@@ -90,6 +100,7 @@
     │   ├── CircuitOpenError        RK-4002  the host failed so often that it is left alone for a while
     │   ├── DeadlineExceeded        RK-4003  the time that the work was given is over
     │   └── AmbiguousError          RK-4004  whether the call took effect is not known
+    ├── NoticeNotDelivered          RK-7059  a notice of alerts could not be brought to its receiver
     ├── IntegrityError              RK-5000  what is stored is not what was recorded
     │   ├── StagingDamaged          RK-5001  what was staged is not on disk as it was sent
     │   ├── BooksDiffer             RK-5002  ledger and destination do not say the same
@@ -99,6 +110,24 @@
     │   │   └── WitnessDiffers      RK-5007  a witness has seen another audit trail, or a longer one
     │   ├── AuditEntryTooLong       RK-5006  what is to be done does not fit into an audit entry
     │   └── CheckpointNotSent       RK-5008  a checkpoint of the audit trail cannot be brought to where it is kept
+    ├── BackupError                 RK-7001  a backup cannot be made, or used
+    │   ├── BackupsNotSetUp         RK-7002  it is not set where backups are
+    │   ├── BackupMissing           RK-7003  there is no such backup, or one is missing in its chain
+    │   ├── BackupForeign           RK-7004  a backup, or a place with backups, is another installation's
+    │   ├── BackupUnsuited          RK-7005  what there is cannot be backed up by Rowkeeper
+    │   ├── BackupDamaged           RK-7006  a backup is not what was written
+    │   ├── LedgerUncarried         RK-7027  a ledger holds what the other kind of database does not take
+    │   ├── TablesUnplaced          RK-7009  tables on a server are not in their places yet, all else is restored
+    │   ├── TableMoved              RK-7010  a table on a server was changed while it was backed up
+    │   └── RestoreRefused          RK-7020  a backup is not restored, and nothing that was there is touched
+    │       ├── TableThere          RK-7008  there is a table on a server that would be replaced
+    │       ├── StateThere          RK-7021  there is a state folder with data in it
+    │       ├── StateInUse          RK-7022  somebody uses the state folder
+    │       ├── PointUnknown        RK-7023  no backup that is there holds the state of this run or time
+    │       ├── RestoreUnsound      RK-7024  what was restored is not what the books say
+    │       ├── RestorePlaceUnfit   RK-7025  the folder cannot be restored into
+    │       ├── LedgerPlaceUnfit    RK-7026  the database cannot be restored into
+    │       └── RestoreUnfinished   RK-7028  a restore died between its two steps, and cannot be finished here
     ├── SecurityError               RK-6000  a key, a permission or a seal is wrong
     │   ├── KeyUnusable             RK-6001  the key cannot be made, had, read or understood
     │   │   └── WeakKey             RK-6013  the key is one that others can guess or know
@@ -302,6 +331,20 @@ class UnknownRun(ConfigurationError):  # noqa: N818 - reads as what happened
     advice = "`rowkeeper runs` lists the runs. Runs of another state folder (ROWKEEPER_HOME) are in another ledger."
 
 
+class UnknownSchedule(ConfigurationError):  # noqa: N818 - reads as what happened
+    """No worker was ever given a pipeline of this name with a schedule."""
+
+    code = "RK-7071"
+    advice = "rowkeeper schedule list shows those there are; rowkeeper worker FILE takes them down."
+
+
+class BackfillUnfit(ConfigurationError):  # noqa: N818 - reads as what happened
+    """A range of slots cannot be filled: the pipeline has no slots, or these are still to come."""
+
+    code = "RK-7072"
+    advice = "The sentence says why. rowkeeper schedule list FILE shows when pipelines are due."
+
+
 class PipelineFileError(ConfigurationError):
     """The pipeline file is not there, cannot be imported, or declares no such pipeline."""
 
@@ -377,6 +420,23 @@ class SpoolBlocked(PipelineError):  # noqa: N818 - reads as what happened
         "The sentence says why. Mend that, and rowkeeper spool drain, or the next run, goes on; a run that its gates "
         "hold can be published with --override. rowkeeper abandon RUN gives it up: its input can be loaded again."
     )
+
+
+class SlotAnswered(PipelineError):  # noqa: N818 - reads as what happened
+    """The slot of a schedule was answered by another run."""
+
+    code = "RK-7070"
+    advice = (
+        "Nothing is to be done: each slot is answered once. A worker that was silent for longer than its lease finds "
+        "what the next one did meanwhile."
+    )
+
+
+class BackfillStopped(PipelineError):  # noqa: N818 - reads as what happened
+    """A slot of a backfill could not be answered; those after it were not begun."""
+
+    code = "RK-7073"
+    advice = "Mend what the slot's run failed by, and give the command again: it goes on with that slot."
 
 
 class MendedUnfit(PipelineError):  # noqa: N818 - reads as what happened
@@ -1813,6 +1873,270 @@ class ProxyRefused(EgressRefused):
     code = "RK-6053"
     category = Category.NETWORK
     advice = "See to the proxy: its user and password (ROWKEEPER_PROXY_PASSWORD), and what it lets through."
+
+
+class BackupError(FrameworkError):
+    """A backup cannot be made, or cannot be used."""
+
+    code = "RK-7001"
+    category = Category.PROCESSING
+    advice = "Nothing that was there before is changed by it: neither the installation nor a backup. docs/backups.md."
+
+
+class BackupsNotSetUp(BackupError):  # noqa: N818 - reads as what happened
+    """It is not set where backups are."""
+
+    code = "RK-7002"
+    category = Category.CONFIGURATION
+    advice = (
+        "ROWKEEPER_BACKUP_TO is a folder, best on another machine, or s3://, gs:// or az://; ROWKEEPER_BACKUP_ACCESS "
+        "says who we are in a bucket, by references. From then on Rowkeeper also keeps what is needed to restore to "
+        "each run that is published between two backups."
+    )
+
+
+class BackupMissing(BackupError):  # noqa: N818 - reads as what happened
+    """There is no such backup, or one that it goes on from is missing."""
+
+    code = "RK-7003"
+    advice = (
+        "rowkeeper backup list shows what there is, and which chains are whole. An incremental backup is of no use "
+        "without each one before it, back to a full one: put the missing one back, or make a full one now."
+    )
+
+
+class BackupForeign(BackupError):  # noqa: N818 - reads as what happened
+    """A backup, or a place with backups, is another installation's."""
+
+    code = "RK-7004"
+    category = Category.CONFIGURATION
+    advice = (
+        "A place is for the backups of one installation. Set ROWKEEPER_BACKUP_TO to a folder of this one's own, or "
+        "point ROWKEEPER_HOME at the state folder that the backups are of."
+    )
+
+
+class BackupUnsuited(BackupError):  # noqa: N818 - reads as what happened
+    """What there is cannot be backed up by Rowkeeper."""
+
+    code = "RK-7005"
+    category = Category.CONFIGURATION
+    advice = (
+        "Rowkeeper backs up tables in ClickHouse and a ledger in SQLite or PostgreSQL. A ledger in another database is "
+        "backed up by its own means, after the tables; see docs/backups.md."
+    )
+
+
+class BackupDamaged(BackupError):  # noqa: N818 - reads as what happened
+    """A backup is not what was written."""
+
+    code = "RK-7006"
+    category = Category.INTEGRITY
+    advice = (
+        "Neither restore from it nor let another one go on from it. Others may be sound: rowkeeper backup verify looks "
+        "at all of them. Make a full one now, and see to the disk or bucket where they lie."
+    )
+
+
+class LedgerUncarried(BackupError):  # noqa: N818 - reads as what happened
+    """A ledger holds what SQLite takes and PostgreSQL does not, or the other way round."""
+
+    code = "RK-7027"
+    category = Category.INTEGRITY
+    advice = (
+        "Rowkeeper writes nothing that one of the two does not take: somebody else may have written to the ledger. "
+        "The sentence names the table. Nothing was changed; the ledger can be used where it is."
+    )
+
+
+class TableMoved(BackupError):  # noqa: N818 - reads as what happened
+    """A table on a ClickHouse server was changed while its rows were fetched for a backup."""
+
+    code = "RK-7010"
+    retryable = True
+    advice = (
+        "The backup was given up, and nothing of it is left. Rowkeeper reads a clone of each table whose name ends in "
+        "__rk_saved_RUN, or in __rk_kept_RUN: nobody else may write to these. Make the backup again."
+    )
+
+
+class TablesUnplaced(BackupError):  # noqa: N818 - reads as what happened
+    """The state folder was restored, and so were tables on a server, but these are not in their places yet."""
+
+    code = "RK-7009"
+    retryable = True
+    advice = (
+        "Nothing is lost and nothing has to be restored again: the tables lie ready on the server. `rowkeeper "
+        "recover`, or the next run into each, puts it in its place as soon as the server can be reached. Until then "
+        "readers see the former table."
+    )
+
+
+class RestoreRefused(BackupError):  # noqa: N818 - reads as what happened
+    """A backup is not restored. Nothing that was there is touched."""
+
+    code = "RK-7020"
+    advice = "See to what the sentence names, and give the command again: it starts over, and leaves nothing behind."
+
+
+class TableThere(RestoreRefused):
+    """There is a table on a ClickHouse server that a restore would replace."""
+
+    code = "RK-7008"
+    category = Category.CONFIGURATION
+    advice = (
+        "To look at what the backup has, restore into an empty folder (--into): that touches no server. To put it in "
+        "the place of what is on the server, give --force: the former table stays beside it, as "
+        "TABLE__rk_aside_RUN_TIME."
+    )
+
+
+class StateThere(RestoreRefused):
+    """There is a state folder with data where a backup was to be restored."""
+
+    code = "RK-7021"
+    category = Category.CONFIGURATION
+    advice = (
+        "Restore into an empty folder (--into), look at it with ROWKEEPER_HOME set to it; or put it in the place of "
+        "what is there (--force), which is set aside under another name and not removed."
+    )
+
+
+class StateInUse(RestoreRefused):
+    """Runs, a worker, a server or the embedded engine use the state folder that is to be replaced."""
+
+    code = "RK-7022"
+    category = Category.CONFIGURATION
+    retryable = True
+    advice = "Stop the worker and the server, let runs end, wait until the engine has gone away, and try again."
+
+
+class PointUnknown(RestoreRefused):
+    """No backup that is there holds the state of this run or of this time."""
+
+    code = "RK-7023"
+    category = Category.CONFIGURATION
+    advice = "`rowkeeper backup list` shows to which runs can be gone back. Only published runs can be named."
+
+
+class RestoreUnsound(RestoreRefused):
+    """What was restored is not what the books say: its tables have other fingerprints, or damaged parts."""
+
+    code = "RK-7024"
+    category = Category.INTEGRITY
+    advice = (
+        "The backup is not what was backed up, or this machine's disk or memory fails. `rowkeeper backup verify` "
+        "tells which; restore to another run, or from another copy."
+    )
+
+
+class RestorePlaceUnfit(RestoreRefused):
+    """The folder cannot be restored into: it may not be written, or cannot be exchanged in one step."""
+
+    code = "RK-7025"
+    category = Category.CONFIGURATION
+    advice = "The folder is made beside its future place and put there in one step: the folder above must be writable."
+
+
+class LedgerPlaceUnfit(RestoreRefused):
+    """The database that is to hold the ledger has tables that are none of a ledger's."""
+
+    code = "RK-7026"
+    category = Category.CONFIGURATION
+    advice = (
+        "Let ROWKEEPER_LEDGER_URL lead to an empty database or schema, or to the ledger that was backed up. "
+        "docs/restore.md says what becomes of it."
+    )
+
+
+class RestoreUnfinished(RestoreRefused):
+    """A restore died after its ledger may have been committed to PostgreSQL, and before its folder was in place."""
+
+    code = "RK-7028"
+    category = Category.CONFIGURATION
+    advice = (
+        "Whoever opens the state folder next with the same ROWKEEPER_LEDGER_URL finishes it: rowkeeper doctor. It asks "
+        "the server whether the ledger was committed; then the folder takes its place, and otherwise all is as it was."
+    )
+
+
+# ------------------------------------------------------------------------------------------------- alerts
+
+
+class AlertsUnusable(ConfigurationError):  # noqa: N818 - reads as what happened
+    """The alerts file cannot be read, or says something that makes no sense."""
+
+    code = "RK-7055"
+    advice = (
+        "The sentence names the line. Until it is right no rule is looked at and nothing is sent; alerts stand as they "
+        "did. docs/alerts.md has every word of the file."
+    )
+
+
+class RouteUnsupported(AlertsUnusable):
+    """A route leads to a service that Rowkeeper does not send to, or asks for what it does not do there."""
+
+    code = "RK-7056"
+    advice = (
+        "Only services that were looked at and tested are sent to, as every connection goes by the declared hosts. "
+        "docs/alerts.md lists them; others take a plain webhook (https://), or are behind an Alertmanager."
+    )
+
+
+class UnknownAlert(ConfigurationError):  # noqa: N818 - reads as what happened
+    """There is no open alert, silence or route of this name or number."""
+
+    code = "RK-7057"
+    advice = "rowkeeper alerts list shows alerts and silences; rowkeeper alerts show, routes."
+
+
+class SilenceUnfit(ConfigurationError):  # noqa: N818 - reads as what happened
+    """A silence cannot be set as it was asked for."""
+
+    code = "RK-7058"
+    advice = "A silence has matchers, an end in the future, and a reason; none is for everything. Nothing was changed."
+
+
+class NoticeNotDelivered(FrameworkError):  # noqa: N818 - reads as what happened
+    """A notice of alerts could not be brought to its receiver."""
+
+    code = "RK-7059"
+    category = Category.NETWORK
+    retryable = True
+    advice = (
+        "Nothing is lost: it stands in the ledger's outbox, and is tried again after a pause that grows up to 15 "
+        "minutes. rowkeeper alerts test ROUTE sends one now, and tells what happens."
+    )
+
+
+class MetricsUnwritten(ConfigurationError):  # noqa: N818 - reads as what happened
+    """A file of metrics, or of rules for them, cannot be written where it was asked for."""
+
+    code = "RK-7050"
+    advice = "Name a file in a folder that is there and that this user may write to. A file that was there stays."
+
+
+class UnknownMetric(ConfigurationError):  # noqa: N818 - reads as what happened
+    """No metric has such a word in its name."""
+
+    code = "RK-7060"
+    advice = "rowkeeper metrics show, without a word, shows every metric. docs/metrics.md tells what each is."
+
+
+class UnknownKey(PipelineError):  # noqa: N818 - reads as what happened
+    """No rule of freshness has ever seen such a key."""
+
+    code = "RK-7040"
+    category = Category.CONFIGURATION
+    advice = "rowkeeper freshness list PIPELINE lists the keys that are known, and how new each is."
+
+
+class TooManyKeys(PipelineError):  # noqa: N818 - reads as what happened
+    """A rule of freshness is declared by a column with more values than can be watched one by one."""
+
+    code = "RK-7041"
+    category = Category.CONFIGURATION
+    advice = "Name a column that parts the table in hundreds at most; or leave by= out, and watch the table as a whole."
 
 
 class UnknownError(FrameworkError):

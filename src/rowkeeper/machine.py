@@ -109,6 +109,18 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def peak_memory_bytes() -> int:
+    """The most memory that this process had in RAM, since its start or since that was forgotten."""
+    _, _, found = _text(Path("/proc/self/status")).partition("VmHWM:")
+    return int(found.split(maxsplit=1)[0]) << 10 if found else resident_bytes()
+
+
+def forget_peak_memory() -> None:
+    """From now on the peak is counted anew; where the kernel does not let us, it stays the process's."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def user_name() -> str:
     """The user of the operating system; nobody has signed in to anything else yet."""
     try:

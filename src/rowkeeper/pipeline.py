@@ -9,7 +9,7 @@ import math
 import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -20,13 +20,15 @@ import polars as pl
 import pyarrow as pa
 from pydantic import BaseModel, ValidationError
 
+from rowkeeper.calendars import Calendar, Due
+from rowkeeper.calendars.due import HINT as DUE_HINT
 from rowkeeper.contracts import BusinessRule, Contract
 from rowkeeper.endpoints import Endpoint
 from rowkeeper.errors import ConfigurationError, DeclarationError, FrameworkError, PipelineFileError, is_fault
 from rowkeeper.nearest import did_you_mean, nearest, one_of
-from rowkeeper.protocols import Destination, DriftPolicy, Reaching, Source
-from rowkeeper.quality import Gate
-from rowkeeper.schedule import Schedule
+from rowkeeper.protocols import Destination, DriftPolicy, Following, Reaching, Source
+from rowkeeper.quality import CompleteDays, Freshness, FreshRule, Gate
+from rowkeeper.schedule import Timing, circle
 from rowkeeper.security.egress.guard import standing
 from rowkeeper.security.protection.markers import marked_fields
 from rowkeeper.security.scanning.declared import refuse_declared
@@ -34,6 +36,7 @@ from rowkeeper.security.scanning.python import refuse_secrets
 
 Transform = Callable[[pa.Table], "pa.Table | pl.DataFrame"] | Callable[[pl.DataFrame], "pa.Table | pl.DataFrame"]
 
+RULE_CHARACTERS_MAX = 255  # by which the ledger knows it
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
 UNEXPECTED = re.compile(r"(?P<function>[\w.]+)\(\) got an unexpected keyword argument '(?P<argument>\w+)'")
 
@@ -61,9 +64,24 @@ class Pipeline:
             others, lists this one with its reason, and leaves it to the next run. Not with `write="replace"`, which
             would take away the rows of what failed.
         schedule: when `rowkeeper worker` runs it: `every 15m` (s, m, h, d), or cron text in UTC (`30 6 * * 1-5`) or in
-            a time zone of its own (`30 6 * * * Europe/Oslo`). One that came due while no worker was up is run once.
+            a time zone of its own (`30 6 * * * Europe/Oslo`). `follow` keeps a stream followed, as `run --follow` does.
+        calendar: instants of cron text on days off are none: a code of holidays such as `DE-BY`, or an `rk.Calendar`.
+        every: the same as `schedule="every ..."`: `"15m"`, seconds, or a `timedelta`.
+        catch_up: what becomes of instants that no worker answered in time: `once` runs once for all of them together,
+            `all` once for each, in order, `none` goes on with the next.
+        catch_up_within: such instants are passed over once they are older: `"6h"`, seconds, or a `timedelta`. With
+            `catch_up="none"` it is how late a run may begin, by default a minute.
+        jitter: each run is begun up to so much later, by its instant: the same whichever worker begins it.
+        overlap: what becomes of instants that come while a run is under way: `queue` answers them after it, as
+            `catch_up` says; `skip` passes them over.
+        after: names of pipelines; it is run after each publish of theirs as well.
+        join: whether a publish of `any` of them is enough, or `all` must have published since the last run.
         deadline: how long one run may take: seconds, or a `timedelta`. When it is over the run is interrupted, whatever
             it is at; the next run goes on where it stopped.
+        freshness: what must be true of the table at any time, run or no run, each made by `rk.fresh` or
+            `rk.complete_days`; `rowkeeper health` judges it.
+        due: by when it has to have published, day by day: `06:00 Europe/Berlin`, `06:00 mon-fri Europe/Berlin`, or an
+            `rk.Due` with a calendar. `rowkeeper health` warns before it is missed.
         endpoints: what the pipeline's own code (transforms, validators) connects to, each made by `rk.Endpoint`. What
             source and destination connect to they say themselves.
 
@@ -82,8 +100,18 @@ class Pipeline:
     rules: Sequence[BusinessRule] = ()
     on_error: Literal["stop", "continue"] = "stop"
     schedule: str | None = None
+    calendar: str | Calendar | None = None
+    every: str | float | timedelta | None = None
+    catch_up: Literal["once", "all", "none"] = "once"
+    catch_up_within: str | float | timedelta | None = None
+    jitter: str | float | timedelta | None = None
+    overlap: Literal["queue", "skip"] = "queue"
+    after: Sequence[str] = ()
+    join: Literal["any", "all"] = "any"
     deadline: float | timedelta | None = None
     endpoints: Sequence[Endpoint] = ()
+    freshness: Sequence[Freshness] = ()
+    due: str | Due | None = None
     file: Path | None = dataclasses.field(default=None, compare=False, repr=False)  # where it was declared
 
     def __post_init__(self) -> None:
@@ -120,8 +148,11 @@ class Pipeline:
             )
         refuse_declared(self.source, f"pipeline {self.name}: source")
         refuse_declared(self.destination, f"pipeline {self.name}: destination")
-        if self.schedule is not None:
-            Schedule.parse(self.schedule)
+        if self.timing is not None and self.timing.follows and not isinstance(self.source, Following):
+            raise DeclarationError(
+                f'pipeline {self.name}: schedule="follow" is for streams, and its source cannot be followed',
+                hint='schedule="every 15m" runs it again and again',
+            )
         if self.deadline is not None and not _is_time(self.deadline):
             raise DeclarationError(
                 f"pipeline {self.name}: deadline={self.deadline!r} is no time that a run may take",
@@ -132,6 +163,70 @@ class Pipeline:
                 f"pipeline {self.name}: endpoints is no list of endpoints",
                 hint='such as endpoints=[rk.Endpoint("api.example.com", 443)]',
             )
+        self._check_freshness()
+
+    def _check_freshness(self) -> None:
+        """What is judged over time: rules of one name each, and no gates."""
+        for gate in self.gates:
+            if isinstance(gate, FreshRule) and not gate.gates:
+                raise DeclarationError(
+                    f"pipeline {self.name}: {gate.name} says something of the table over time, and no gate",
+                    hint="put it into freshness=[...]; a gate is fresh(column, within=...)",
+                )
+        if not _are_rules(self.freshness):
+            raise DeclarationError(
+                f"pipeline {self.name}: freshness is no list of rules",
+                hint='such as freshness=[rk.fresh("time_hour", within="2h", by="carrier")]',
+            )
+        for rule in self.freshness:
+            self._check_rule(rule)
+        if isinstance(self.due, str):
+            Due(self.due)
+        elif not isinstance(self.due, (Due, type(None))):
+            raise DeclarationError(f"pipeline {self.name}: due={self.due!r} is no deadline", hint=DUE_HINT)
+
+    def _check_rule(self, rule: Freshness) -> None:
+        """It has a name of its own, and is about columns that everybody may see."""
+        if sum(each.name == rule.name for each in self.freshness) > 1:
+            raise DeclarationError(
+                f"pipeline {self.name}: there are two rules {rule.name}", hint="leave one of them out"
+            )
+        if len(rule.name) > RULE_CHARACTERS_MAX:
+            raise DeclarationError(
+                f"pipeline {self.name}: {rule.name[:60]}... is too long a rule", hint="name columns of shorter names"
+            )
+        for column in rule.columns():
+            if column not in self.contract.model_fields:
+                raise DeclarationError(
+                    f"pipeline {self.name}: {rule.name}: the contract has no field {column}",
+                    hint=did_you_mean(column, self.contract.model_fields, "name a column of the table"),
+                )
+            if column in self.classified:
+                raise DeclarationError(
+                    f"pipeline {self.name}: {rule.name}: {column} is classified, and health would show its values",
+                    hint="name a column that is not",
+                )
+
+    @property
+    def due_by(self) -> Due | None:
+        """By when it has to have published, day by day."""
+        return Due(self.due) if isinstance(self.due, str) else self.due
+
+    @cached_property
+    def timing(self) -> Timing | None:
+        """When it is run by itself; None: when it is asked for. Raises DeclarationError if that cannot be."""
+        return Timing.declared(
+            self.name,
+            schedule=self.schedule,
+            every=self.every,
+            catch_up=self.catch_up,
+            catch_up_within=self.catch_up_within,
+            jitter=self.jitter,
+            overlap=self.overlap,
+            after=self.after,
+            join=self.join,
+            calendar=self.calendar,
+        )
 
     @property
     def reached(self) -> tuple[Endpoint, ...]:
@@ -159,6 +254,10 @@ class Pipeline:
     def checker(self) -> Contract:
         """The contract, ready to check batches. Raises ContractError or DeclarationError if it cannot be."""
         return Contract(self.contract, drift=self.drift, rules=self.rules)
+
+
+def _are_rules(given: Iterable[object]) -> bool:
+    return all(isinstance(each, (FreshRule, CompleteDays)) for each in given)
 
 
 def _is_time(given: object) -> bool:
@@ -192,6 +291,12 @@ def load_file(path: Path) -> dict[str, Pipeline]:
         raise PipelineFileError(
             f"{path} declares no pipeline",
             hint='assign one at its top level: flights = rk.Pipeline("flights", ...)',
+        )
+    around = circle({name: each.timing.after for name, each in found.items() if each.timing is not None})
+    if around:
+        raise PipelineFileError(
+            f"{path}: {' after '.join(around)}: each would wait for the other",
+            hint="leave one of them out of after=",
         )
     return found
 

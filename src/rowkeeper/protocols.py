@@ -11,6 +11,7 @@ import enum
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -219,6 +220,15 @@ class Following(Protocol):
 
 
 @runtime_checkable
+class Reachable(Protocol):
+    """What a source is besides, if it can say cheaply whether it can be reached, without looking for what is new."""
+
+    def reach(self) -> None:
+        """Passes if it can be. Raises as `Source.plan` does."""
+        ...
+
+
+@runtime_checkable
 class Closing(Protocol):
     """What a source is besides that holds connections from the plan to the end of the run."""
 
@@ -304,6 +314,8 @@ class Site:
             nothing of their own.
         clickhouse: the ClickHouse server of the settings (`rowkeeper.destinations.server.place.Server`); None is the
             embedded engine. `clickhouse_reader` is the same as whoever only reads.
+        keeps_former: backups are set up: a publish that takes rows out of a table in ClickHouse keeps it as it was,
+            until a backup has it.
     """
 
     home: Path
@@ -320,6 +332,7 @@ class Site:
     default_tls: Any = dataclasses.field(default=None, repr=False, compare=False)
     clickhouse: Any = None
     clickhouse_reader: Any = None
+    keeps_former: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -449,6 +462,124 @@ class Examined(Protocol):
 
     def health(self) -> Health:
         """Looks at what is stored: whether it is there, and whole as far as that is seen without reading it all."""
+        ...
+
+
+@runtime_checkable
+class Replaceable(Protocol):
+    """What a destination's session is besides, if backups hold its table. For whoever holds the lease."""
+
+    def put_in_place(self, run: int, token: int, second: int, *, there: bool) -> str:
+        """Exchanges the table for the one that a restore has made, in one step; done once, however often it is asked.
+
+        Args:
+            run, token: by which that is named.
+            second: by which the former table is named afterwards.
+            there: otherwise the former table is set aside, and there is none.
+
+        Returns the name of the former table; empty if there was none.
+        """
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Newest:
+    """What is newest of a table, or of the rows of it that have one value in a column.
+
+    Attributes:
+        key: that value, as text; empty for the whole table.
+        at: of the newest event that is not after the instant that was given; None if there is none.
+        run: that brought a row last.
+        ahead: rows with an event after that instant.
+        first_ahead: the earliest of these events.
+    """
+
+    key: str
+    at: datetime | None
+    run: int
+    ahead: int
+    first_ahead: datetime | None
+
+
+@runtime_checkable
+class Dated(Protocol):
+    """What a destination's session is besides, if it can be asked how new the rows are that it holds.
+
+    Times without a zone are in UTC; a date is its first instant. What is null is left out.
+    """
+
+    def newest(self, column: str | None, by: str | None, until: datetime, keys_max: int) -> list[Newest]:
+        """By the values of the column `by`, or in one, what is newest.
+
+        Args:
+            column: of events; None asks for the run alone.
+            until: what is later is counted apart.
+            keys_max: of at most so many values, and one more if there are more.
+        """
+        ...
+
+    def days(self, column: str, since: date, zone: str) -> frozenset[date]:
+        """The days from `since` on, as they are counted in a zone, that have rows."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Leftover:
+    """What a run left in a destination, beside what readers see.
+
+    Attributes:
+        kind: `undo`, by which the last run can be taken back; `staging` is anything else.
+        name: by which the destination knows it.
+        bytes: what it takes, about, as far as it shares nothing with what readers see; 0 if nobody can say.
+    """
+
+    run: int
+    kind: Literal["undo", "staging"]
+    name: str
+    bytes: int = 0
+
+
+@runtime_checkable
+class Tended(Protocol):
+    """What a destination's session is besides, if runs can leave something in it. For whoever holds the lease."""
+
+    def leftovers(self) -> Sequence[Leftover]:
+        """All that runs have left, those that go on included, by run."""
+        ...
+
+    def clear(self, leftover: Leftover) -> None:
+        """Removes it; one that is gone is no error."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Crowd:
+    """A partition of a table that is in many pieces.
+
+    Attributes:
+        partition: as the destination names it.
+        pieces: how many.
+        bytes: of all of them.
+    """
+
+    partition: str
+    pieces: int
+    bytes: int
+
+
+@runtime_checkable
+class Merging(Protocol):
+    """What a destination's session is besides, if its table gathers pieces. For whoever holds the lease."""
+
+    def crowds(self, pieces_max: int) -> Sequence[Crowd]:
+        """The partitions in more pieces than that, those with the most first."""
+        ...
+
+    def merge(self, crowd: Crowd) -> None:
+        """Makes one piece of them, durably. The rows, and what `verify` finds of them, stay the same.
+
+        Raises IntegrityError if what was written is damaged on disk.
+        """
         ...
 
 

@@ -10,6 +10,7 @@ The state folder is `ROWKEEPER_HOME` (default `.rowkeeper/` in the working folde
     audit/           the newest signed checkpoint of the audit trail, outside the ledger
     engine/          the embedded ClickHouse: its tables, encrypted, and its socket
     quarantine/      rejected rows, sealed, a file per batch
+    publish.lock     held by runs while they publish, and by a backup for its moment between them
     samples/         rows that quality gates object to, and the profiles of runs, sealed
     logs/            what happened, as JSON lines; bounded, and without values of rows
 """
@@ -30,6 +31,8 @@ from rowkeeper.endpoints import Proxy, Via, endpoint_from, place_of_url
 from rowkeeper.errors import ConfigurationError
 
 PREFIX = "ROWKEEPER_"
+OFF = "off"
+DAYS_MAX = 36_500
 
 
 def _refer(text: str, info: ValidationInfo) -> str:
@@ -58,6 +61,24 @@ def _all_endpoints(given: tuple[str, ...]) -> tuple[str, ...]:
             endpoint_from(each)
         except ConfigurationError as error:
             raise ValueError(f"{error.what} ({error.hint})") from None
+    return given
+
+
+def _a_schedule(given: str) -> str:
+    """A schedule, or `off`."""
+    if given != OFF:
+        from rowkeeper.schedule import Schedule  # noqa: PLC0415 - the default is known to be one
+
+        try:
+            Schedule.parse(given)
+        except ConfigurationError as error:
+            raise ValueError(f"{error.what} ({error.hint}, or off)") from None
+    return given
+
+
+def _an_interval(given: str) -> str:
+    """`7d`, or a schedule."""
+    _a_schedule(f"every {given}" if given != OFF and given.isalnum() else given)
     return given
 
 
@@ -130,6 +151,13 @@ class Settings(BaseSettings):
         Field(
             description="Protections of columns by classification, for all pipelines. Default: rowkeeper.policy.toml "
             "in the working folder, if there is one."
+        ),
+    ] = None
+    alerts_file: Annotated[
+        Path | None,
+        Field(
+            description="Rules, routes and maintenance windows of alerts. Default: rowkeeper-alerts.toml in the "
+            "working folder, if there is one; without, the built-in rules, and nobody is told."
         ),
     ] = None
     ledger_url: Annotated[
@@ -243,6 +271,85 @@ class Settings(BaseSettings):
         float,
         Field(gt=0, description="How often a worker looks for runs that were left behind, give or take half."),
     ] = 30.0
+    maintain_schedule: Annotated[
+        str,
+        AfterValidator(_a_schedule),
+        Field(
+            description="When a worker has `rowkeeper maintain` done: as a pipeline's schedule, such as `30 3 * * *` "
+            "(UTC) or `every 1d`; `off` is never."
+        ),
+    ] = "30 3 * * *"
+    undo_keep_days: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            le=DAYS_MAX,
+            description="How long maintenance leaves the former state of a table, by which its last run can be taken "
+            "back whatever it replaced. Default: until the next run.",
+        ),
+    ] = None
+    quarantine_keep_days: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            le=DAYS_MAX,
+            description="How long rejected rows, and rows that quality gates object to, are kept after the end of "
+            "their run; counts and reasons stay. Default: for ever.",
+        ),
+    ] = None
+    history_keep_days: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            le=DAYS_MAX,
+            description="How long it is kept how runs came about: their batches, judgements and profiles, and runs "
+            "that published nothing. Accounts, books and audit trail stay. Default: for ever.",
+        ),
+    ] = None
+    slots_keep_days: Annotated[
+        float,
+        Field(
+            ge=1,
+            le=DAYS_MAX,
+            description="How long slots of schedules are kept after they ended. Which instants were answered stays "
+            "known for good.",
+        ),
+    ] = 90
+    alerts_keep_days: Annotated[
+        float,
+        Field(ge=1, le=DAYS_MAX, description="How long alerts and silences are kept after they were over."),
+    ] = 90
+    notices_keep_days: Annotated[
+        float,
+        Field(
+            ge=1,
+            le=DAYS_MAX,
+            description="How long notices of alerts, and the record of each attempt to deliver them, are kept after "
+            "they were delivered or given up.",
+        ),
+    ] = 90
+    maintain_parts_max: Annotated[
+        int,
+        Field(ge=1, le=3000, description="A partition of a ClickHouse table in more parts than that is merged."),
+    ] = 100
+    maintain_merge_bytes_max: Annotated[
+        ByteSize,
+        Field(ge=0, description="How many bytes of parts one `rowkeeper maintain` may merge; the rest waits."),
+    ] = ByteSize(10 * 1024**3)
+    alerts_seconds: Annotated[
+        float,
+        Field(
+            gt=0,
+            description="How often the rules of alerts are looked at: by one of the workers and servers that are up.",
+        ),
+    ] = 60.0
+    server_alerts: Annotated[
+        bool,
+        Field(
+            description="Whether `serve` has the rules of alerts looked at and notices delivered, as a worker does, so "
+            "that an installation without a worker hears of them too."
+        ),
+    ] = True
     egress: Annotated[
         Literal["enforce", "warn", "off"],
         Field(
@@ -463,6 +570,116 @@ class Settings(BaseSettings):
     server_jobs_max: Annotated[
         int, Field(gt=0, le=64, description="Jobs (runs, replays, rollbacks) that the server has under way at a time.")
     ] = 2
+    backup_to: Annotated[
+        str | None,
+        Field(
+            description="Where backups are: a folder, best on another machine, or s3://, gs:// or az:// with bucket "
+            "and folder. From then on what runs take out of tables is kept until a backup has it. Default: none are "
+            "made."
+        ),
+    ] = None
+    backup_access: Annotated[
+        dict[str, Any],
+        Field(
+            description="Who we are in the bucket of backup_to: what rk.S3, rk.GCS or rk.Azure take, secrets by "
+            "reference; in rowkeeper.toml, [backup_access]."
+        ),
+    ] = {}
+    backup_schedule: Annotated[
+        str,
+        AfterValidator(_a_schedule),
+        Field(description="When a worker has a backup made: as a pipeline's schedule; `off` is never."),
+    ] = OFF
+    backup_after_runs: Annotated[
+        int | None,
+        Field(gt=0, description="A worker has a backup made when so many runs were published since the last one."),
+    ] = None
+    backup_full_every: Annotated[
+        str,
+        AfterValidator(_an_interval),
+        Field(
+            description="Of the worker's backups, how often one is full: `7d`, or a schedule such as `0 1 * * 0`; "
+            "`off` is the first alone. The others go on from the one before."
+        ),
+    ] = "7d"
+    backup_keep: Annotated[
+        str | None,
+        Field(
+            description="Which backups `rowkeeper backup prune` keeps: of how many hours, days, weeks, months and "
+            "years the newest, and how many of the newest: `5 last, 7 daily, 4 weekly, 12 monthly, 3 yearly`. Default: "
+            "it has to be said."
+        ),
+    ] = None
+    backup_prune_schedule: Annotated[
+        str,
+        AfterValidator(_a_schedule),
+        Field(description="When a worker has backups pruned, if backup_keep is set; `off` is never."),
+    ] = OFF
+    backup_prune_access: Annotated[
+        dict[str, Any],
+        Field(
+            description="Who we are in the bucket of backups when we remove some of them, as backup_access, which then "
+            "needs no right to delete; in rowkeeper.toml, [backup_prune_access]. Default: the same."
+        ),
+    ] = {}
+    drill_schedule: Annotated[
+        str,
+        AfterValidator(_a_schedule),
+        Field(
+            description="When a worker has the newest backup restored into an empty place and verified; `off`: never."
+        ),
+    ] = OFF
+    metrics_file: Annotated[
+        Path | None,
+        Field(
+            description="A file that gets all metrics after each command that ended a run, for the textfile collector "
+            "of node_exporter: a name that ends in .prom, in its folder."
+        ),
+    ] = None
+    health_seconds: Annotated[
+        float,
+        Field(
+            ge=1,
+            le=86_400,
+            description="How often a worker looks at the health of the installation and of its pipelines, give or take "
+            "half. More often than engine_idle_seconds keeps an embedded engine up that is up.",
+        ),
+    ] = 300.0
+    health_disk_days_min: Annotated[
+        float,
+        Field(ge=0, description="Health warns if the disk, filling up as it did lately, is full within so many days."),
+    ] = 3.0
+    health_key_days_max: Annotated[
+        float, Field(gt=0, description="Health warns of a key that seals for longer than so many days.")
+    ] = 365.0
+    health_former_key_days_max: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=DAYS_MAX,
+            description="Health warns if something is still sealed with a former key so many days after its keyset was "
+            "rotated.",
+        ),
+    ] = 90.0
+    health_quarantine_factor: Annotated[
+        float,
+        Field(
+            ge=1,
+            description="Health warns if the last runs of a pipeline reject so many times the share of rows that is "
+            "usual for it.",
+        ),
+    ] = 3.0
+    health_backup_days_max: Annotated[
+        float,
+        Field(gt=0, description="Health warns of a newest backup of so many days, if runs were published since."),
+    ] = 2.0
+    health_drill_days_max: Annotated[
+        float,
+        Field(gt=0, description="Health warns if no backup was restored to try it (backup drill) for so many days."),
+    ] = 35.0
+    health_overdue_seconds: Annotated[
+        float, Field(ge=0, description="How long a scheduled run may be late before health says that it is overdue.")
+    ] = 300.0
     vpn: Annotated[
         dict[str, Any],
         Field(

@@ -17,6 +17,7 @@ from rowkeeper.caller import Caller, CallerKind
 from rowkeeper.errors import AccessDenied, RevealRefused, TableRefused
 from rowkeeper.ledger.grants import ANY, Gives, NewGrant, To
 from rowkeeper.runs.workspace import Workspace
+from rowkeeper.schedule import Timing
 from rowkeeper.settings import Settings
 from tests.arena import Arena
 
@@ -67,7 +68,7 @@ def furnish(arena: Arena) -> None:
         administration.add_user("ann", CallerKind.USER, frozenset({"viewer"}))
         runs_all = NewGrant(To.ROLE, "loader", Gives.ACTION, "pipeline.run", ANY, ANY)
         administration.add_role("loader", "loads", (runs_all,))
-        space.ledger.schedules.declare("flights", str(arena.folder / "p.py"), "every 1h")
+        space.ledger.schedules.declare("flights", str(arena.folder / "p.py"), Timing("every 1h"))
 
 
 def opened(arena: Arena) -> Any:

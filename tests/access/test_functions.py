@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import random
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,23 @@ from rowkeeper.caller import CallerKind, acting
 from rowkeeper.errors import AuditBroken
 from rowkeeper.ledger.audit.listing import ALL
 from rowkeeper.ledger.grants import Gives, NewGrant, To
-from rowkeeper.operations import auditing, health, incident, keys
+from rowkeeper.ledger.ledger import utc_now
+from rowkeeper.operations import alerts, auditing, incident, keys
+from rowkeeper.operations.backfilling import backfill
+from rowkeeper.operations.backups.automatic import backup_if_due, backup_now, drill_if_due, prune_if_due
+from rowkeeper.operations.backups.creating import create_backup
+from rowkeeper.operations.backups.listing import list_backups
+from rowkeeper.operations.backups.pruning import prune_backups
+from rowkeeper.operations.backups.verifying import verify_backups
 from rowkeeper.operations.configuring import show_settings
 from rowkeeper.operations.events import export_events, newest_events
-from rowkeeper.operations.lagging import show_lag
+from rowkeeper.operations.health import list_keys_seen, look, retire_key, show_held, show_lag
+from rowkeeper.operations.maintenance.maintaining import maintain
+from rowkeeper.operations.metrics import collect, collect_now
+from rowkeeper.operations.metrics.textfile import write_metrics
+from rowkeeper.operations.restoring.drilling import drill
+from rowkeeper.operations.restoring.restoring import Wanted
+from rowkeeper.operations.scheduled import pause_schedule, resume_schedule, show_schedule
 from rowkeeper.operations.tablefiles import files_of
 from rowkeeper.pipeline import load_file
 from rowkeeper.runs import asking, holding, parked, reconciling, replaying, revealing, rollback, verifying
@@ -64,6 +78,14 @@ FUNCTIONS: dict[str, Callable[[Workspace, Path], object]] = {
     "runs.revealing.look_at_rejected": lambda space, file: revealing.look_at_rejected(1, space, file, "why"),
     "runs.rollback.rollback_run": lambda space, _: rollback.rollback_run(1, space),
     "runs.verifying.verify_pipeline": lambda space, file: verifying.verify_pipeline(load_file(file)["flights"], space),
+    "operations.alerts.alerting.check_alerts": lambda space, _: alerts.check_alerts(space),
+    "operations.alerts.alerting.list_alerts": lambda space, _: alerts.list_alerts(space),
+    "operations.alerts.alerting.show_rules": lambda space, _: alerts.show_rules(space),
+    "operations.alerts.alerting.show_alert": lambda space, _: alerts.show_alert(space, "00"),
+    "operations.alerts.alerting.acknowledge": lambda space, _: alerts.acknowledge(space, "00"),
+    "operations.alerts.alerting.silence": lambda space, _: alerts.silence(space, ["rule=x"], utc_now(), "why"),
+    "operations.alerts.alerting.unsilence": lambda space, _: alerts.unsilence(space, 1),
+    "operations.alerts.alerting.send_tests": lambda space, _: alerts.send_tests(space),
     "operations.auditing.verify_trail": lambda space, _: auditing.verify_trail(space, {}),
     "operations.auditing.prove_entry": lambda space, _: auditing.prove_entry(space, 0),
     "operations.auditing.list_entries": lambda space, _: auditing.list_entries(space, limit=10),
@@ -75,9 +97,37 @@ FUNCTIONS: dict[str, Callable[[Workspace, Path], object]] = {
     "operations.auditing.public_key": lambda space, _: auditing.public_key(space),
     "operations.auditing.accept_trail": lambda space, _: auditing.accept_trail(space, "why"),
     "operations.configuring.show_settings": lambda space, _: show_settings(space),
-    "operations.health.show_health": lambda space, _: health.show_health(space),
-    "operations.lagging.show_lag": lambda space, _: show_lag([], space),
+    "operations.health.held.show_held": lambda space, _: show_held(space),
+    "operations.health.lagging.show_lag": lambda space, _: show_lag([], space),
+    "operations.health.looking.look": lambda space, _: look(space),
+    "operations.scheduled.show_schedule": lambda space, _: show_schedule(space, "flights"),
+    "operations.scheduled.pause_schedule": lambda space, _: pause_schedule(space, "flights", "why"),
+    "operations.scheduled.resume_schedule": lambda space, _: resume_schedule(space, "flights"),
+    "operations.backfilling.backfill": lambda space, file: backfill(
+        load_file(file)["flights"],
+        space,
+        datetime(2026, 1, 1, tzinfo=UTC),
+        datetime(2026, 1, 2, tzinfo=UTC),
+        observe=never,
+        pause=never,
+        chance=random.Random(0),
+    ),
+    "operations.health.retiring.list_keys_seen": lambda space, _: list_keys_seen(space, "flights"),
+    "operations.health.retiring.retire_key": lambda space, _: retire_key(space, "flights", "AA"),
     "operations.incident.incident_of": lambda space, _: incident.incident_of(1, space),
+    "operations.maintenance.maintaining.maintain": lambda space, _: maintain(space),
+    "operations.backups.creating.create_backup": lambda space, _: create_backup(space),
+    "operations.backups.listing.list_backups": lambda space, _: list_backups(space),
+    "operations.restoring.drilling.drill": lambda space, _: drill(space, Wanted()),
+    "operations.backups.verifying.verify_backups": lambda space, _: verify_backups(space),
+    "operations.backups.pruning.prune_backups": lambda space, _: prune_backups(space, keep="1 last"),
+    "operations.backups.automatic.backup_if_due": lambda space, _: backup_if_due(space),
+    "operations.backups.automatic.backup_now": lambda space, _: backup_now(space, full=False, quick=False),
+    "operations.backups.automatic.prune_if_due": lambda space, _: prune_if_due(space),
+    "operations.backups.automatic.drill_if_due": lambda space, _: drill_if_due(space),
+    "operations.metrics.collecting.collect": lambda space, _: collect(space),
+    "operations.metrics.collecting.collect_now": lambda space, _: collect_now(space),
+    "operations.metrics.textfile.write_metrics": lambda space, file: write_metrics(space, file.parent / "a.prom"),
     "operations.keys.rotate": lambda space, _: keys.rotate(space, ["audit"]),
     "operations.keys.rewrap": lambda space, _: keys.rewrap(space, "file:other"),
     "operations.keys.revoke": lambda space, _: keys.revoke(space, "00000000", force=True, reason="why"),
@@ -133,6 +183,7 @@ BY_COMMANDS = {
 
 INSIDE = {
     "runs.access.note_query",
+    "runs.asking.kept_rejects",
     "runs.asking.look_for",
     "runs.exporting.export",
     "runs.gating.open_profile",
@@ -153,13 +204,47 @@ INSIDE = {
     "runs.spoolfiles.sweep",
     "runs.spoolfiles.spool_bytes",
     "runs.watching.watching",
+    "operations.backups.capturing.targets_of",
+    "operations.backups.leftovers.remove_leftovers",
+    "operations.backups.settled.settings_files",
+    "operations.backups.store.backup_store",
+    "operations.backups.verifying.key_of_backups",
+    "operations.restoring.proving.prove",
+    "operations.restoring.proving.prove_sealed",
+    "operations.backfilling.slots_within",
+    "operations.alerts.looking.look_at_rules",
     "operations.bookcheck.examine_books",
     "operations.certcheck.examine_certificates",
     "operations.elsewhere.examine_elsewhere",
+    "operations.maintenance.history.find_old",
+    "operations.maintenance.history.find_orphans",
+    "operations.maintenance.history.find_strangers",
+    "operations.maintenance.installation.find_drafts",
+    "operations.maintenance.installation.find_upkeep",
+    "operations.maintenance.standing.find_alerts",
+    "operations.maintenance.standing.find_slots",
+    "operations.keys.former_keys",
+    "operations.metrics.alerting.of_alerts",
+    "operations.metrics.collecting.gathered",
+    "operations.metrics.ended.of_ended",
+    "operations.metrics.healthy.look_first",
+    "operations.metrics.healthy.of_freshness",
+    "operations.metrics.healthy.of_health",
+    "operations.metrics.schedules.of_schedules",
+    "operations.metrics.standing.of_backups",
+    "operations.metrics.standing.of_build",
+    "operations.metrics.standing.of_kept",
+    "operations.metrics.standing.of_keys",
+    "operations.metrics.standing.of_runs",
+    "operations.metrics.standing.of_shared",
+    "operations.health.lagging.lags_of",
     "operations.policycheck.examine_policies",
     "operations.tablecheck.examine_tables",
 }
 """Parts of the others, which ask nobody: no door may import them."""
+
+BY_SETTING = {"operations.metrics.textfile.write_after_runs"}
+"""What whoever configured the installation has decided, for all who use it: it writes where a setting says."""
 
 ROUGH = {"ledger", "keysets", "quarantine", "samples", "spool", "access"}
 """What a workspace has that asks nobody: no door may touch it."""
@@ -167,7 +252,8 @@ ROUGH = {"ledger", "keysets", "quarantine", "samples", "spool", "access"}
 
 def test_every_function_on_a_workspace_has_a_rule():
     """A new one is refused, or empty, or a part of others that no door may import: nobody can forget to decide it."""
-    assert {*FUNCTIONS, *LISTS, *BY_COMMANDS, *INSIDE} == {f"{each.module}.{each.name}" for each in public_functions()}
+    every = {*FUNCTIONS, *LISTS, *BY_COMMANDS, *INSIDE, *BY_SETTING}
+    assert every == {f"{each.module}.{each.name}" for each in public_functions()}
 
 
 def is_lending(node: ast.AST) -> bool:

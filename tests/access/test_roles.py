@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from rowkeeper.access import CedarPermissions, Sight, of_column, of_role, of_table, of_user
@@ -11,11 +13,16 @@ from rowkeeper.access.cedar import validate
 from rowkeeper.access.policytext import policies_in
 from rowkeeper.access.resource import Column
 from rowkeeper.caller import Caller, CallerKind
-from tests.access.asking import something, user
+from rowkeeper.ledger import Ledger
+from tests.access.asking import Clocks, permissions_of, something, user
+from tests.auditing import AUDITING
 
-LOOKS = {"health.show", "metrics.show", "pipeline.show", "profile.show", "run.show", "data.query"}
+LOOKS = {"health.show", "alert.list", "metrics.show", "pipeline.show", "profile.show", "run.show", "data.query"}
 COLUMNS = {"column.clear", "column.masked"}
 WORKS = {
+    "alert.change",
+    "freshness.change",
+    "schedule.change",
     "settings.show",
     "pipeline.run",
     "pipeline.verify",
@@ -26,6 +33,10 @@ WORKS = {
     "staging.discard",
     "spool.drain",
     "quarantine.show",
+    "backup.list",
+    "backup.create",
+    "backup.verify",
+    "backup.drill",
 }
 KEEPS = {"key.list", "key.change", "user.list", "user.change", "role.list", "role.change", "audit.list", "event.list"}
 MAY = {
@@ -35,10 +46,18 @@ MAY = {
     | COLUMNS
     | {"pipeline.verify", "staging.show", "quarantine.show", "quarantine.export", "quarantine.replay"}
     | {"quarantine.reveal", "data.reveal"},
-    "security-officer": KEEPS | {"health.show", "settings.show", "audit.export", "audit.accept"},
+    "security-officer": KEEPS | {"health.show", "alert.list", "settings.show", "audit.export", "audit.accept"},
     "admin": ACTIONS.keys() - {"quarantine.reveal", "data.reveal", "audit.accept"},
 }
 """Written down once more by hand: whoever changes a role changes it here too, and sees what it means."""
+
+
+@pytest.fixture(scope="module")
+def permissions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CedarPermissions]:
+    """Of an installation that is as it was made: these tests only ask."""
+    home, clocks = tmp_path_factory.mktemp("roles"), Clocks()
+    with Ledger.open(None, home, clocks.utc, auditing=AUDITING) as opened:
+        yield permissions_of(opened, home, clocks)
 
 
 @pytest.mark.parametrize("role", BUILT_IN_ROLES)

@@ -1,47 +1,20 @@
-"""Servers that the tests of one module share."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 import rowkeeper as rk
-from rowkeeper.protocols import Site
-from rowkeeper.resilience.calls import Calls
-from rowkeeper.security.egress.gateway import Gateway
-from rowkeeper.security.egress.policy import Egress
-from tests.brokers.servers import KafkaMock, NatsServer, ValkeyServer
+from tests.brokers.fixtures import nats_server, site, valkey_server
+from tests.brokers.servers import KafkaMock
 
-
-@pytest.fixture(scope="module")
-def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
-    with NatsServer(tmp_path_factory.mktemp("nats")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    with ValkeyServer(tmp_path_factory.mktemp("valkey")) as server:
-        yield server
+__all__ = ["QUICK", "kafka", "nats_server", "site", "valkey_server"]
 
 
 @pytest.fixture(scope="module")
 def kafka() -> Iterator[KafkaMock]:
     with KafkaMock() as mock:
         yield mock
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    """A site that reaches what brokers declare, and nothing else."""
-    return Site(tmp_path, _no_keys, "L", calls=Calls(), way_out=Gateway(Egress((), "enforce")))
-
-
-def _no_keys() -> Any:
-    raise AssertionError("no engine is started here")
 
 
 QUICK = rk.Resilience(

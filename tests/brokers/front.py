@@ -36,6 +36,7 @@ class Front:
     def __init__(self, port: int, context: ssl.SSLContext | None = None, *, kafka: bool = False, sasl: bool = False):
         self._server_port, self._context, self._kafka, self._sasl = port, context, kafka, sasl
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
         self._lock = threading.Lock()
         self._open: set[Any] = set()
         self.silent = self.drop_next = False
@@ -47,17 +48,19 @@ class Front:
         return int(self._listener.getsockname()[1])
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         _end(self._listener)
+        self._accepting.join()
+        self._listener.close()
         self.drop()
 
     def drop(self) -> None:
         """Ends every connection there is."""
         with self._lock:
-            for line in list(self._open):
+            for line in self._open:
                 _end(line)
 
     def _accept(self) -> None:
@@ -68,20 +71,30 @@ class Front:
 
     def _serve(self, plain: socket.socket) -> None:
         self.connections += 1
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), contextlib.ExitStack() as kept:
             client: Any = plain
+            kept.callback(plain.close)
             if self._context is not None:
                 client = self._context.wrap_socket(plain, server_side=True)
             server = socket.create_connection(("127.0.0.1", self._server_port))
             with self._lock:
                 self._open |= {client, server}
+            kept.callback(self._close, client, server)
             requests = Requests()
             answers = Answers(requests.asked, lambda _host, _port: self.port)
             if self._sasl and not _admitted(client, server):
                 return
-            threading.Thread(target=self._there, args=(client, server, requests), daemon=True).start()
+            there = threading.Thread(target=self._there, args=(client, server, requests), daemon=True)
+            there.start()
+            kept.callback(there.join)
             self._back(server, client, answers)
-        _end(plain)
+
+    def _close(self, client: Any, server: socket.socket) -> None:
+        """When nobody is about to end them any more: that would end whoever has their descriptors by then."""
+        with self._lock:
+            self._open -= {client, server}
+            client.close()
+            server.close()
 
     def _there(self, client: Any, server: socket.socket, requests: Requests) -> None:
         with contextlib.suppress(OSError):
@@ -164,4 +177,3 @@ def _exactly(line: Any, size: int) -> bytes:
 def _end(line: Any) -> None:
     with contextlib.suppress(OSError):
         line.shutdown(socket.SHUT_RDWR)
-    line.close()

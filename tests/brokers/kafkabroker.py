@@ -154,6 +154,7 @@ class KafkaBroker:
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
         self._changed = threading.Condition()
         self._topics: dict[str, list[_Partition]] = {}
         self._transactions: dict[str, _Transaction] = {}
@@ -180,20 +181,23 @@ class KafkaBroker:
             return sum(bool(each.partitions) for each in self._transactions.values())
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for line in (self._listener, *self._lines):
-            with contextlib.suppress(OSError):
-                line.shutdown(socket.SHUT_RDWR)
-            line.close()
+        with self._changed:
+            for line in (self._listener, *self._lines):
+                with contextlib.suppress(OSError):
+                    line.shutdown(socket.SHUT_RDWR)
+        self._accepting.join()
+        self._listener.close()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 line, _ = self._listener.accept()
-                self._lines.add(line)
+                with self._changed:
+                    self._lines.add(line)
                 threading.Thread(target=self._serve, args=(line,), daemon=True).start()
 
     def _serve(self, line: socket.socket) -> None:
@@ -205,7 +209,9 @@ class KafkaBroker:
                 asked.text()
                 answer = struct.pack(">i", correlation) + self._answer(key, version, asked)
                 line.sendall(struct.pack(">i", len(answer)) + answer)
-        line.close()
+        with self._changed:
+            self._lines.discard(line)
+            line.close()
 
     def _answer(self, key: int, version: int, asked: _In) -> bytes:
         if key == API_VERSIONS:

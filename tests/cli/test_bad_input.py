@@ -91,6 +91,7 @@ FAULTY_FILES = {
 }
 
 
+@pytest.mark.in_turns("faulty files", 5)
 @pytest.mark.parametrize("fault", FAULTY_FILES)
 def test_a_faulty_file_gets_one_clear_error_and_loads_nothing(arena: Arena, fault: str):
     """The error names the file and the fault; the table stays as it was; mended, the file loads."""
@@ -188,6 +189,7 @@ def test_a_broken_json_line_in_the_middle_goes_to_quarantine(arena: Arena):
     assert quarantined(arena, report["run"]) == [("line 2", "json_invalid"), ("line 5", "model_type")]
 
 
+@pytest.mark.in_turns("long fields", 1)
 @pytest.mark.parametrize("kind", ["csv", "ndjson"])
 def test_a_field_of_ten_megabytes_loads(arena: Arena, kind: str):
     """It is a value like any other."""
@@ -350,6 +352,7 @@ def test_two_runs_at_once(arena: Arena):
 INTERRUPTIBLE = ["run.after_start", "run.before_stage", "run.after_stage", "run.after_seal", "publish.after_clone"]
 
 
+@pytest.mark.in_turns("moments to stop at", 2)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("point", INTERRUPTIBLE)
 def test_stopped_at_any_moment(arena: Arena, point: str, number: signal.Signals):
@@ -386,6 +389,7 @@ def test_a_batch_is_finished_before_a_run_stops(arena: Arena):
     assert counted(arena, "finished") == 10_000
 
 
+@pytest.mark.in_turns("moments to stop at", 1)
 @pytest.mark.parametrize("point", ["run.after_stage", "publish.after_clone"])
 def test_a_second_signal_ends_a_command_at_once(arena: Arena, point: str):
     """It finishes nothing; run again, everything is there once."""
@@ -437,8 +441,7 @@ def test_a_zombie_can_do_no_harm(arena: Arena):
     """Stopped just before its commit point, past its lease; another run publishes; the zombie wakes up and fails."""
     arena.write("zombie/a.csv", CSV_BYTES)
     file = write_pipeline(arena, "zombie", "zombie/*.csv")
-    zombie = arena.start("run", file, failpoints="publish.before_exchange=stop", env={"ROWKEEPER_LEASE_SECONDS": "3"})
-    zombie.wait_stopped()
+    zombie = arena.zombie("run", file, at="publish.before_exchange")
     other = arena.run("run", file)
     while "is held by another run" in other.stderr:
         other = arena.run("run", file)

@@ -72,7 +72,7 @@ def test_the_profile_is_handed_on_to_what_a_command_starts(own_arena: Arena):
         "told = rk.Pipeline('told', source=rk.sources.files('*.csv'), contract=Item,"
         " destination=rk.destinations.clickhouse('told', order_by=['id']))\n",
     )
-    outcome = own_arena.run("--profile", "dev", "schedule", "told.py", "--json")
+    outcome = own_arena.run("--profile", "dev", "schedule", "list", "told.py", "--json")
     assert outcome.status == 0, outcome
     assert (own_arena.folder / "profile").read_text() == "dev"
     assert "ROWKEEPER_PROFILE" not in os.environ

@@ -67,3 +67,10 @@ def test_the_list_of_commands_says_what_their_docstrings_say():
         assert main.commands[name].name == name
         assert main.commands[name].get_short_help_str(limit=1000) == sentence
     assert main.list_commands(None) == sorted(PLACES)
+
+
+def test_declaring_sources_brings_no_driver_along():
+    """A pipeline file names sources; what reads databases and brokers is imported when they are read."""
+    argv = [sys.executable, "-c", "import sys, rowkeeper.sources; print(*sys.modules)"]
+    found = set(subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split())
+    assert not found & {"sqlalchemy", "psycopg", "pymysql", "confluent_kafka", "nats", "valkey", "obstore", "httpx"}

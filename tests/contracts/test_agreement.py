@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 from rowkeeper.batch import InputMode
 from rowkeeper.contracts.faults import errors_of
 from tests.contracts.batches import batch_of, check, documents, values_of
+from tests.extent import examples
 
 
 class Suit(Enum):
@@ -117,7 +118,7 @@ VALUES = st.recursive(
 MODELS = st.lists(st.sampled_from(TYPES), min_size=1, max_size=4).map(
     lambda types: create_model("M", **{f"f{number}": (type_, ...) for number, type_ in enumerate(types)})
 )
-quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=examples(30, 300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def stored(value: Any) -> Any:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic_core import from_json
 
 from rowkeeper.contracts.alike import LEARNT_MAX, AlikeReader
+from tests.extent import examples
 
 WANTED = pa.schema([("i", pa.int64()), ("f", pa.float64()), ("b", pa.bool_()), ("s", pa.string())])
 ROW: dict[str, Any] = {"i": 1, "f": 2.5, "b": True, "s": "x"}
@@ -108,7 +109,7 @@ def nearly_alike(draw: st.DrawFn) -> bytes:
 
 
 @given(st.lists(nearly_alike(), min_size=1, max_size=12), st.booleans())
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=examples(100, 1_000), deadline=None)
 def test_whatever_is_read_is_json_with_these_values(lines: list[bytes], unknown: bool):
     good = b'{"i":1,"f":2.5,"b":true,"s":"x"}'
     found = read([good, *lines, good], unknown=unknown)

@@ -228,7 +228,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 @given(st.lists(MEMBERS | FLOATS | DIGITS | TEXTS | JUMBLE | damaged() | st.just(GOOD), max_size=6), st.booleans())
-@settings(max_examples=examples(120, 1500), deadline=None)
+@settings(max_examples=examples(60, 1500), deadline=None)
 def test_what_is_read_is_what_pydantic_reads(lines: list[bytes | None], unknown: bool) -> None:
     read_right(lines, unknown=unknown)
 

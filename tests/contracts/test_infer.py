@@ -18,8 +18,9 @@ from rowkeeper.batch import RAW_LINE, InputMode
 from rowkeeper.contracts import InferredContract, infer_contract
 from rowkeeper.errors import ContractError
 from tests.contracts.batches import batch_of, check, documents, strings, typed
+from tests.extent import examples
 
-quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=examples(30, 300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def model_of(inferred: InferredContract, name: str = "Sample") -> type[BaseModel]:

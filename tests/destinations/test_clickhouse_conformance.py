@@ -10,6 +10,7 @@ import pytest
 from rowkeeper.testing import DestinationConformance, Fault
 from rowkeeper.testing.loading import Row
 from tests.arena import Arena
+from tests.extent import Sampled
 from tests.runs.test_modes import writer
 from tests.sources.rigs import InArena
 
@@ -39,7 +40,8 @@ class TableRig:
         return ()
 
 
-class TestClickHouse(DestinationConformance):
+@pytest.mark.in_turns("tables of ClickHouse", 1)
+class TestClickHouse(Sampled, DestinationConformance):
     kill_every = 25  # tests/runs/test_failpoints.py tries the others
 
     @pytest.fixture

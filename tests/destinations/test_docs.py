@@ -41,11 +41,3 @@ def test_the_examples_run(page: str, own_arena: Arena, tmp_path: Path):
                     assert outcome.status == 0, (line, outcome)
         if page.endswith("api"):
             assert [row["id"] for row in store.taken["orders"]] == [1, 2]
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_the_tests_that_a_page_names_are_there(page: str):
-    """A promise without its test would be one of the page alone."""
-    named = re.findall(r"`(tests/[\w/]+\.py)`", (ROOT / "docs" / f"{page}.md").read_text())
-    assert named
-    assert [each for each in named if not (ROOT / each).exists()] == []

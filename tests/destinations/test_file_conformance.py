@@ -16,6 +16,7 @@ from rowkeeper.destinations.file.manifest import Manifest
 from rowkeeper.testing import DestinationConformance, Fault
 from rowkeeper.testing.loading import Row
 from tests.arena import Arena
+from tests.extent import Sampled
 from tests.sources.rigs import InArena
 
 
@@ -60,7 +61,8 @@ class FolderRig:
         return ()
 
 
-class _InFolder(DestinationConformance):
+@pytest.mark.in_turns("tables of files", 2)
+class _InFolder(Sampled, DestinationConformance):
     own_failpoints = r"^files\."
     kill_every = 25  # tests/runs/test_failpoints.py tries the others
     options = ""

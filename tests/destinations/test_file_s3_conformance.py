@@ -23,18 +23,18 @@ from rowkeeper.destinations.file.manifest import Manifest
 from rowkeeper.testing import Cutter, DestinationConformance, Fault
 from rowkeeper.testing.loading import Row
 from tests.arena import Arena
+from tests.extent import Sampled
 from tests.sources.rigs import InArena
 from tests.stores.seaweed import ADMIN, Seaweed, seaweed
 
 
 @dataclasses.dataclass
-class BucketRig:
-    """A bucket of its own for all tests of the class; read by a client that knows nothing of Rowkeeper."""
+class Bare:
+    """A bucket of its own, reached as it is; read by a client that knows nothing of Rowkeeper."""
 
     runner: InArena
     server: Seaweed
     bucket: str
-    cutter: Cutter
     keys: tuple[str, str] = ("TEST_S3_ID", "TEST_S3_KEY")
     port: int | None = None
     ca: str | None = None
@@ -42,10 +42,14 @@ class BucketRig:
     def declare(self, name: str, options: str = "") -> str:
         access = (
             f'rk.S3(access_key="env:{self.keys[0]}", secret_key="env:{self.keys[1]}", '
-            f'endpoint="{"https" if self.ca else "http"}://127.0.0.1:{self.port or self.cutter.port}", '
+            f'endpoint="{"https" if self.ca else "http"}://127.0.0.1:{self.port or self.usual_port}", '
             f"tls={f'rk.TLS(ca={self.ca!r})' if self.ca else None})"
         )
         return f'rk.destinations.files("s3://{self.bucket}/lake/{name}", access={access}, {options})'
+
+    @property
+    def usual_port(self) -> int:
+        return self.server.port
 
     @property
     def store(self) -> Any:
@@ -84,6 +88,20 @@ class BucketRig:
         data = bytearray(obstore.get(self.store, path).bytes())
         data[len(data) // 2] ^= 1
         obstore.put(self.store, path, bytes(data))
+
+    def faults(self) -> Sequence[Fault]:
+        return ()
+
+
+@dataclasses.dataclass
+class BucketRig(Bare):
+    """Reached by a proxy that cuts what passes."""
+
+    cutter: Cutter = dataclasses.field(kw_only=True)
+
+    @property
+    def usual_port(self) -> int:
+        return self.cutter.port
 
     def faults(self) -> Sequence[Fault]:
         return (
@@ -154,7 +172,8 @@ def bucket(server: Seaweed) -> str:
     return server.bucket()
 
 
-class TestObjectStore(DestinationConformance):
+@pytest.mark.in_turns("tables of files", 2)
+class TestObjectStore(Sampled, DestinationConformance):
     own_failpoints = r"^files\."
     kill_every = 1000
 
@@ -162,4 +181,4 @@ class TestObjectStore(DestinationConformance):
     def rig(self, class_arena: Arena, server: Seaweed, bucket: str) -> Iterator[BucketRig]:
         class_arena.env |= server.environment
         with Cutter(server.port) as cutter:
-            yield BucketRig(InArena(class_arena), server, bucket, cutter)
+            yield BucketRig(InArena(class_arena), server, bucket, cutter=cutter)

@@ -7,7 +7,7 @@ import shlex
 from tools.matrix import TARGET, page
 
 from tests.arena import Arena
-from tests.docs.test_docs import blocks
+from tests.docs.examples import blocks
 
 
 def test_the_matrix_is_of_today():

@@ -11,7 +11,7 @@ import pytest
 
 import rowkeeper as rk
 from tests.arena import Arena
-from tests.docs.test_docs import ROOT, blocks
+from tests.docs.examples import blocks
 
 FILES, CONNECTORS = "docs/destinations-files.md", "docs/connectors.md"
 
@@ -65,15 +65,6 @@ def test_the_session_of_the_page_is_one():
     for method in ("prepare", "publish", "settle", "commit_record", "stage_resume", "seal", "verify", "check_change"):
         assert callable(getattr(session, method))
     assert ast.parse(text)
-
-
-def test_the_tests_that_the_page_names_are_there():
-    """A promise without its test is none."""
-    page = (ROOT / FILES).read_text()
-    named = set(re.findall(r"`(test_\w+\.py)`", page))
-    assert named
-    for name in named:
-        assert (ROOT / "tests/destinations" / name).exists(), name
 
 
 def test_the_reader_is_exported():

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import shlex
-import sys
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 from tools.reference import TARGET, reference
@@ -15,13 +11,7 @@ import rowkeeper as rk
 from rowkeeper.cli.commands import main as door
 from rowkeeper.pipeline import select
 from tests.arena import Arena
-
-ROOT = Path(__file__).parents[2]
-BLOCK = re.compile(r"```(\w+)(?: file=(\S+))?\n(.*?)```", re.DOTALL)
-
-
-def blocks(page: str) -> list[tuple[str, str, str]]:
-    return BLOCK.findall((ROOT / page).read_text())
+from tests.docs.examples import ROOT, blocks, run_after_readme
 
 
 def test_the_reference_is_of_today():
@@ -59,16 +49,12 @@ def test_the_tutorial_runs(own_arena: Arena):
 @pytest.mark.parametrize("number", range(len(blocks("docs/how-to.md"))))
 def test_the_how_tos_are_valid(number: int, monkeypatch: pytest.MonkeyPatch):
     """Each snippet runs, with the README's contract and a source and destination where it has `...`."""
-    example = next(text for kind, _, text in blocks("README.md") if kind == "python")
-    snippet = ModuleType("snippet")
-    monkeypatch.setitem(sys.modules, "snippet", snippet)
-    names = vars(snippet)
-    exec(example, names)
     _, _, text = blocks("docs/how-to.md")[number]
     if "rk.Workspace.open" in text:
         pytest.skip("run as a program by the test of the library's door")
     text = text.replace("source=...", 'source=rk.sources.files("a.csv")')
-    exec(text.replace("destination=...", 'destination=rk.destinations.clickhouse("t", order_by=["id"])'), names)
+    text = text.replace("destination=...", 'destination=rk.destinations.clickhouse("t", order_by=["id"])')
+    run_after_readme(text, monkeypatch)
 
 
 def test_every_command_is_in_the_readme_or_the_reference():
@@ -108,3 +94,11 @@ def test_the_library_door(own_arena: Arena):
     with rk.Workspace.open(settings) as workspace:
         report = rk.run(select(file, "orders")[0], workspace)
     assert report.account == rk.Account(read=1, committed=1)
+
+
+def test_the_pipelines_of_the_page_of_schedules(own_arena: Arena):
+    """They are read, and due as the page says."""
+    (_, name, text), *_ = blocks("docs/schedules.md")
+    own_arena.write(name, text)
+    found = {each["pipeline"]: each["timing"] for each in own_arena.ok("schedule", "list", name)["pipelines"]}
+    assert (found["orders"]["catch_up"], found["totals"]["after"]) == ("all", ["orders"])

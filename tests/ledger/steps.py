@@ -13,7 +13,8 @@ NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
 
 def start(ledger: Ledger, lease: Lease, files: int = 1, kind: RunKind = RunKind.LOAD, **more: object) -> RunRecord:
-    given = {"target": TARGET, "replaces_all": False, "drop_rows": (), "reverses": None, **more}
+    partitions = [(Partition(f"f{number}", "i"), False) for number in range(files)]
+    given = {"target": TARGET, "partitions": partitions, "replaces_all": False, "drop_rows": (), **more}
     return ledger.start_run(
         lease,
         pipeline="p",
@@ -21,7 +22,6 @@ def start(ledger: Ledger, lease: Lease, files: int = 1, kind: RunKind = RunKind.
         definition="d",
         source={},
         destination={"kind": "clickhouse"},
-        partitions=[(Partition(f"f{number}", "i"), False) for number in range(files)],
         **given,  # type: ignore[arg-type]
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ import pytest
 
 from tests import extent
 from tests.ledger.crowd import Crowd, Told, found, judge
-from tests.ledgers import Server
+from tests.ledgers import Server, served
 
 PROCESSES = 10
 
@@ -20,11 +19,8 @@ PROCESSES = 10
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """It waits for its disk, as one in use does."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        made = Server(Path(folder))
+    with served() as made:
         yield made
-        made.close()
 
 
 def figures(told: list[Told], seconds: float) -> str:

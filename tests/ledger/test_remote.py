@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ from rowkeeper.resilience.course import Attempt
 from rowkeeper.resilience.deadline import deadline
 from tests.access.asking import NOON, to_role, to_user
 from tests.auditing import AUDITING
-from tests.ledgers import Server
+from tests.ledgers import Server, served
 
 SLACK_SECONDS = 0.25
 
@@ -26,11 +25,8 @@ SLACK_SECONDS = 0.25
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """For root it runs as a user of its own, who may not enter pytest's folders."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        made = Server(Path(folder))
+    with served() as made:
         yield made
-        made.close()
 
 
 def test_roles_and_grants_are_kept_there(server: Server, tmp_path: Path):

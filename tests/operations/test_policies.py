@@ -8,6 +8,7 @@ import rowkeeper as rk
 from rowkeeper.ledger.grants import Gives, NewGrant, To
 from rowkeeper.operations.finding import Finding
 from rowkeeper.operations.policycheck import examine_policies
+from rowkeeper.schedule import Timing
 
 PERMIT = 'permit (principal, action == Action::"run.show", resource in Pipeline::"{name}");\n'
 
@@ -18,7 +19,7 @@ def found(tmp_path: Path, text: str | None, *grants: NewGrant) -> list[Finding]:
     policies = None if text is None else tmp_path / "own.cedar"
     settings = rk.Settings(home=tmp_path / "home", key_file=tmp_path / "the.key", access_policies=policies)
     with rk.Workspace.open(settings) as workspace:
-        workspace.ledger.schedules.declare("flights", "p.py", "every 1h")
+        workspace.ledger.schedules.declare("flights", "p.py", Timing("every 1h"))
         for grant in grants:
             workspace.ledger.grants.add(grant)
         return list(examine_policies(workspace))

@@ -19,11 +19,13 @@ import pytest
 from rowkeeper.errors import LeaseError
 from rowkeeper.ledger import Ledger
 from rowkeeper.logs import Journal, keep
+from rowkeeper.operations.worker.appointed import TASKS
 from rowkeeper.operations.worker.attempt import Ended
 from rowkeeper.operations.worker.notify import Notifier
 from rowkeeper.operations.worker.pausing import PAUSE_SECONDS_MAX, judge
 from rowkeeper.operations.worker.telling import EVENTS, logged
 from rowkeeper.operations.worker.watchdog import STUCK
+from rowkeeper.schedule import Timing
 from tests.auditing import AUDITING
 
 ROOT = Path(__file__).parents[2]
@@ -149,7 +151,7 @@ def test_every_event_of_a_worker_has_words_for_the_log():
     """None is told that the log would stumble over."""
     rooms = (ROOT / "src" / "rowkeeper" / "operations" / "worker").glob("*.py")
     told = {found for room in rooms for found in re.findall(r"tell\(\"([\w ]+)\"", room.read_text())}
-    assert told == set(EVENTS)
+    assert told | {event for task in TASKS for event in (task.kept, task.failed)} == set(EVENTS)
 
 
 def test_the_unit_file_is_one(tmp_path: Path):
@@ -199,11 +201,11 @@ def test_a_schedule_that_is_new_or_changed_begins_now(tmp_path: Path):
     """It is not due for instants that lie before it was declared."""
     now = [datetime(2026, 11, 23, 12, tzinfo=UTC)]
     with Ledger.open(None, tmp_path, lambda: now[0], auditing=AUDITING) as ledger:
-        ledger.schedules.declare("p", "/p.py", "every 1h")
+        ledger.schedules.declare("p", "/p.py", Timing("every 1h"))
         now[0] += timedelta(days=3)
-        ledger.schedules.declare("p", "/p.py", "every 1h")
+        ledger.schedules.declare("p", "/p.py", Timing("every 1h"))
         assert ledger.schedules.all()[0].kept_until == now[0] - timedelta(days=3)
-        ledger.schedules.declare("p", "/p.py", "every 2h")
+        ledger.schedules.declare("p", "/p.py", Timing("every 2h"))
         assert ledger.schedules.all()[0].kept_until == now[0]
 
 
@@ -211,10 +213,10 @@ def test_a_worker_that_lost_its_lease_notes_nothing(tmp_path: Path):
     """Another one has taken over, and its word counts."""
     now = [datetime(2026, 11, 23, 12, tzinfo=UTC)]
     with Ledger.open(None, tmp_path, lambda: now[0], auditing=AUDITING) as ledger:
-        ledger.schedules.declare("p", "/p.py", "every 1h")
+        ledger.schedules.declare("p", "/p.py", Timing("every 1h"))
         stale = ledger.acquire_lease("schedule:p", 30)
         now[0] += timedelta(seconds=31)
         ledger.acquire_lease("schedule:p", 30)
         with pytest.raises(LeaseError):
-            ledger.schedules.end(stale, "p", "published", kept_until=now[0])
+            ledger.schedules.end(stale, "p", "published")
         assert ledger.schedules.all()[0].outcome == ""

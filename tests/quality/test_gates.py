@@ -133,6 +133,7 @@ KINDS = [
 ]
 
 
+@pytest.mark.in_turns("kinds of gates", 5)
 @pytest.mark.parametrize(("name", "dimension", "good", "bad", "counts"), KINDS, ids=[each[0] for each in KINDS])
 def test_a_kind_passes_and_fails(arena: Arena, name: str, dimension: str, good: str, bad: str, counts: tuple):
     """A gate that holds lets the run pass; one of its kind that does not holds it, with its figures on the record."""
@@ -267,6 +268,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.in_turns("gates that cannot work", 5)
 @pytest.mark.parametrize(("gate", "what", "hint"), WRONG, ids=[each[0][:48] for each in WRONG])
 def test_what_cannot_work_is_refused_before_a_row_is_read(arena: Arena, gate: str, what: str, hint: str):
     """One clear error with the gate's name, a suggestion, exit status 2, and no run."""

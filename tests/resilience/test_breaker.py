@@ -245,7 +245,7 @@ class Model(RuleBasedStateMachine):
 
 
 TestModel = Model.TestCase
-TestModel.settings = settings(max_examples=examples(60, 300), stateful_step_count=60, deadline=None)
+TestModel.settings = settings(max_examples=examples(25, 300), stateful_step_count=60, deadline=None)
 
 
 def test_threads_hammering_it():

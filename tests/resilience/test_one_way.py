@@ -44,6 +44,7 @@ MAY = {
     "destinations/embedded/starting.py": "connects to the host's socket, for the client and to see whether it is up",
     "destinations/embedded/answering.py": "the host's side of it",
     "destinations/mergetree/engine.py": "names the client's type",
+    "destinations/mergetree/oneplace.py": "hands the driver the one pool that it is given",
     "destinations/server/client.py": "makes the client over sockets of the way out, inside an attempt",
     "destinations/server/connection.py": "names the client's type",
     "destinations/server/errors.py": "names what the client raises",
@@ -153,7 +154,7 @@ def test_every_connection_is_made_within_an_attempt(own_arena: Arena):
         env={**os.environ, **own_arena.env},
         check=True,
         capture_output=True,
-        timeout=120,
+        timeout=600,
     )
     seen, outside = json.loads((own_arena.folder / "seen.json").read_text())
     assert seen > 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import random
 import sqlite3
 import subprocess
@@ -21,11 +22,13 @@ from rowkeeper.operations.doctor import examine
 from rowkeeper.resilience.breaker import Name, State
 from rowkeeper.resilience.calls import Calls, Line
 from rowkeeper.resilience.outcomes import Effect
+from rowkeeper.resilience.sharing import READ_EVERY_SECONDS
 from tests.auditing import AUDITING
 from tests.ledgers import place
 from tests.resilience.clocks import FakeClock
 
 ONE_TRY = rk.Resilience(retry=rk.Retry(attempts=1))
+LONG_OPEN = dataclasses.replace(ONE_TRY, breaker=rk.CircuitBreaker(open_seconds=60))
 NAME = Name("host", "op")
 
 
@@ -125,15 +128,17 @@ from rowkeeper.ledger import Ledger
 from rowkeeper.resilience.calls import Calls
 from tests.auditing import AUDITING
 from tests.ledgers import place
-from tests.resilience.test_sharing import ONE_TRY, fail
+from tests.resilience.test_sharing import LONG_OPEN, fail
 with Ledger.open({place(tmp_path)!r}, Path({str(tmp_path)!r}), auditing=AUDITING) as ledger:
-    fail(Calls(store=ledger.breakers).to("host", "op", ONE_TRY))
+    fail(Calls(store=ledger.breakers).to("host", "op", LONG_OPEN))
 """
     with Ledger.open(None, tmp_path, auditing=AUDITING) as ledger:
-        line = Calls(store=ledger.breakers).to("host", "op", ONE_TRY)
+        line = Calls(store=ledger.breakers).to("host", "op", LONG_OPEN)
         well(line)
+        looked = time.monotonic()
         subprocess.run([sys.executable, "-c", script], check=True)
-        time.sleep(1.0)
+        while time.monotonic() < looked + READ_EVERY_SECONDS:  # hardly ever: a process takes longer to start
+            pass
         with pytest.raises(CircuitOpenError):
             well(line)
         with pytest.raises(CircuitOpenError):

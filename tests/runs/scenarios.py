@@ -70,7 +70,7 @@ class Scenario:
     on_error: str = "stop"
     status: int = 0
     again: int = 0
-    tries: int = 8
+    tries: int = 3
 
 
 def _run(name: str) -> Command:
@@ -175,7 +175,7 @@ FAILING = (
 )
 
 SCENARIOS = [
-    Scenario("first_load", "", _fresh, tries=16),
+    Scenario("first_load", "", _fresh, tries=6),
     Scenario("many_files", "", _many_files),
     Scenario("in_part", "", _damaged, on_error="continue", status=3, again=1),
     Scenario("rollback", "", _rollback),

@@ -107,6 +107,7 @@ def test_a_checkpoint_is_brought_when_a_command_has_ended(town: Town):
     assert [body.partition("\n")[0] for body in town.witness.asked] == ["old 0", "old 5"]
 
 
+@pytest.mark.of_sqlite("puts it back from a copy")
 def test_a_whole_state_folder_that_was_put_back_is_found_out(town: Town):
     """Ledger, checkpoint files and notes are as they were: the witness and the URL are not, and stay as they are."""
     town.record(3)
@@ -124,6 +125,7 @@ def test_a_whole_state_folder_that_was_put_back_is_found_out(town: Town):
         assert len(told) == 2
 
 
+@pytest.mark.of_sqlite("puts it back from a copy")
 def test_a_trail_that_goes_another_way_is_found_out(town: Town):
     """Put back and carried on to more entries than the witness has seen, it is no continuation: the witness refuses."""
     town.record(3)
@@ -138,6 +140,7 @@ def test_a_trail_that_goes_another_way_is_found_out(town: Town):
     assert town.seen() == 10
 
 
+@pytest.mark.of_sqlite("puts it back from a copy")
 def test_a_fork_of_the_same_size_is_found_out(town: Town):
     """As many entries as the witness has seen, and not the same."""
     town.record(3)

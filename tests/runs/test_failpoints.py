@@ -57,6 +57,7 @@ def chosen(scenario: Scenario, points: list[str], common: frozenset[str]) -> lis
     return extent.sample(f"kills of {scenario.name}", points, scenario.tries, own)
 
 
+@pytest.mark.in_turns("scenarios", 5)
 @by_name
 def test_killed_at_every_failpoint_nothing_is_lost_or_doubled(arena: Arena, scenario: Scenario, common: frozenset[str]):
     """SIGKILL at each failpoint, then the same command: destination, accounts and quarantine are as if undisturbed."""
@@ -101,7 +102,7 @@ def test_what_a_dead_process_sealed_or_was_about_to_goes_with_its_run(arena: Are
     assert left == ({"0-0.sealed", "1-0.sealed"} if then == "run" else {"0-0.sealed"})
 
 
-PAIRS = 4
+PAIRS = 2
 
 
 def test_a_second_death_during_recovery_changes_nothing(arena: Arena):

@@ -6,15 +6,13 @@ process goes on with every connection dead.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests import extent
 from tests.arena import KILLED, Arena
-from tests.ledgers import Server
+from tests.ledgers import Server, served
 from tests.runs.scenarios import SCENARIOS, Command, all_left_behind, prepare, prepare_all
 from tests.runs.test_failpoints import passed_points
 
@@ -24,11 +22,8 @@ FIRST = next(each for each in SCENARIOS if each.name == "changed_file")
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """It waits for its disk, as one in use does."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        made = Server(Path(folder))
+    with served() as made:
         yield made
-        made.close()
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +50,7 @@ def struck(town: Arena, server: Server, command: Command, point: str) -> str:
 def test_the_ledger_dies_under_a_run(town: Arena, server: Server):
     """At any step: the run ends well, or in one clear error, and the next one leaves what an undisturbed run leaves."""
     points = passed_points(town, prepare(town, FIRST, "calm"), "calm.log")
-    tried = points if extent.whole else extent.sample("deaths of the ledger", points, 4)
+    tried = points if extent.whole else extent.sample("deaths of the ledger", points, 2)
     names = {f"dies_{number}": point for number, point in enumerate(tried)}
     commands = prepare_all(town, FIRST, list(names))
     faults = [fault for name, point in names.items() if (fault := struck(town, server, commands[name], point))]
@@ -73,7 +68,7 @@ def test_the_ledger_dies_under_a_recovery(town: Arena, server: Server):
     command = prepare(town, FIRST, "recovered_calm")
     assert town.run(*command, failpoints=killed).status == KILLED
     points = passed_points(town, ("recover",), "recovered.log")
-    tried = points if extent.whole else extent.sample("deaths of the ledger in recoveries", points, 2)
+    tried = points if extent.whole else extent.sample("deaths of the ledger in recoveries", points, 1)
     town.run(*command)
     names = {f"recovered_{number}": point for number, point in enumerate(tried)}
     commands = prepare_all(town, FIRST, list(names))

@@ -33,6 +33,7 @@ from rowkeeper.runs.sizing import Gauge, sizes_of
 from rowkeeper.settings import Settings
 from rowkeeper.sources import files
 from tests.auditing import AUDITING
+from tests.ledgers import place
 
 MB = 1 << 20
 ANY = Columns(known=frozenset(), required=(), extra="evolve")
@@ -91,6 +92,8 @@ class Measured:
             "ROWKEEPER_ENGINE_IDLE_SECONDS": "5",
             **settings,
         }
+        if ledger := place(self.home):
+            env["ROWKEEPER_LEDGER_URL"] = ledger
         command = [sys.executable, "-c", "from rowkeeper.cli import main; main()"]
         self.processes = []
         self.outputs = [folder / f"{home}-{name}.out" for name in names]
@@ -151,6 +154,7 @@ def _measured(pid: int) -> tuple[int, int]:
     return found.get("Rss", 0), found.get("Pss", 0)
 
 
+@pytest.mark.in_turns("kinds of files", 1)
 @pytest.mark.parametrize("kind", ["csv", "ndjson", "parquet"])
 def test_rows_of_100_kb_are_loaded_within_800_mb(folder: Path, kind: str):
     """As many rows as a batch may have would be 6.5 GB of them."""

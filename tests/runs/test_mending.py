@@ -115,6 +115,7 @@ def ids(arena: Arena, name: str) -> list[int]:
     return [row[0] for row in arena.rows(name)]
 
 
+@pytest.mark.in_turns("kinds of sources", 1)
 @pytest.mark.parametrize("kind", ["csv", "ndjson", "parquet"])
 def test_mended_rows_are_replayed_in_the_mode_of_their_source(arena: Arena, kind: str):
     """Of three rows one is mended, one is still bad, one is left out: the account says so. Nothing is added twice."""
@@ -276,6 +277,7 @@ UNFIT: list[tuple[str, Callable[[Lines], Any], str]] = [
 ]
 
 
+@pytest.mark.in_turns("files that do not fit", 3)
 @pytest.mark.parametrize("unfit", UNFIT, ids=lambda unfit: unfit[0])
 def test_a_file_that_does_not_fit_is_refused_before_anything_is_read(
     arena: Arena, quarantined: tuple[int, Lines], unfit: tuple[str, Callable[[Lines], Any], str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,7 @@ from tests.keys import disk_keys_of
 
 PIPELINE = """
 import rowkeeper as rk
+import time
 from pydantic import BaseModel
 from typing import Optional
 
@@ -58,6 +60,7 @@ MODES = [
 ]
 
 
+@pytest.mark.in_turns("modes", 2)
 @pytest.mark.parametrize("number", range(len(MODES)))
 def test_what_each_mode_commits_and_counts(arena: Arena, number: int):
     """The account of both runs, the table, and verify; rolled back, the table is as after the first run."""
@@ -117,6 +120,7 @@ def test_an_earlier_run_that_replaced_rows_cannot(arena: Arena):
     assert arena.ok("verify", file)["sound"]
 
 
+@pytest.mark.in_turns("kinds of files", 1)
 @pytest.mark.parametrize(("suffix", "value"), [("csv", "x"), ("ndjson", '"x"')])
 def test_drift_evolve_adds_a_nullable_column(arena: Arena, suffix: str, value: str):
     """Former rows are null there; the next file without the column still loads; hashes of former rows stay."""
@@ -191,6 +195,7 @@ TAMPERINGS = [
 ]
 
 
+@pytest.mark.in_turns("tamperings", 1)
 @pytest.mark.parametrize("number", range(len(TAMPERINGS)))
 def test_verify_tells_added_missing_and_changed_rows_apart(arena: Arena, number: int):
     """By run, and exit status 1."""
@@ -274,6 +279,7 @@ def test_a_rollback_loses_no_row_of_another_writer(arena: Arena):
         assert arena.run("verify", file, "--json").json["missing"] == 0
 
 
+@pytest.mark.in_turns("steps of a rollback", 1)
 @pytest.mark.parametrize("point", ["publish.before_clone", "publish.after_clone", "publish.before_exchange"])
 def test_a_zombie_rollback_can_do_no_harm(arena: Arena, point: str):
     """Stopped before its commit point past its lease and settled by another command, it wakes up and fails."""
@@ -285,7 +291,7 @@ def test_a_zombie_rollback_can_do_no_harm(arena: Arena, point: str):
     zombie = arena.start("rollback", str(run), failpoints=f"{point}=stop", env=env)
     zombie.wait_stopped()
     while "is held by another run" in (other := arena.run("recover")).stderr:
-        pass
+        time.sleep(0.25)  # until its lease has run out; a command takes the processor from other tests
     assert other.status == 0, other
     zombie.go_on()
     assert zombie.wait().status == 1

@@ -30,7 +30,7 @@ class Mode:
 
 
 MODES = [
-    Mode("append", "", tries=8),
+    Mode("append", "", tries=3),
     Mode("merge", 'write="merge", key=["id"]'),
     Mode("replace", 'write="replace"'),
     Mode("skip", 'key=["id"], duplicates="skip"'),
@@ -92,6 +92,7 @@ def differences(expected: dict[str, object], found: dict[str, object]) -> dict[s
 
 
 @by_mode
+@pytest.mark.in_turns("ways to write", 2)
 def test_killed_on_its_way_into_the_spool_a_run_is_drained_once(arena: Arena, mode: Mode):
     """SIGKILL at each failpoint of spooling, the same command again, then a drain: as if the destination was there."""
     expected = undisturbed(arena, mode, f"{mode.name}_calm_in")
@@ -120,6 +121,7 @@ def test_killed_on_its_way_into_the_spool_a_run_is_drained_once(arena: Arena, mo
 
 
 @by_mode
+@pytest.mark.in_turns("ways to write", 2)
 def test_killed_on_its_way_out_of_the_spool_a_run_is_drained_once(arena: Arena, mode: Mode):
     """SIGKILL at each failpoint of draining two runs, then again by one of the three ways: as if undisturbed."""
     expected = undisturbed(arena, mode, f"{mode.name}_calm_out")
@@ -145,7 +147,7 @@ def test_killed_on_its_way_out_of_the_spool_a_run_is_drained_once(arena: Arena, 
     assert not list((arena.home / "spool").iterdir())
 
 
-PAIRS, PAIRS_OF_TORTURE = 3, 80
+PAIRS, PAIRS_OF_TORTURE = 2, 80
 
 
 def test_a_second_death_on_the_way_out_changes_nothing(arena: Arena):

@@ -6,8 +6,7 @@ import itertools
 from typing import Any
 
 import hypothesis.strategies as st
-import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -17,6 +16,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests import extent
 from tests.arena import KILLED, Arena
 
 PIPELINE = """
@@ -158,19 +158,17 @@ class Model(RuleBasedStateMachine):
             assert account["read"] == sum(account.values()) - account["read"]
 
 
-@pytest.mark.parametrize("seed", [1])
-def test_runs_kills_changes_and_rollbacks_in_any_order(arena: Arena, seed: int):
+def test_runs_kills_changes_and_rollbacks_in_any_order(arena: Arena):
     """Whatever the order, the table holds what the model says, the books agree, and every account balances."""
     arena.ok("query", "SELECT 1")
     Model.arena = arena
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
     run_state_machine_as_test(
-        Model,
+        seed(extent.chance("runs in any order").random())(Model),
         settings=settings(
-            max_examples=8,
+            max_examples=extent.examples(3, 30),
             stateful_step_count=8,
             deadline=None,
-            derandomize=True,
             database=None,
             suppress_health_check=checks,
         ),

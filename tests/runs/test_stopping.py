@@ -101,6 +101,7 @@ def goes_on(arena: Arena, file: str) -> None:
     assert arena.ok("verify", file)["sound"]
 
 
+@pytest.mark.in_turns("transforms that hang", 2)
 @pytest.mark.parametrize("how", ["sleep", "compute"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_transform_that_does_not_return(arena: Arena, how: str, number: int):
@@ -166,6 +167,7 @@ def wait_until_it_waits_for_the_engine(running: Running) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.in_turns("engines that hang", 1)
 @pytest.mark.parametrize(
     "point",
     [

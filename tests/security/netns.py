@@ -5,20 +5,26 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import ctypes
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+import polars as pl
+import pyarrow as pa
+import pyarrow.csv
 import pytest
 
 T = TypeVar("T")
 NOBODY = 65_534
 CLONE_NEWNET = 0x40000000
+LEAVE_SECONDS_MAX = 10.0
 ETC = Path("/etc/netns")  # what lies here for a namespace stands over /etc in it
 BARE = (sys.executable, "-I", "-S", "-c")
 # Listens where it is told, says so, and answers each line with "pong <line>" and the address that it came to.
@@ -73,6 +79,34 @@ def _enter(name: str) -> None:
         assert libc.setns(namespace.fileno(), CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
 
 
+@contextlib.contextmanager
+def _no_new_pools() -> Iterator[None]:
+    """In the block Arrow and Polars start no threads: they have what they work with, from before.
+
+    They keep those for as long as the process lasts, and a thread stays in the namespace of its maker.
+    """
+    former = pa.io_thread_count()
+    pa.set_io_thread_count(1)
+    many_blocks = pyarrow.csv.ReadOptions(block_size=1024, use_threads=True)  # of which each is a task
+    pyarrow.csv.read_csv(io.BytesIO(b"a\n" + b"1\n" * 100_000), read_options=many_blocks)
+    pl.LazyFrame({"a": [1]}).group_by("a").agg(pl.len()).collect()
+    try:
+        yield
+    finally:
+        pa.set_io_thread_count(former)
+
+
+def _left_behind() -> list[str]:
+    """The names of threads that are not in the namespace of this one, without jemalloc's, which connect to nothing."""
+    own = os.readlink("/proc/thread-self/ns/net")
+    found = []
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+            if os.readlink(task / "ns/net") != own:
+                found.append((task / "comm").read_text().strip())
+    return [name for name in found if not name.startswith("jemalloc")]
+
+
 class Machine:
     """A namespace, by its name."""
 
@@ -107,10 +141,16 @@ class Machine:
     def within(self, work: Callable[[], T]) -> T:
         """Does work in a thread of this process that is in the namespace; threads and programs that it starts are, too.
 
-        Raises what the work raises.
+        Raises what the work raises, and AssertionError if threads are left behind there: a test that is given one of
+        them later finds nobody at its own addresses.
         """
-        with concurrent.futures.ThreadPoolExecutor(1, initializer=_enter, initargs=(self.name,)) as pool:
-            return pool.submit(work).result()
+        with _no_new_pools(), concurrent.futures.ThreadPoolExecutor(1, "inside", _enter, (self.name,)) as pool:
+            done = pool.submit(work).result()
+        end = time.monotonic() + LEAVE_SECONDS_MAX
+        while left := _left_behind():  # a thread that was joined may still be on its way out
+            assert time.monotonic() < end, f"threads of this process stay in {self.name}: {left}"
+            time.sleep(0.01)
+        return done
 
     def sent(self, interface: str) -> int:
         """Packets that left by an interface since it was made."""

@@ -146,6 +146,7 @@ def test_nothing_is_left_by_runs_rejects_samples_and_pages(bank: tuple[Arena, li
     assert not in_the_clear(arena, canaries + keys_of(arena))
 
 
+@pytest.mark.in_turns("steps of a run", 2)
 @pytest.mark.parametrize("step", STEPS)
 def test_nothing_is_there_in_the_middle_of_a_run_or_left_when_it_is_killed(bank: tuple[Arena, list[bytes]], step: str):
     """Stopped where rows are under way, and killed there: disk, temporary files, shared memory, processes."""

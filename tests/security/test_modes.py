@@ -55,6 +55,7 @@ def run(arena: Arena, umask: int, *words: str, check: bool = True) -> None:
     assert not check or done.returncode == 0, done
 
 
+@pytest.mark.in_turns("umasks", 1)
 @pytest.mark.parametrize("umask", [0, 0o022])
 def test_everything_under_the_state_folder_is_private(own_arena: Arena, umask: int):
     """After a load with quarantine and samples, a profile, an export, a bundle, a page, and a run in the spool."""

@@ -36,7 +36,7 @@ class Trip(BaseModel):
     source=rk.sources.files("data/{name}/*"),
     contract=Trip,
     destination=rk.destinations.clickhouse("{name}", order_by=["id"], {options}),
-    schedule={schedule!r},
+    {when}
 )
 """
 BAD_EVERY = 13
@@ -55,8 +55,10 @@ class Feed:
     Attributes:
         endings: of its files, by turns.
         options: of its destination.
+        when: it is run by itself, as it is declared.
         again: of a merged destination: share of rows that come again, with another fare.
         sent: how often each row was sent; its fare is its number plus that.
+        laid: by the name of its file: the good rows in it, number and fare.
     """
 
     name: str
@@ -64,16 +66,17 @@ class Feed:
     endings: Sequence[str]
     source: random.Random
     options: str = ""
-    schedule: str | None = None
+    when: str = ""
     again: float = 0.0
     sent: list[int] = field(default_factory=list)
+    laid: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     files: int = 0
     rows: int = 0
     bad_rows: int = 0
 
     def declare(self) -> None:
         """Writes the pipeline file, and a first data file."""
-        text = PIPELINE.format(name=self.name, options=self.options, schedule=self.schedule)
+        text = PIPELINE.format(name=self.name, options=self.options, when=self.when)
         (self.folder / f"{self.name}.py").write_text(text)
         (self.folder / "data" / self.name).mkdir(parents=True)
         self.add()
@@ -93,6 +96,7 @@ class Feed:
         self.rows += len(rows)
         self.bad_rows += sum(is_bad(number) for number in numbers)
         path = self.folder / "data" / self.name / f"{self.files:06}.{ending}"
+        self.laid[path.name] = [(number, fare) for number, _, fare in rows if fare >= 0]
         hidden = self.folder / "making"
         hidden.write_bytes(_content(rows, ending))
         os.replace(hidden, path)
@@ -107,6 +111,14 @@ class Feed:
     def fares(self) -> int:
         """What the fares in the table must add up to."""
         return sum(number + times for number, times in enumerate(self.sent) if not is_bad(number))
+
+    def figures_of(self, files: Sequence[str]) -> tuple[int, int, int, int]:
+        """What a table holds into which these files were loaded, in this order: see `judging.Figures`."""
+        fares: dict[int, int] = {}
+        for name in files:
+            fares.update(self.laid[name])
+        rows = len(fares) if self.again else sum(len(self.laid[name]) for name in files)
+        return rows, len(fares), sum(fares), sum(fares.values())
 
 
 Rows = Sequence[tuple[int, str, int]]

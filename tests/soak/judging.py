@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +31,15 @@ class Verdict:
         sealed_files_orphaned: files of rejected rows, samples and profiles that the ledger does not know.
         memory_grown: processes whose memory grew more than it may.
         limits_exceeded: processes that had more memory, descriptors or threads at some time than they may.
+        slots_wrong: slots that were left out, or answered twice, or whose rows are not there.
+        backups_lost: backups that prune had to keep and did not.
+        backups_unsound: files of backups that are not what their manifests say.
+        restores_wrong: restored states that are not what their ledgers say.
+        operations_failed: operations that found something damaged, or failed with nothing in their way.
+        alerts_lost: notices that nobody heard, or in another order.
+        watchdog_gaps: times in which the watchdog was not heard for too long.
+        scratch_left: folders in which something was restored, and half backups.
+        unexercised: operations that never ended well, and faults that never met one.
     """
 
     rows: int = 0
@@ -49,6 +59,15 @@ class Verdict:
     threads_leaked: int = 0
     memory_grown: int = 0
     limits_exceeded: int = 0
+    slots_wrong: int = 0
+    backups_lost: int = 0
+    backups_unsound: int = 0
+    restores_wrong: int = 0
+    operations_failed: int = 0
+    alerts_lost: int = 0
+    watchdog_gaps: int = 0
+    scratch_left: int = 0
+    unexercised: int = 0
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -62,7 +81,8 @@ def settled(field: Field) -> bool:
     try:
         if field.answer("status")["unfinished"]:
             return False
-        return all(_table(field, feed)[0] >= feed.good for feed in field.feeds)
+        tables = tables_of(field, field.feeds)
+        return all(tables[feed.name][0] >= feed.good for feed in field.feeds)
     except Unanswered:  # a table that is not there yet
         return False
 
@@ -80,8 +100,9 @@ def _judge(field: Field, verdict: Verdict) -> None:
     for run in field.answer("status")["unfinished"]:
         verdict.stranded += 1
         verdict.notes.append(f"run {run['run']} of {run['pipeline']} is {run['status']}: {run['error']}")
+    tables = tables_of(field, field.feeds)
     for feed in field.feeds:
-        _judge_rows(field, feed, verdict)
+        _judge_rows(tables[feed.name], feed, verdict)
         _judge_accounts(field, feed, verdict)
         ended = field.ask("verify", f"{feed.name}.py")
         if not ended.acknowledged:
@@ -93,15 +114,24 @@ def _judge(field: Field, verdict: Verdict) -> None:
     verdict.notes += [f"a staging table is left: {name}" for (name,) in found]
 
 
-def _table(field: Field, feed: Feed) -> tuple[int, int, int, int]:
-    """Rows, different numbers, their sum, the sum of fares."""
-    sql = f"SELECT count(), uniqExact(id), toInt64(sum(id)), toInt64(sum(fare)) FROM {feed.name}"
-    ((rows, numbers, total, fares),) = field.answer("query", sql)["rows"]
-    return int(rows), int(numbers), int(total), int(fares)
+Figures = tuple[int, int, int, int]
+"""Of a table: rows, different numbers, their sum, the sum of fares."""
 
 
-def _judge_rows(field: Field, feed: Feed, verdict: Verdict) -> None:
-    rows, numbers, total, fares = _table(field, feed)
+def tables_of(field: Field, feeds: Sequence[Feed], home: Path | None = None) -> dict[str, Figures]:
+    """What is in the tables. Raises Unanswered.
+
+    Args:
+        home: another state folder than that of the soak.
+    """
+    figures = "count(), uniqExact(id), toInt64(sum(id)), toInt64(sum(fare))"
+    sql = " UNION ALL ".join(f"SELECT '{feed.name}', {figures} FROM {feed.name}" for feed in feeds)
+    found = field.answer("query", sql, home=home)["rows"] if feeds else []
+    return {name: (int(rows), int(numbers), int(total), int(fares)) for name, rows, numbers, total, fares in found}
+
+
+def _judge_rows(figures: Figures, feed: Feed, verdict: Verdict) -> None:
+    rows, numbers, total, fares = figures
     lost, doubled = max(0, feed.good - numbers), rows - numbers
     verdict.rows += feed.rows
     verdict.lost += lost
@@ -173,7 +203,7 @@ def judge_remains(field: Field, verdict: Verdict) -> None:
 
 def judge_state_folder(home: Path, verdict: Verdict) -> None:
     """Drafts that nobody finished, and sealed files of which the ledger knows nothing."""
-    engines_own = [home / "engine" / name for name in ("data", "disk")]
+    engines_own = [home / "engine" / name for name in ("backups", "data", "disk")]
     files = [path for path in home.rglob("*") if path.is_file() and not {*engines_own} & {*path.parents}]
     drafts = {path for path in files if path.name.startswith(".") or path.suffix == ".draft"}
     with contextlib.closing(sqlite3.connect(home / "ledger.sqlite")) as ledger:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import re
 import time
 from collections.abc import Callable
@@ -24,6 +25,8 @@ WARM_UP_SHARE = 0.3
 LONG_SECONDS = 60.0
 """A process that was watched for so long after its warm-up is judged by how it grows too, not only by what it had at
 most."""
+OWN_LOAD = 4.0
+"""Processes for each processor that want to run, of a soak alone; with more of others all takes longer."""
 MB = 1_000_000
 
 
@@ -51,11 +54,13 @@ class Bound:
 
 
 BOUNDS = {
-    "worker": Bound(16 * MB, 8 * MB, 400 * MB, 100, 60),
+    # Each command that it has under way has a file for its answer, and there are always some.
+    "worker": Bound(16 * MB, 8 * MB, 400 * MB, 100, 60, growth_descriptors=4),
     # Its caches may grow to a twentieth of its limit each, its pools with what is asked of them at once, and it opens
     # libraries when it first tells of an error. What each of its hundreds of connections leaked would be far more.
     "engine": Bound(256 * MB, 128 * MB, 1500 * MB, 250, 250, growth_descriptors=20, growth_threads=100),
     "run": Bound(0, 128 * MB, 600 * MB, 200, 100),
+    "operation": Bound(0, 256 * MB, 900 * MB, 200, 100),
 }
 
 
@@ -169,7 +174,7 @@ class Watch:
 
 @dataclasses.dataclass
 class Lookout:
-    """The watches of all workers, engines and runs of a soak, as they come and go."""
+    """The watches of all workers, engines, runs and operations of a soak, as they come and go."""
 
     field: Field
     _watches: dict[psutil.Process, Watch] = dataclasses.field(default_factory=dict)
@@ -180,12 +185,15 @@ class Lookout:
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + LOOK_SECONDS
+        self.field.crowding = max(self.field.crowding, os.getloadavg()[0] / (os.cpu_count() or 1) / OWN_LOAD)
         with contextlib.suppress(psutil.NoSuchProcess):
             self._meet("worker", psutil.Process(self.field.steady.pid))
         if engine := self.field.engine():
             self._meet("engine", engine, EnginePlaces.under(self.field.home))
         for run in self.field.runs():
             self._meet("run", run)
+        for _, operation in self.field.operations():
+            self._meet("operation", operation)
 
     def _meet(self, kind: str, process: psutil.Process, engine: EnginePlaces | None = None) -> None:
         self._watches.setdefault(process, Watch(kind, process, engine)).look()

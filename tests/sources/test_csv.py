@@ -14,6 +14,7 @@ from rowkeeper.errors import SourceError
 from rowkeeper.protocols import Columns
 from rowkeeper.sources import files
 from rowkeeper.sources.file import delimited
+from tests.extent import examples
 
 ANY = Columns(known=frozenset(), required=(), extra="evolve")
 cells = st.text(st.sampled_from('ab,"\n\r é0'), max_size=6)
@@ -46,7 +47,7 @@ def expected_of(rows: list[list[str]]) -> dict[int, object]:
     return {number: row if len(row) == 2 else kinds[len(row) > 2] for number, row in enumerate(rows)}
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(50, 500), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tables, st.integers(1, 5), st.integers(0, 13))
 def test_cells_and_numbers_are_those_of_the_csv_module(
     tmp_path: Path, rows: list[list[str]], batch_rows: int, start: int

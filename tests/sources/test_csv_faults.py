@@ -14,6 +14,7 @@ from rowkeeper.errors import ConfigurationError, SourceError
 from rowkeeper.protocols import Columns
 from rowkeeper.sources import files
 from rowkeeper.sources.file import delimited, pacing
+from tests.extent import examples
 from tests.sources.reading import ANY, batches, places_of, rows
 
 FRAGMENTS = ["a", "b", ",", '"', "\n", "\r\n", "\r\n", "x", '""', " ", "é", '","', '"\n', ',"']
@@ -24,7 +25,7 @@ def written(path: Path, content: bytes | str) -> Path:
     return path
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40, 300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.sampled_from(FRAGMENTS), max_size=40).map("".join),
     st.integers(1, 3),

@@ -15,6 +15,7 @@ from rowkeeper.batch import RAW_LINE
 from rowkeeper.errors import DeclarationError, SourceDamaged
 from rowkeeper.sources import files
 from rowkeeper.sources.file import documents
+from tests.extent import examples
 from tests.sources.reading import ANY, batches, places_of
 
 
@@ -130,7 +131,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(30, 300), deadline=None)
 @given(st.lists(VALUES, max_size=6), VALUES, st.integers(4, 50), st.sampled_from([None, 1]), st.booleans())
 def test_any_document_gives_its_records(
     tmp_path_factory: pytest.TempPathFactory,

@@ -11,6 +11,7 @@ import pytest
 from rowkeeper.testing import Fault, SourceConformance
 from rowkeeper.testing.sources import Row
 from tests.arena import Arena
+from tests.extent import Sampled
 from tests.sources.rigs import InArena
 
 
@@ -38,7 +39,8 @@ class FileRig:
         return ()
 
 
-class TestFiles(SourceConformance):
+@pytest.mark.in_turns("files as sources", 1)
+class TestFiles(Sampled, SourceConformance):
     kill_every = 25  # tests/runs/test_failpoints.py tries the others
 
     @pytest.fixture

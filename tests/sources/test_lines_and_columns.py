@@ -17,6 +17,7 @@ from rowkeeper.batch import RAW_LINE, InputMode
 from rowkeeper.errors import SourceError
 from rowkeeper.sources import sample
 from rowkeeper.sources.file import columnar, lines
+from tests.extent import examples
 from tests.sources.reading import batches, places_of, rows
 
 
@@ -28,7 +29,7 @@ def written(path: Path, content: bytes) -> Path:
 # ------------------------------------------------------------------------------------------------- NDJSON
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(50, 500), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.sampled_from([b'{"a": 1}', b"", b"  ", b"\xff\xfe", b"broken", b"[]", b"\t"]), max_size=30),
     st.sampled_from([b"\n", b"\r\n"]),

@@ -14,19 +14,10 @@ from rowkeeper.security.egress.policy import Egress
 from rowkeeper.security.tls import TLS
 from rowkeeper.stores import S3
 from rowkeeper.stores.objects import ObjectStore
+from tests.authority import authority, ca
 from tests.stores.seaweed import Seaweed, seaweed
 
-
-@pytest.fixture(scope="session")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture(scope="session")
-def ca(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("authority") / "ca.pem"
-    authority.cert_pem.write_to_path(path)
-    return path
+__all__ = ["authority", "ca"]
 
 
 @pytest.fixture(scope="session")

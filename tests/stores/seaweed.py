@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import http.client
 import json
 import os
@@ -20,6 +21,7 @@ import trustme
 PROGRAM = Path(sys.executable).with_name("weed")
 STARTED_SECONDS_MAX = 60.0
 ADMIN = ("ADMIN-KEY-ID", "admin-secret-of-the-tests")
+WRITER = ("WRITER-KEY-ID", "writer-secret-of-the-tests")  # may put, get and list, and delete nothing
 READER = ("READER-KEY-ID", "reader-secret-of-the-tests")  # may get objects, and not list them
 IDENTITIES = {
     "identities": [
@@ -33,7 +35,29 @@ IDENTITIES = {
             "credentials": [{"accessKey": READER[0], "secretKey": READER[1]}],
             "actions": ["Read"],
         },
-    ]
+        {
+            "name": "writer",
+            "credentials": [{"accessKey": WRITER[0], "secretKey": WRITER[1]}],
+            "policyNames": ["puts-only"],
+        },
+    ],
+    "policies": [
+        {
+            "name": "puts-only",
+            "content": json.dumps(
+                {
+                    "Version": "2012-10-17",
+                    "Statement": [
+                        {
+                            "Effect": "Allow",
+                            "Action": ["s3:PutObject", "s3:GetObject", "s3:ListBucket"],
+                            "Resource": ["arn:aws:s3:::*", "arn:aws:s3:::*/*"],
+                        }
+                    ],
+                }
+            ),
+        }
+    ],
 }
 
 
@@ -45,12 +69,14 @@ class Seaweed:
         port: of S3 without TLS, on 127.0.0.1.
         tls_port: of S3 with TLS.
         process: the server itself, for whoever looks at its memory.
+        log: what it says.
     """
 
     port: int
     tls_port: int
     filer_port: int
     process: subprocess.Popen[bytes]
+    log: Path
     buckets: int = 0
 
     @property
@@ -58,15 +84,31 @@ class Seaweed:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def tls_url(self) -> str:
+        return f"https://127.0.0.1:{self.tls_port}"
+
+    @property
     def environment(self) -> dict[str, str]:
         """What the references of the tests lead to."""
         return {
             "TEST_S3_ID": ADMIN[0],
             "TEST_S3_KEY": ADMIN[1],
+            "TEST_S3_WRITER_ID": WRITER[0],
+            "TEST_S3_WRITER_KEY": WRITER[1],
             "TEST_S3_READER_ID": READER[0],
             "TEST_S3_READER_KEY": READER[1],
             "TEST_S3_WRONG_KEY": "this-is-not-the-secret",
         }
+
+    def kill(self) -> None:
+        """As a machine that is gone: from here on nobody answers."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def start(self) -> None:
+        """Starts it again, over what it had stored, at the same ports."""
+        self.process = _started([str(each) for each in self.process.args], self.log)  # type: ignore[union-attr]
+        _wait_until_it_answers(self)
 
     def bucket(self) -> str:
         """A new bucket."""
@@ -109,8 +151,10 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def seaweed(folder: Path, authority: trustme.CA | None = None) -> Iterator[Seaweed]:
-    """Starts a server in an empty folder."""
+def seaweed(
+    folder: Path, authority: trustme.CA | None = None, valid: tuple[datetime.datetime, datetime.datetime] | None = None
+) -> Iterator[Seaweed]:
+    """Starts a server in an empty folder; `valid` is from and to when its certificate is, instead of now."""
     folder.mkdir(parents=True, exist_ok=True)
     data = folder / "data"
     data.mkdir()
@@ -124,7 +168,8 @@ def seaweed(folder: Path, authority: trustme.CA | None = None) -> Iterator[Seawe
         "-s3.port.iceberg", "0", "-s3.port.lance", "0",
     ]  # fmt: skip
     if authority is not None:
-        certificate = authority.issue_cert("localhost", "127.0.0.1")
+        begins, ends = valid or (None, None)
+        certificate = authority.issue_cert("localhost", "127.0.0.1", not_before=begins, not_after=ends)
         certificate.private_key_and_cert_chain_pem.write_to_path(folder / "s3.pem")
         options += [
             "-s3.port.https",
@@ -134,28 +179,32 @@ def seaweed(folder: Path, authority: trustme.CA | None = None) -> Iterator[Seawe
             "-s3.key.file",
             str(folder / "s3.pem"),
         ]
-    log = (folder / "log").open("wb")
-    process = subprocess.Popen(
-        [str(PROGRAM), "-logtostderr=true", "server", *options], stdout=log, stderr=log, cwd=folder
-    )
+    log = folder / "log"
+    process = _started([str(PROGRAM), "-logtostderr=true", "server", *options], log)
+    server = Seaweed(s3, tls, filer, process, log)
     try:
-        server = Seaweed(s3, tls, filer, process)
-        _wait_until_it_answers(server, folder / "log")
+        _wait_until_it_answers(server)
         yield server
     finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        log.close()
+        server.kill()
 
 
-def _wait_until_it_answers(server: Seaweed, log: Path) -> None:
+def _started(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as told:
+        return subprocess.Popen(command, stdout=told, stderr=told, cwd=log.parent)
+
+
+def _wait_until_it_answers(server: Seaweed) -> None:
     end = time.monotonic() + STARTED_SECONDS_MAX
     while time.monotonic() < end:
-        assert server.process.poll() is None, log.read_text()[-2000:]
+        assert server.process.poll() is None, server.log.read_text()[-2000:]
         with contextlib.suppress(OSError, http.client.HTTPException, AssertionError):
             line = http.client.HTTPConnection("127.0.0.1", server.port, timeout=2)
             line.request("GET", "/status")
-            if line.getresponse().status < 500 and _post(server.filer_port, "/buckets/ready/") < 300:
+            if line.getresponse().status < 500 and _post(server.filer_port, "/buckets/ready/") in (
+                201,
+                409,
+            ):  # 409: from before
                 return
         time.sleep(0.05)  # a server that starts is asked again, as long as its process lives
-    raise AssertionError(f"SeaweedFS did not start: {log.read_text()[-2000:]}")
+    raise AssertionError(f"SeaweedFS did not start: {server.log.read_text()[-2000:]}")

@@ -6,7 +6,9 @@ import contextlib
 import dataclasses
 import hashlib
 import http.server
+import os
 import re
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -131,6 +133,21 @@ def served(web: Web, authority: trustme.CA | None = None) -> Iterator[Web]:
         thread.start()
         try:
             yield web
+        except BaseException as error:
+            error.add_note(_state(server, thread))
+            raise
         finally:
             server.shutdown()
             thread.join()
+
+
+def _state(server: http.server.ThreadingHTTPServer, thread: threading.Thread) -> str:
+    """What there is to say of the listener when a test fails: whether anybody else has shut it down or closed it."""
+    number = server.socket.fileno()
+    try:
+        with socket.socket(fileno=os.dup(number)) as same:
+            listens = bool(same.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+            place = same.getsockname()
+    except OSError as error:
+        listens, place = False, f"descriptor {number} is no socket: {error}"
+    return f"the server at {server.server_address}: {listens=}, bound to {place}, thread alive={thread.is_alive()}"

@@ -19,8 +19,9 @@ from rowkeeper.stores.objects import ObjectStore
 from rowkeeper.testing import Cutter, Fault, SourceConformance
 from rowkeeper.testing.sources import Row
 from tests.arena import Arena
+from tests.extent import Sampled
 from tests.sources.rigs import InArena
-from tests.stores.seaweed import Seaweed
+from tests.stores.seaweed import Seaweed, seaweed
 from tests.stores.serving import Web, served
 
 QUICK = "rk.Resilience(retry=rk.Retry(attempts=3, wait_seconds_initial=0.05), breaker=None)"
@@ -75,7 +76,8 @@ class S3Rig:
         self.arena.env["RIG_SECRET"] = before
 
 
-class TestS3(SourceConformance):
+@pytest.mark.in_turns("files as sources", 1)
+class TestS3(Sampled, SourceConformance):
     kill_every = 25  # tests/runs/test_failpoints.py tries the others
 
     @pytest.fixture
@@ -132,7 +134,8 @@ class WebRig:
         self.web.faults.clear()
 
 
-class TestWeb(SourceConformance):
+@pytest.mark.in_turns("files as sources", 1)
+class TestWeb(Sampled, SourceConformance):
     kill_every = 25
 
     @pytest.fixture
@@ -148,23 +151,55 @@ class ReloadingRig(WebRig):
         return super().declare().removesuffix(")") + ', on_change="reload")'
 
 
-def test_an_expired_certificate_is_one_clear_error(own_arena: Arena, tmp_path: Path) -> None:
-    """A run against a store whose certificate ran out tells just that, and publishes nothing."""
+LATE = """import rowkeeper as rk
+from pydantic import BaseModel
+
+
+class Row(BaseModel):
+    id: int
+
+
+late = rk.Pipeline("late", source=rk.sources.files({source}), contract=Row,
+    destination=rk.destinations.clickhouse("late", order_by=["id"]))
+"""
+
+
+@pytest.fixture
+def late(own_arena: Arena, tmp_path: Path) -> trustme.CA:
+    """An authority that is trusted."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     own_arena.env["ROWKEEPER_TLS_CA"] = str(tmp_path / "ca.pem")
-    past = datetime.datetime(2020, 1, 1)
-    with _expired(authority, past) as web:
-        own_arena.write(
-            "late.py",
-            "import rowkeeper as rk\nfrom pydantic import BaseModel\n\n\nclass Row(BaseModel):\n    id: int\n\n\n"
-            f'late = rk.Pipeline("late", source=rk.sources.files("{web.url}/a.ndjson"), contract=Row, '
-            'destination=rk.destinations.clickhouse("late", order_by=["id"]))\n',
-        )
-        outcome = own_arena.run("run", "late.py")
+    return authority
+
+
+def is_told(arena: Arena) -> None:
+    """The certificate ran out: a run says just that, and publishes nothing."""
+    outcome = arena.run("run", "late.py", "--json")
     assert outcome.status == 1
-    assert "RK-6041" in outcome.stderr + outcome.stdout
-    assert "expired" in outcome.stderr + outcome.stdout
+    assert outcome.json["error"]["code"] == "RK-6041", outcome
+    assert "expired" in outcome.stdout
+    assert [each["status"] for each in arena.ok("runs")["runs"] if each["status"] == "published"] == []
+
+
+def test_an_expired_certificate_is_one_clear_error(own_arena: Arena, late: trustme.CA) -> None:
+    """Of a web server."""
+    with _expired(late, datetime.datetime(2020, 1, 1)) as web:
+        own_arena.write("late.py", LATE.format(source=f'"{web.url}/a.ndjson"'))
+        is_told(own_arena)
+
+
+def test_an_expired_certificate_of_an_object_store_is_one_clear_error(
+    own_arena: Arena, late: trustme.CA, tmp_path: Path
+) -> None:
+    """SeaweedFS with TLS of its own, whose certificate was good until yesterday."""
+    today = datetime.datetime.now(datetime.UTC)
+    day = datetime.timedelta(days=1)
+    with seaweed(tmp_path / "late", late, (today - 30 * day, today - day)) as server:
+        own_arena.env |= server.environment
+        access = f'rk.S3(access_key="env:TEST_S3_ID", secret_key="env:TEST_S3_KEY", endpoint="{server.tls_url}")'
+        own_arena.write("late.py", LATE.format(source=f'"s3://{server.bucket()}/*.ndjson", access={access}'))
+        is_told(own_arena)
 
 
 @contextlib.contextmanager

@@ -47,10 +47,3 @@ def test_the_declarations_are_valid() -> None:
     exec(text, names)
     assert {each.host for each in names["google"].endpoints()} == {"storage.googleapis.com", "oauth2.googleapis.com"}
     assert names["azure"].endpoints()[0].host == "ours.blob.core.windows.net"
-
-
-def test_the_tests_that_it_names_are_there() -> None:
-    """Every promise names a file of tests."""
-    named = re.findall(r"`(tests/[\w/]+\.py)`", PAGE)
-    assert named
-    assert all((ROOT / each).exists() for each in named)

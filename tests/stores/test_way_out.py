@@ -193,6 +193,51 @@ def test_an_undeclared_place_is_no_place(site: Site, s3: Seaweed) -> None:
         relay.close()
 
 
+class _Watched(socket.socket):
+    """A connection that looks whether somebody closes it while somebody else is about to end it."""
+
+    is_ending = threading.Event()
+    wants_to_go = threading.Event()
+    was_open = False
+
+    def shutdown(self, how: int) -> None:
+        self.is_ending.set()
+        self.wants_to_go.wait(0.3)  # it must not come: whoever closes it has to wait until this is over
+        _Watched.was_open = self.fileno() >= 0
+        super().shutdown(how)
+
+    def close(self) -> None:
+        self.wants_to_go.set()
+        super().close()
+
+
+def test_a_relay_that_is_closed_ends_no_connection_but_its_own() -> None:
+    """A line is not closed while it is being ended: by then its descriptor could be that of somebody else's socket."""
+    with socket.create_server(("127.0.0.1", 0)) as store:
+        port = store.getsockname()[1]
+
+        class Way:
+            def connect(self, host: str, port: int, *, seconds_max: float | None = None) -> socket.socket:
+                line = _Watched(socket.AF_INET, socket.SOCK_STREAM)
+                line.connect((host, port))
+                return line
+
+        relay = Relay(Way(), Origin(f"http://127.0.0.1:{port}", None))  # type: ignore[arg-type]
+        user, _, place = relay.url.removeprefix("http://").partition("@")
+        with socket.create_connection(("127.0.0.1", int(place.partition(":")[2]))) as client:
+            shown = base64.b64encode(user.encode()).decode()
+            head = f"GET http://127.0.0.1:{port}/ HTTP/1.1\r\nProxy-Authorization: Basic {shown}\r\n\r\n"
+            client.sendall(head.encode())
+            upstream, _ = store.accept()
+            with upstream:
+                assert upstream.recv(65_536)
+                closing = threading.Thread(target=relay.close)
+                closing.start()
+                assert _Watched.is_ending.wait(10)
+        closing.join()
+    assert _Watched.was_open
+
+
 def test_google_and_azure_are_asked_through_the_relay_alone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests that are signed as each cloud wants it, to the declared place and to nowhere else."""
     monkeypatch.setenv("TEST_TOKEN", "a-token-of-google")

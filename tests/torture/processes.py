@@ -23,6 +23,7 @@ KILLED = -signal.SIGKILL
 HUNG = 124
 HANG_SECONDS = 30.0  # a run takes 1 to 3 s, and this often when all cores are busy
 POLL_SECONDS = 0.01
+SETTLED_SECONDS = 5.0  # a process has an environment by then: while it is being started, it seems to have none
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Herd:
     def __init__(self) -> None:
         self._mark = uuid.uuid4().hex
         self._clients: list[Client] = []
+        self._strangers: set[psutil.Process] = set()  # of other people, and so they stay: looked at once
 
     def start(self, command: Command) -> Client:
         """Starts a command in a session of its own; its output goes to files that `finish` reads."""
@@ -107,13 +109,21 @@ class Herd:
     def members(self) -> list[psutil.Process]:
         """Those alive now: what was started here, and whatever bears the mark."""
         started = {client.pid for client in self._clients}
-        found = []
+        found, strangers = [], set()
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError):
-                ours = process.pid in started or process.environ().get(MARK) == self._mark
-                if ours and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
+                if process in self._strangers:
+                    strangers.add(process)
+                elif process.pid in started or self._bears_the_mark(process):
+                    if process.status() != psutil.STATUS_ZOMBIE:
+                        found.append(process)
+                elif time.time() - process.create_time() > SETTLED_SECONDS:
+                    strangers.add(process)
+        self._strangers = strangers
         return found
+
+    def _bears_the_mark(self, process: psutil.Process) -> bool:
+        return process.environ().get(MARK) == self._mark
 
     def kill(self, keep: Client | None = None) -> None:
         """SIGKILL until nobody is left: one that was just being forked is met in the next round.

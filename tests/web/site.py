@@ -90,7 +90,7 @@ class Site:
         self.running = self.arena.start("serve", *(files or ("pipes.py",)), "--json", env=env)
         self.url = self.heard()["url"]
 
-    def heard(self, seconds: float = 60) -> Any:
+    def heard(self, seconds: float = 180) -> Any:
         """The line that the server prints when it listens."""
         assert self.running is not None
         until = time.monotonic() + seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -57,6 +58,53 @@ def put(kept: Kept, path: str, body: bytes = b"{}", caller: Caller = ANN) -> Non
     place = kept.place(request(path), caller)
     if place is not None:
         kept.keep(place, Response(body))
+
+
+def test_an_answer_that_is_being_made_is_waited_for_and_not_made_twice(kept: Kept) -> None:
+    """Of requests for the same thing that come while it is made, one makes it, and all have its answer."""
+
+    async def work() -> None:
+        place = kept.place(request("/runs"), ANN)
+        assert place is not None
+        with kept.making(place):
+            others = [asyncio.ensure_future(kept.awaited(place)) for _ in range(3)]
+            await asyncio.sleep(0)
+            assert not any(other.done() for other in others)
+            kept.keep(place, Response(b"{}"))
+        assert [found.body for found in await asyncio.gather(*others) if found is not None] == [b"{}"] * 3
+
+    asyncio.run(work())
+
+
+def test_one_that_came_to_nothing_leaves_nobody_waiting(kept: Kept) -> None:
+    """Whoever waited for an answer that was an error goes on to make one."""
+
+    async def work() -> None:
+        place = kept.place(request("/runs"), ANN)
+        assert place is not None
+        with contextlib.suppress(ZeroDivisionError), kept.making(place):
+            other = asyncio.ensure_future(kept.awaited(place))
+            await asyncio.sleep(0)
+            assert not other.done()
+            raise ZeroDivisionError
+        assert await other is None
+
+    asyncio.run(work())
+
+
+def test_an_answer_of_another_state_is_not_waited_for(kept: Kept, world: World) -> None:
+    """What is made of a former state is not what is asked for now."""
+
+    async def work() -> None:
+        former = kept.place(request("/runs"), ANN)
+        world.state = (2,)
+        place = kept.place(request("/runs"), ANN)
+        assert former is not None
+        assert place is not None
+        with kept.making(former):
+            assert await asyncio.wait_for(kept.awaited(place), 1) is None
+
+    asyncio.run(work())
 
 
 def test_an_answer_is_found_by_path_and_query(kept: Kept):
@@ -161,6 +209,7 @@ def token_of(space: Workspace, name: str, *roles: str) -> str:
 RUNS = "/api/v1/runs"
 
 
+@pytest.mark.of_sqlite("other databases have no data_version, and answers are not kept")
 def test_an_answer_is_made_once_while_nothing_changes(space: Workspace):
     """And anew after anything was committed to the ledger; a client that has it is told that it has."""
 
@@ -180,6 +229,7 @@ def test_an_answer_is_made_once_while_nothing_changes(space: Workspace):
     asyncio.run(ask())
 
 
+@pytest.mark.of_sqlite("answers are not kept elsewhere; looks into its file")
 def test_routes_whose_answers_are_kept_leave_no_entry_and_change_nothing(site: Site):
     """Otherwise the second reader of an answer would be missing from the trail."""
     kept = [

@@ -46,6 +46,7 @@ class Relay:
         self._connect = connect
         self._lock = threading.Lock()
         self._listeners: dict[tuple[str, int], socket.socket] = {}
+        self._accepting: list[threading.Thread] = []
         self._lines: set[socket.socket] = set()
         self._closed = False
         self.trouble: FrameworkError | None = None
@@ -58,22 +59,25 @@ class Relay:
             if listener is None:
                 listener = socket.create_server(("127.0.0.1", 0))
                 self._listeners[host, port] = listener
-                threading.Thread(
+                thread = threading.Thread(
                     target=self._accept, args=(listener, host, port), name="rowkeeper-relay", daemon=True
-                ).start()
+                )
+                self._accepting.append(thread)
+                thread.start()
             return int(listener.getsockname()[1])
 
     def close(self) -> None:
         """Ends all of its connections."""
         with self._lock:
             self._closed = True
-            for listener in self._listeners.values():
+            listeners, accepting = list(self._listeners.values()), list(self._accepting)
+            for each in (*listeners, *self._lines):
                 with contextlib.suppress(OSError):
-                    listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits in accept
-                listener.close()
-            for line in self._lines:
-                with contextlib.suppress(OSError):
-                    line.shutdown(socket.SHUT_RDWR)
+                    each.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits in accept
+        for thread in accepting:
+            thread.join()
+        for listener in listeners:  # which nobody is about to use any more, so that its number is free for others
+            listener.close()
 
     def _accept(self, listener: socket.socket, host: str, port: int) -> None:
         while True:

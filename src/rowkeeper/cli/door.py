@@ -1,7 +1,8 @@
 """What every command shares: settings, the workspace, errors and the exit status.
 
 Exit status: 0 done; 1 the run or command failed and nothing was changed by it; 2 wrong usage or configuration;
-3 a run was published without partitions that failed. Of several pipelines in one file the worst counts: see `worst`.
+3 a run was published without partitions that failed; 4 an alert fires, where that was asked.
+Of several pipelines in one file the worst counts: see `worst`.
 Standard output holds the answer (one JSON document with `--json`), standard error everything else.
 """
 
@@ -48,7 +49,7 @@ WIDTH_ELSEWHERE = 200  # where there is no terminal, lines are for other program
 out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else WIDTH_ELSEWHERE)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
-DONE, FAILED, WRONG_USAGE, DONE_IN_PART = 0, 1, 2, 3
+DONE, FAILED, WRONG_USAGE, DONE_IN_PART, ALERTING = 0, 1, 2, 3, 4
 log = logger("command")
 
 
@@ -125,7 +126,19 @@ def workspace() -> Iterator[Workspace]:
     with about(command=command), Workspace.open(load_settings()) as opened:
         log.debug("command begun")
         tell_of_key(opened.folder)
-        yield opened
+        try:
+            yield opened
+        finally:
+            if opened.settings.metrics_file is not None:
+                _write_metrics(opened)
+
+
+def _write_metrics(opened: Workspace) -> None:
+    from rowkeeper.operations.metrics.textfile import write_after_runs  # noqa: PLC0415 - few have it written
+
+    error = write_after_runs(opened)
+    if error is not None:
+        err.print(f"[yellow]metrics not written:[/] {escape(scrubbed(error.what))}")
 
 
 def tell_of_key(folder: StateFolder) -> None:

@@ -207,6 +207,6 @@ def grid(*columns: str) -> Table:
 NUMBERS = frozenset(
     {
         "run", "read", "committed", "quarantined", "duplicate", "filtered", "seconds",
-        "expected", "missing", "added", "changed", "rows",
+        "expected", "missing", "added", "changed", "rows", "CPU", "input wait", "room wait", "bytes",
     }
 )  # fmt: skip

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rowkeeper.cli import render
 from rowkeeper.cli.door import out
 from rowkeeper.operations.incident import Incident, Level, Reached
-from rowkeeper.operations.sentences import how_often
+from rowkeeper.operations.sentences import how_much, how_often
 
 PARTITIONS_SHOWN = 50
 COLOURS = {Level.PASSED: "green", Level.WARNED: "yellow", Level.FAILED: "red"}
@@ -44,6 +44,7 @@ def show_incident(incident: Incident) -> None:
         out.print("\n[bold]degraded[/]")
         _list(run.degraded)
     _show_gates(incident)
+    _show_performance(incident)
     out.print("\n[bold]how often[/]")
     _list([how_often(incident.often, has_error=run.error is not None)])
     out.print("\n[bold]what was done about it[/]")
@@ -122,3 +123,17 @@ def _show_gates(incident: Incident) -> None:
     for each, places in incident.gates:
         if places:
             out.print(f"  {escape(each.gate)} objects to {escape('; '.join(places))}", style="dim")
+
+
+def _show_performance(incident: Incident) -> None:
+    """Which stage took what; those of the load went on side by side."""
+    found = incident.performance
+    if found is None:
+        return
+    out.print(f"\n[bold]what it took[/]\n  {how_much(found)}")
+    table = render.grid("stage", "seconds", "CPU", "input wait", "room wait", "rows", "bytes")
+    for each in found.stages:
+        waits = (f"{wait:,.3f}" if wait else "" for wait in (each.input_wait_seconds, each.room_wait_seconds))
+        counts = (f"{count:,}" if count else "" for count in (each.rows, each.bytes))
+        table.add_row(each.stage, f"{each.seconds:,.3f}", f"{each.cpu_seconds:,.3f}", *waits, *counts)
+    out.print(table)

@@ -15,12 +15,15 @@ from rowkeeper.ledger.records import (
     QuarantineSummary,
     RunKind,
     RunPartition,
+    RunPerformance,
     RunRecord,
     RunStatus,
     SchemaVersion,
+    StagePerformance,
 )
-from rowkeeper.ledger.schedules import ScheduleRecord, Started, lease_name
+from rowkeeper.ledger.schedules import Paused, ScheduleRecord, Started, lease_name
 from rowkeeper.ledger.securing import Transport
+from rowkeeper.ledger.slots import SlotRecord, SlotState
 from rowkeeper.ledger.users import User
 
 __all__ = [
@@ -36,14 +39,19 @@ __all__ = [
     "Ledger",
     "LoadedPartition",
     "Override",
+    "Paused",
     "ProfileRecord",
     "QuarantineSummary",
     "RunKind",
     "RunPartition",
+    "RunPerformance",
     "RunRecord",
     "RunStatus",
     "ScheduleRecord",
     "SchemaVersion",
+    "SlotRecord",
+    "SlotState",
+    "StagePerformance",
     "Started",
     "Transport",
     "User",

@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ BUSY_SECONDS = 30.0
 HASTY_BUSY_SECONDS = 0.25
 BUSY_SLICE_MS = 50
 QUERY_CANCELED = "57014"  # by `statement_timeout`
+DATABASE_BYTES = "pg_catalog.pg_database_size(pg_catalog.current_database())"
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -261,7 +263,7 @@ def migrate(engine: Engine) -> None:
     Raises NewerState if a newer version of Rowkeeper has been here.
     """
     with reading(engine) as connection:
-        current = _revision(connection)
+        current = schema_of(connection)
     if current != max(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py")):
         upgrade = import_module("rowkeeper.ledger.migrating").upgrade  # before anybody waits for the lock
         with writing(engine, "migrate") as connection:
@@ -271,14 +273,34 @@ def migrate(engine: Engine) -> None:
 def revision(engine: Engine) -> str:
     """The schema's version, such as `0004`."""
     with reading(engine) as connection:
-        return str(_revision(connection))
+        return str(schema_of(connection))
 
 
-def _revision(connection: Connection) -> str | None:
-    """None of a ledger that is yet to be founded."""
+def schema_of(connection: Connection) -> str | None:
+    """The schema's version; None of a ledger that is yet to be founded."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+
+
+def size_bytes(engine: Engine) -> int:
+    """How large the ledger is; of PostgreSQL the database that it is in."""
+    with reading(engine) as connection:
+        if engine.dialect.name != "sqlite":
+            return int(
+                connection.exec_driver_sql("SELECT pg_catalog.pg_database_size(current_database())").scalar_one()
+            )
+        pages = int(connection.exec_driver_sql("PRAGMA page_count").scalar_one())
+        return pages * int(connection.exec_driver_sql("PRAGMA page_size").scalar_one())
+
+
+def server_time(engine: Engine) -> datetime | None:
+    """What time it is at the database's server; None where there is none."""
+    if engine.dialect.name != postgresql.POSTGRESQL:
+        return None
+    with reading(engine) as connection:
+        found: datetime = connection.exec_driver_sql("SELECT pg_catalog.clock_timestamp()").scalar_one()
+        return found.astimezone(UTC)
 
 
 def as_bytes(value: object) -> bytes:

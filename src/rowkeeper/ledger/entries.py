@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from rowkeeper.batch import Account, Partition
 from rowkeeper.ledger.records import RunRecord, RunStatus
@@ -34,6 +34,16 @@ def insert_partitions(
     for ordinal, (key, error) in enumerate(failed.items(), len(partitions)):
         row = {**_partition_row(run, ordinal, Partition(key, identity=""), False), "error": dict(error)}
         connection.execute(insert(run_partitions).values(row))
+
+
+def add_partitions(connection: Connection, run: int, more: Sequence[Partition]) -> None:
+    """Notes what a run is to read after what it has already."""
+    if not more:
+        return
+    last = select(func.coalesce(func.max(run_partitions.c.ordinal), -1)).where(run_partitions.c.run == run)
+    first = connection.execute(last).scalar_one() + 1
+    for ordinal, partition in enumerate(more, first):
+        connection.execute(insert(run_partitions).values(_partition_row(run, ordinal, partition, False)))
 
 
 def _partition_row(run: int, ordinal: int, partition: Partition, reload: bool) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from rowkeeper.ledger.database import reading, writing
 from rowkeeper.ledger.records import HeldLease, Lease
 from rowkeeper.ledger.schema import leases
 
+BACKUPS = "backups"  # of whoever makes a backup, or takes one away; no destination has this name
 Clock = Callable[[], datetime]
 
 

@@ -14,22 +14,36 @@ from sqlalchemy import Engine, insert, select
 
 from rowkeeper.ledger import leases
 from rowkeeper.ledger.accessversion import AccessVersion
+from rowkeeper.ledger.alerts.alerts import LEASE as ALERTS_LEASE
+from rowkeeper.ledger.alerts.alerts import LedgerAlerts
+from rowkeeper.ledger.appointments import LedgerAppointments, appointment_lease
 from rowkeeper.ledger.audit import Trail
 from rowkeeper.ledger.audit.deliveries import Deliveries
 from rowkeeper.ledger.audit.notes import Signer, Verifier
+from rowkeeper.ledger.backfills import LedgerBackfills
 from rowkeeper.ledger.breakers import LedgerBreakers
 from rowkeeper.ledger.commits import Commits
-from rowkeeper.ledger.database import connect, faults, migrate, reading, revision, writing
+from rowkeeper.ledger.copying import Moment, refuse_unsuited
+from rowkeeper.ledger.database import connect, faults, migrate, reading, revision, server_time, size_bytes, writing
+from rowkeeper.ledger.drills import LedgerDrills
+from rowkeeper.ledger.freshness import LedgerFreshness
 from rowkeeper.ledger.grants import LedgerGrants
+from rowkeeper.ledger.healthstates import LedgerHealth
+from rowkeeper.ledger.history import History
 from rowkeeper.ledger.jobs import LedgerJobs
 from rowkeeper.ledger.leases import Clock
+from rowkeeper.ledger.pruning import LedgerPruning
 from rowkeeper.ledger.reading import Reader
 from rowkeeper.ledger.records import HeldLease, Lease
+from rowkeeper.ledger.restoring import LedgerRestoring
+from rowkeeper.ledger.retention import LedgerRetention
 from rowkeeper.ledger.schedules import LedgerSchedules, lease_name
 from rowkeeper.ledger.schema import ledger as ledger_table
 from rowkeeper.ledger.securing import Transport
 from rowkeeper.ledger.signing_in import SigningIn
 from rowkeeper.ledger.spooling import SpoolScribe
+from rowkeeper.ledger.totals import LedgerTotals
+from rowkeeper.ledger.upkeep import LedgerUpkeep
 from rowkeeper.ledger.users import LedgerUsers
 from rowkeeper.protocols import WayOut
 from rowkeeper.resilience.calls import Calls
@@ -62,15 +76,27 @@ class Ledger(Reader, SpoolScribe):
 
     Attributes:
         id: 32 hex digits, given at its making; part of each commit record.
+        freshness: how new tables and their keys are, as they were asked last.
         breakers: where processes share what they know of failing hosts.
         schedules: what the workers have answered, and answer now.
+        backfills: slots that people had filled afterwards.
+        health: since when each thing that health looks at is as it is.
         audit: the trail of changes and accesses.
         users: accounts of people and services.
         jobs: what servers were asked for.
         signing_in: their passwords, sessions and API tokens.
         grants: roles, grants and row filters.
         deliveries: which checkpoints of the trail have been brought elsewhere.
+        alerts: what rules found, and the outbox of what is told of it.
+        totals: what all runs came to, for metrics.
         commits: whether anything was committed since one looked last.
+        retention: what of old runs can go.
+        pruning: what of slots and alerts can go.
+        appointments: what the installation does at times of its own: maintenance, backups, drills.
+        upkeep: the database's own: free pages, statistics.
+        restoring: finds points of the past, and brings the books back to one.
+        drills: restores that were tried.
+        history: what was published to each table, in order.
     """
 
     def __init__(self, engine: Engine, clock: Clock, auditing: Auditing, way_out: WayOut | None = None) -> None:
@@ -86,14 +112,26 @@ class Ledger(Reader, SpoolScribe):
         Reader.__init__(self, engine)
         SpoolScribe.__init__(self, engine, clock, self.audit)
         self.breakers = LedgerBreakers(engine, clock, way_out)
-        self.schedules = LedgerSchedules(engine, clock)
+        self.schedules = LedgerSchedules(engine, clock, self.audit)
+        self.backfills = LedgerBackfills(engine, clock, self.audit)
+        self.health = LedgerHealth(engine)
+        self.freshness = LedgerFreshness(engine, clock, self.audit)
         version = AccessVersion(engine)
         self.users = LedgerUsers(engine, clock, self.audit, version)
         self.jobs = LedgerJobs(engine, clock, self.audit)
         self.signing_in = SigningIn(engine, clock, self.audit)
         self.grants = LedgerGrants(engine, clock, self.audit, version)
         self.deliveries = Deliveries(engine, clock)
+        self.alerts = LedgerAlerts(engine, clock, self.audit)
+        self.totals = LedgerTotals(engine)
         self.commits = Commits(engine)
+        self.retention = LedgerRetention(engine, clock, self.audit)
+        self.pruning = LedgerPruning(engine, self.audit)
+        self.appointments = LedgerAppointments(engine, clock)
+        self.upkeep = LedgerUpkeep(engine)
+        self.restoring = LedgerRestoring(engine, clock, self.audit)
+        self.drills = LedgerDrills(engine, clock, self.audit)
+        self.history = History(engine)
 
     @classmethod
     @contextmanager
@@ -161,12 +199,29 @@ class Ledger(Reader, SpoolScribe):
         """The leases on destinations that live processes of this machine hold, in the order in which they took them."""
         here = leases.host_name()
         found = [each for each in self.leases() if each.host == here and not each.is_dead]
-        runs = [each for each in found if not each.name.startswith(lease_name(""))]
+        own = (lease_name(""), appointment_lease(""), ALERTS_LEASE, leases.BACKUPS)
+        runs = [each for each in found if not each.name.startswith(own)]
         return sorted(runs, key=lambda each: (each.acquired_at, each.name))
 
     def schema(self) -> str:
         """The version of its tables."""
         return revision(self._engine)
+
+    def refuse_uncopied(self) -> None:
+        """Raises BackupUnsuited where `moment` could not copy it."""
+        refuse_unsuited(self._engine)
+
+    def moment(self, path: Path) -> Moment:
+        """It, as it is now, to be written into a new SQLite file. Raises BackupUnsuited, DatabaseError."""
+        return Moment(self._engine, path)
+
+    def size_bytes(self) -> int:
+        """How large its database is."""
+        return size_bytes(self._engine)
+
+    def server_time(self) -> datetime | None:
+        """What time it is where it is kept; None on this machine."""
+        return server_time(self._engine)
 
     def check(self) -> list[str]:
         """What is wrong with the database file; empty if it is sound."""

@@ -85,6 +85,7 @@ def _tune(engine: Engine, begun: Callable[[Connection], list[str]]) -> None:
 
 def _on_connect(connection: Any, _record: object) -> None:
     connection.autocommit = True  # BEGIN is ours to say
+    connection.prepare_threshold = None  # behind a pool the next transaction may be on another connection
 
 
 def _on_checkout(connection: Any, _record: object, _proxy: object) -> None:

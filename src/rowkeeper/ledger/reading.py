@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, func, select, union
+from sqlalchemy import ColumnElement, Connection, Engine, Row, func, select, union
 
 from rowkeeper.batch import Account, Fingerprint, Partition
 from rowkeeper.errors import UnknownRun
@@ -88,9 +88,15 @@ class Reader:
         with reading(self._engine) as connection:
             return [_batch_of(row) for row in connection.execute(query)]
 
-    def quarantine(self, run: int) -> list[BatchRecord]:
-        """The batches of a run that have rejected rows, its duplicates included where they were quarantined."""
+    def quarantine(self, run: int, *, kept: bool = False) -> list[BatchRecord]:
+        """The batches of a run that have rejected rows, its duplicates included where they were quarantined.
+
+        Args:
+            kept: only those whose rows are kept. They are removed after a time, if so it is set: no file is named then.
+        """
         query = select(batches).where(batches.c.run == run, batches.c.quarantined > 0).order_by(batches.c.id)
+        if kept:
+            query = query.where(batches.c.quarantine_file.is_not(None))
         with reading(self._engine) as connection:
             return [_batch_of(row) for row in connection.execute(query)]
 
@@ -108,7 +114,7 @@ class Reader:
     def quarantine_summary(self) -> list[QuarantineSummary]:
         """What each published run has rejected, newest first."""
         query = (
-            select(batches.c.run, runs.c.pipeline, batches.c.quarantined, batches.c.reasons)
+            select(batches.c.run, runs.c.pipeline, batches.c.quarantined, batches.c.reasons, batches.c.quarantine_file)
             .join(runs, runs.c.run == batches.c.run)
             .where(batches.c.quarantined > 0, runs.c.status == RunStatus.PUBLISHED.value)
             .order_by(batches.c.run.desc(), batches.c.id)
@@ -119,6 +125,7 @@ class Reader:
             .where(runs.c.kind == RunKind.REPLAY.value, runs.c.status == RunStatus.PUBLISHED.value)
         )
         found: dict[tuple[int, str], tuple[int, Counter[str]]] = {}
+        kept: set[int] = set()
         replayed: Counter[str] = Counter()
         with reading(self._engine) as connection:
             for key, read in connection.execute(replays):
@@ -127,8 +134,11 @@ class Reader:
             for row in connection.execute(query):
                 rows, reasons = found.get((row.run, row.pipeline), (0, Counter()))
                 found[row.run, row.pipeline] = (rows + row.quarantined, reasons + Counter(row.reasons))
+                kept |= {row.run} if row.quarantine_file is not None else set()
         return [
-            QuarantineSummary(run, pipeline, rows, dict(reasons.most_common()), replayed[str(run)], taken[run])
+            QuarantineSummary(
+                run, pipeline, rows, dict(reasons.most_common()), replayed[str(run)], taken[run], kept=run in kept
+            )
             for (run, pipeline), (rows, reasons) in found.items()
         ]
 
@@ -163,12 +173,29 @@ class Reader:
         with reading(self._engine) as connection:
             return [run_of(row) for row in connection.execute(query)]
 
-    def run_counts(self) -> list[tuple[str, str, int]]:
-        """How many runs there are, by pipeline and status."""
-        by = (runs.c.pipeline, runs.c.status)
-        query = select(*by, func.count()).group_by(*by).order_by(*by)
+    def open_runs(self) -> list[RunRecord]:
+        """Runs that are neither published nor closed, those that wait in the spool included, oldest first."""
+        statuses = [status.value for status in (*UNFINISHED, RunStatus.SPOOLED)]
+        query = select(runs).where(runs.c.status.in_(statuses)).order_by(runs.c.run)
         with reading(self._engine) as connection:
-            return [(name, status, count) for name, status, count in connection.execute(query)]
+            return [run_of(row) for row in connection.execute(query)]
+
+    def quarantined_rows(self) -> dict[str, int]:
+        """By pipeline, the rows that published runs have rejected, without those of which a replay was published."""
+        published = runs.c.status == RunStatus.PUBLISHED.value
+        replayed = (runs.c.kind == RunKind.REPLAY.value, run_partitions.c.key.startswith(REPLAY_KEY))
+        rejected = select(runs.c.pipeline, func.sum(runs.c.rows_quarantined)).where(published).group_by(runs.c.pipeline)
+        again = (
+            select(runs.c.pipeline, func.sum(run_partitions.c.rows_read))
+            .join(run_partitions, run_partitions.c.run == runs.c.run)
+            .where(published, *replayed)
+            .group_by(runs.c.pipeline)
+        )
+        with reading(self._engine) as connection:
+            found = {pipeline: int(rows) for pipeline, rows in connection.execute(rejected)}
+            for pipeline, rows in connection.execute(again):
+                found[pipeline] = max(0, found.get(pipeline, 0) - int(rows))
+        return found
 
     def ping(self) -> None:
         """Passes if the ledger answers. Raises DatabaseError."""
@@ -185,7 +212,7 @@ class Reader:
         newest = select(func.max(runs.c.run)).group_by(runs.c.pipeline)
         query = select(runs.c.pipeline, runs.c.target).where(runs.c.run.in_(newest)).order_by(runs.c.pipeline)
         with reading(self._engine) as connection:
-            return dict(connection.execute(query).tuples().all())
+            return {row.pipeline: row.target for row in connection.execute(query)}
 
     def targets(self, *, unfinished: bool = False) -> list[str]:
         """The destinations that runs went to; or only those with unfinished runs."""
@@ -251,19 +278,13 @@ class Reader:
 
     def balance(self, target: str) -> dict[int, Fingerprint]:
         """What the books say the destination holds, by the run that brought it; runs with nothing left are absent."""
-        query = (
-            select(postings)
-            .join(runs, runs.c.run == postings.c.run)
-            .where(runs.c.target == target, runs.c.status.in_([status.value for status in IN_THE_BOOKS]))
-        )
-        books: dict[int, Fingerprint] = {}
         with reading(self._engine) as connection:
-            for row in connection.execute(query):
-                books[row.about_run] = books.get(row.about_run, Fingerprint()) + row.change
-        return {run: held for run, held in sorted(books.items()) if held != Fingerprint()}
+            return books(connection, target, runs.c.status.in_([status.value for status in IN_THE_BOOKS]))
 
     def last_published(self, target: str) -> RunRecord | None:
-        """The run whose publish was the last, a rollback included; what the destination's commit record must name."""
+        """The run whose publish was the last, rollbacks and restores included; what the destination's commit record
+        must name. None where nothing was published, or a restore went back to before the table was there.
+        """
         query = (
             select(runs)
             .where(runs.c.target == target, runs.c.publish_order.is_not(None))
@@ -272,7 +293,9 @@ class Reader:
         )
         with reading(self._engine) as connection:
             row = connection.execute(query).one_or_none()
-            return None if row is None else run_of(row)
+        if row is None or (row.kind == RunKind.RESTORE.value and row.columns is None):
+            return None
+        return run_of(row)
 
     def last_entry_at(self) -> datetime | None:
         """The latest time at which anything was noted of a run."""
@@ -323,11 +346,27 @@ class Reader:
         with reading(self._engine) as connection:
             return [run_of(row) for row in connection.execute(query)]
 
+    def first_run_at(self, pipeline: str) -> datetime | None:
+        """When a pipeline was begun for the first time; None: never."""
+        with reading(self._engine) as connection:
+            query = select(func.min(runs.c.started_at)).where(runs.c.pipeline == pipeline)
+            found: datetime | None = connection.execute(query).scalar_one_or_none()
+        return found
+
     def schema_versions(self, target: str) -> list[SchemaVersion]:
         """The columns that a table has had, oldest first."""
         query = select(schema_versions).where(schema_versions.c.target == target).order_by(schema_versions.c.version)
         with reading(self._engine) as connection:
             return [SchemaVersion(row.version, _pairs(row.columns), row.run) for row in connection.execute(query)]
+
+
+def books(connection: Connection, target: str, of: ColumnElement[bool]) -> dict[int, Fingerprint]:
+    """What these runs' postings say is held, by the run that brought it; runs with nothing left are absent."""
+    query = select(postings).join(runs, runs.c.run == postings.c.run).where(runs.c.target == target, of)
+    held: dict[int, Fingerprint] = {}
+    for row in connection.execute(query):
+        held[row.about_run] = held.get(row.about_run, Fingerprint()) + row.change
+    return {run: each for run, each in sorted(held.items()) if each != Fingerprint()}
 
 
 def one_run(connection: Connection, number: int) -> RunRecord:
@@ -375,6 +414,7 @@ def run_of(row: Row[Any]) -> RunRecord:
         gates=tuple(row.gates or ()),
         degraded=tuple(row.degraded or ()),
         in_spool=row.in_spool,
+        pruned_at=row.pruned_at,
     )
 
 

@@ -17,6 +17,7 @@ class RunKind(enum.StrEnum):
     LOAD = "load"
     REPLAY = "replay"  # of quarantined rows
     ROLLBACK = "rollback"  # the reversing entry of another run
+    RESTORE = "restore"  # the entry by which a restored backup undid what came after it
 
 
 class RunStatus(enum.StrEnum):
@@ -80,6 +81,7 @@ class RunRecord:
         gates: names of the quality gates that it has to pass.
         degraded: what it did less well than it should have, in sentences.
         in_spool: its rows are in spool files (or were, if it is published), not in a staging area since it was begun.
+        pruned_at: when its batches, judgements and profile were removed, as it was older than they are kept.
     """
 
     run: int
@@ -107,6 +109,7 @@ class RunRecord:
     gates: tuple[str, ...] = ()
     degraded: tuple[str, ...] = ()
     in_spool: bool = False
+    pruned_at: datetime | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -187,6 +190,7 @@ class QuarantineSummary:
     Attributes:
         rows_replayed: of the rows, those of which a replay was published.
         exports: how often they were taken out in the clear.
+        kept: they are there; otherwise they were removed, as they were older than they are kept.
     """
 
     run: int
@@ -195,6 +199,7 @@ class QuarantineSummary:
     reasons: Mapping[str, int]
     rows_replayed: int
     exports: int
+    kept: bool = True
 
     @property
     def replayed(self) -> bool:
@@ -272,3 +277,37 @@ class Override:
     reason: str
     critical: bool
     decided_at: datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StagePerformance:
+    """What one stage of a run took; see `metering.StageFigures`."""
+
+    stage: str
+    rows: int
+    bytes: int
+    seconds: float
+    cpu_seconds: float
+    input_wait_seconds: float
+    room_wait_seconds: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunPerformance:
+    """What a run took, in all the processes that closed it in the ledger; one that was killed took its own along.
+
+    Attributes:
+        cpu_seconds: of those processes, without the embedded engine's.
+        peak_memory_bytes: the most that one of them had.
+        retries: calls to other machines that were tried again.
+        rows, by_pydantic: rows that were checked, and those of them that the columns could not decide.
+        stages: in the order in which they began.
+    """
+
+    seconds: float
+    cpu_seconds: float
+    peak_memory_bytes: int
+    retries: int
+    rows: int
+    by_pydantic: int
+    stages: tuple[StagePerformance, ...]

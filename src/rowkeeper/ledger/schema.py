@@ -140,6 +140,8 @@ runs = Table(
     Column("gates", JSON, nullable=True),  # names of the quality gates that it has to pass
     Column("degraded", JSON, nullable=True),  # sentences: what it did less well than it should have
     Column("in_spool", Boolean, nullable=False, server_default=false()),  # its rows are, or were, in spool files
+    Column("pruned_at", UtcDateTime, nullable=True),  # its batches, judgements and profile were removed
+    Column("slot", Integer, nullable=True),  # of its pipeline's schedule, which is answered when it is published
     Index("ix_runs_target_status", "target", "status"),
     Index("ix_runs_pipeline", "pipeline"),
     sqlite_autoincrement=True,  # a run's number is never given out again
@@ -275,6 +277,65 @@ breakers = Table(
     Column("changed_by", String(255), nullable=False),
 )
 
+health_states = Table(
+    "health_states",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("subject", String(600), primary_key=True),
+    Column("part", String(64), nullable=False),  # of health, that said it
+    Column("state", String(16), nullable=False),
+    Column("told", Text, nullable=False),  # when the state began
+    Column("since", UtcDateTime, nullable=False),
+)
+
+health_changes = Table(
+    "health_changes",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("name", String(64), nullable=False),
+    Column("subject", String(600), nullable=False),
+    Column("state", String(16), nullable=True),  # null: it is no more
+    Column("told", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Index("ix_health_changes_at", "at"),
+)
+
+health_figures = Table(
+    "health_figures",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("name", String(64), nullable=False),
+    Column("subject", String(600), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("value", Float, nullable=False),
+    Index("ix_health_figures_name", "name", "subject"),
+)
+
+freshness_asked = Table(
+    "freshness_asked",
+    metadata,
+    Column("pipeline", String(100), primary_key=True),
+    Column("rule", String(255), primary_key=True),
+    Column("target", String(512), nullable=False),
+    Column("run", BigInteger, nullable=False),  # whose publish was the last before the table was asked
+    Column("asked_at", UtcDateTime, nullable=False),
+    Column("ask_after", UtcDateTime, nullable=True),  # the answer changes by itself then: an event of the future
+    Column("days", JSON(none_as_null=True), nullable=True),  # that have rows, where the rule is about days
+)
+
+freshness_keys = Table(
+    "freshness_keys",
+    metadata,
+    Column("pipeline", String(100), primary_key=True),
+    Column("rule", String(255), primary_key=True),
+    Column("key", String(200), primary_key=True),  # the column's value as text; empty: the whole table
+    Column("newest", UtcDateTime, nullable=True),  # when rows of it were there last
+    Column("ahead", BigInteger, nullable=False),  # rows whose event lay in the future
+    Column("present", Boolean, nullable=False),  # rows of it were there when the table was asked last
+    Column("first_seen_at", UtcDateTime, nullable=False),
+    Column("retired_at", UtcDateTime, nullable=True),
+)
+
 schedules = Table(
     "schedules",
     metadata,
@@ -291,6 +352,58 @@ schedules = Table(
     Column("ended_at", UtcDateTime, nullable=True),
     Column("outcome", String(32), nullable=False),
     Column("told", Text, nullable=False),
+    Column("timing", JSON(none_as_null=True), nullable=True),  # null: of before there were any, by `schedule` alone
+    Column("slot", Integer, nullable=True),  # that is answered now, or was last
+    Column("publishes_seen", Integer, nullable=False, server_default="0"),  # up to this place in the order of publishes
+    Column("published_until", UtcDateTime, nullable=True),  # when the last of those was
+    Column("paused_at", UtcDateTime, nullable=True),  # null: it is not
+    Column("paused_by", String(200), nullable=True),
+    Column("paused_why", Text, nullable=True),
+)
+
+slots = Table(
+    "slots",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("pipeline", String(100), nullable=False),
+    Column("key", String(64), nullable=False),  # the instant at its end, or the publish that made it
+    Column("cause", String(16), nullable=False),  # time, publish, backfill
+    Column("since", UtcDateTime, nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+    Column("not_before", UtcDateTime, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("run", Integer, nullable=True),  # that answered it
+    Column("outcome", String(32), nullable=False),
+    Column("told", Text, nullable=False),
+    Column("ended_at", UtcDateTime, nullable=True),
+    UniqueConstraint("pipeline", "key"),
+    Index("ix_slots_state", "state", "pipeline"),
+    sqlite_autoincrement=True,  # a slot's number is never given out again
+)
+
+answered_instants = Table(
+    "answered_instants",
+    metadata,
+    Column("pipeline", String(100), primary_key=True),
+    Column("first", UtcDateTime, primary_key=True),
+    Column("last", UtcDateTime, nullable=False),
+    Column("step_seconds", BigInteger, nullable=False),  # from each to the next; 0 of a single one
+)
+
+appointments = Table(
+    "appointments",
+    metadata,
+    Column("name", String(100), primary_key=True),  # maintain, backup, backup prune, backup drill
+    Column("kept_at", UtcDateTime, nullable=True),  # when what was done last, and came to a good end, was begun
+    Column("kept_until", UtcDateTime, nullable=False),
+    Column("failures", Integer, nullable=False),  # in a row
+    Column("try_after", UtcDateTime, nullable=True),
+    Column("begun_at", UtcDateTime, nullable=True),
+    Column("ended_at", UtcDateTime, nullable=True),
+    Column("outcome", String(32), nullable=False),
+    Column("told", Text, nullable=False),
+    Column("publish_order", Integer, nullable=False),  # of the newest publish when it was kept last
 )
 
 audit_entries = Table(
@@ -529,6 +642,21 @@ grants = Table(
     sqlite_autoincrement=True,  # the number of a grant that was taken back is not given again
 )
 
+drills = Table(
+    "drills",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("backup", String(100), nullable=False),
+    Column("run", Integer, nullable=False),  # that it went back to; 0 is before the first
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("tables", Integer, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("files", BigInteger, nullable=False),  # sealed ones that were opened
+    Column("sound", Boolean, nullable=False),
+    Column("told", Text, nullable=False),  # what was wrong; empty where nothing was
+)
+
 row_filters = Table(
     "row_filters",
     metadata,
@@ -536,4 +664,107 @@ row_filters = Table(
     Column("table", String(512), primary_key=True),
     Column("condition", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("rule", String(64), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("labels", JSON, nullable=False),
+    Column("told", Text, nullable=False),
+    Column("mend", Text, nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Column("fired_at", UtcDateTime, nullable=True),  # null: it is pending
+    Column("lost_at", UtcDateTime, nullable=True),
+    Column("resolved_at", UtcDateTime, nullable=True, index=True),  # null: it is open
+    Column("acked_at", UtcDateTime, nullable=True),
+    Column("acked_by", String(200), nullable=False),
+    Column("acked_note", Text, nullable=False),
+    Column("silenced_by", String(100), nullable=False),
+    Column("routes", JSON, nullable=False),  # by name: when it was told first, and last
+)
+
+alert_notices = Table(
+    "alert_notices",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),  # a route's are delivered in this order
+    Column("id", String(32), nullable=False, unique=True),
+    Column("route", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("alert_group", JSON, nullable=False),
+    Column("alerts", JSON, nullable=False),
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("try_after", UtcDateTime, nullable=True),
+    Column("ended_at", UtcDateTime, nullable=True, index=True),  # null: it waits
+    Column("outcome", String(16), nullable=False),  # delivered, given up; empty: it waits
+)
+
+alert_deliveries = Table(
+    "alert_deliveries",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("notice", String(32), nullable=False, index=True),
+    Column("route", String(64), nullable=False),
+    Column("at", UtcDateTime, nullable=False, index=True),
+    Column("seconds", Float, nullable=False),
+    Column("outcome", String(16), nullable=False),  # delivered, failed
+    Column("told", Text, nullable=False),
+)
+
+alert_silences = Table(
+    "alert_silences",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("matchers", JSON, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("who", String(200), nullable=False),
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime, nullable=True),
+)
+
+alert_rounds = Table(
+    "alert_rounds",
+    metadata,
+    Column("name", String(16), primary_key=True),  # there is one row: the last
+    Column("looked_at", UtcDateTime, nullable=False),
+    Column("unseen", JSON, nullable=False),  # by rule: why it could not be looked at
+)
+
+run_performance = Table(
+    "run_performance",
+    metadata,
+    Column("run", Integer, ForeignKey("runs.run", ondelete="CASCADE"), primary_key=True),
+    Column("seconds", Float, nullable=False),
+    Column("cpu_seconds", Float, nullable=False),
+    Column("peak_memory_bytes", BigInteger, nullable=False),
+    Column("retries", Integer, nullable=False),
+    Column("rows", BigInteger, nullable=False),  # that were checked so far
+    Column("by_pydantic", BigInteger, nullable=False),  # and those of them that the columns did not decide
+)
+
+run_stages = Table(
+    "run_stages",
+    metadata,
+    Column("run", Integer, ForeignKey("runs.run", ondelete="CASCADE"), primary_key=True),
+    Column("stage", String(32), primary_key=True),
+    Column("position", Integer, nullable=False),  # in the order in which they began
+    Column("rows", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("cpu_seconds", Float, nullable=False),
+    Column("input_wait_seconds", Float, nullable=False),
+    Column("room_wait_seconds", Float, nullable=False),
+)
+
+totals = Table(
+    "totals",
+    metadata,
+    Column("family", String(100), primary_key=True),  # a metric
+    Column("labels", String(1024), primary_key=True),  # a JSON object, its keys sorted
+    Column("value", Float, nullable=False),
 )

@@ -91,6 +91,7 @@ class SpoolScribe(Scribe):
                 raise IntegrityError(
                     f"run {run} is not wholly in the spool", hint="nothing was published; run the pipeline again"
                 )
+            self._count(connection, spooled)
             self._trail.write(connection, event_of(spooled, "run.spool", account=spooled.account.as_dict()))
             return spooled
 

@@ -13,10 +13,17 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
 from rowkeeper.batch import Account, Fingerprint, Partition
 from rowkeeper.errors import IntegrityError
-from rowkeeper.ledger import leases
+from rowkeeper.ledger import leases, slots
 from rowkeeper.ledger.audit import Event, Outcome, Trail
 from rowkeeper.ledger.database import writing
-from rowkeeper.ledger.entries import account_columns, insert_partitions, published_detail, put_down, set_run
+from rowkeeper.ledger.entries import (
+    account_columns,
+    add_partitions,
+    insert_partitions,
+    published_detail,
+    put_down,
+    set_run,
+)
 from rowkeeper.ledger.leases import Clock
 from rowkeeper.ledger.reading import one_run
 from rowkeeper.ledger.records import BatchRecord, GateResult, Lease, ProfileRecord, RunKind, RunRecord, RunStatus
@@ -31,6 +38,8 @@ from rowkeeper.ledger.schema import (
     runs,
     schema_versions,
 )
+from rowkeeper.ledger.totals import count_run
+from rowkeeper.metering import measured_run
 from rowkeeper.protocols import Posting
 
 OPEN = (RunStatus.STAGING, RunStatus.INTERRUPTED)
@@ -43,6 +52,8 @@ class Scribe:
         self._engine = engine
         self._clock = clock
         self._trail = trail
+        self.ended = 0
+        """How many runs this process has closed."""
 
     def start_run(
         self,
@@ -65,12 +76,15 @@ class Scribe:
 
         Args:
             failed: by key, the errors of partitions that the run goes without from the beginning.
+
+        Raises SlotAnswered if the slot that it is for was answered by another run.
         """
         with writing(self._engine, "start_run") as connection:
             leases.check(connection, lease)
             number = self._insert_run(
                 connection,
                 lease,
+                slot=slots.to_answer(connection, pipeline) if kind is RunKind.LOAD else None,
                 pipeline=pipeline,
                 target=target,
                 kind=kind.value,
@@ -100,12 +114,13 @@ class Scribe:
         note: str,
         degraded: Sequence[str] = (),
     ) -> RunRecord:
-        """Notes a run that found nothing new."""
+        """Notes a run that found nothing new; the slot that it is for is answered."""
         with writing(self._engine, "record_unchanged") as connection:
             leases.check(connection, lease)
             number = self._insert_run(
                 connection,
                 lease,
+                slot=slots.to_answer(connection, pipeline),
                 pipeline=pipeline,
                 target=target,
                 kind=RunKind.LOAD.value,
@@ -121,6 +136,9 @@ class Scribe:
                 seconds=0.0,
             )
             run = one_run(connection, number)
+            measured_run(number)
+            self._count(connection, run)
+            slots.answer(connection, number, run.status.value, self._clock())
             self._trail.write(connection, event_of(run, "run.unchanged"))
             return run
 
@@ -134,14 +152,24 @@ class Scribe:
         assert number is not None
         return int(number[0])
 
-    def resume_run(self, lease: Lease, run: int, gates: Sequence[str] | None = None) -> RunRecord:
+    def resume_run(
+        self,
+        lease: Lease,
+        run: int,
+        gates: Sequence[str] | None = None,
+        more: Sequence[Partition] = (),
+    ) -> RunRecord:
         """Makes a run that died, or is held, this process's own.
 
         Args:
             gates: the quality gates that it has to pass now; None leaves them as they were.
+            more: partitions that it is to read after its own.
         """
-        with self._step(lease, "resume_run", run, (*OPEN, RunStatus.HELD)) as (connection, _):
-            values = {} if gates is None else {"gates": list(gates)}
+        with self._step(lease, "resume_run", run, (*OPEN, RunStatus.HELD)) as (connection, record):
+            values: dict[str, Any] = {} if gates is None else {"gates": list(gates)}
+            slot = slots.to_answer(connection, record.pipeline) if record.kind is RunKind.LOAD else None
+            if slot is not None:  # it goes on for another slot than the one that it was begun for, or for one at last
+                values["slot"] = slot
             set_run(
                 connection,
                 run,
@@ -152,6 +180,7 @@ class Scribe:
                 pid=os.getpid(),
                 error=None,
             )
+            add_partitions(connection, run, more)
             resumed = one_run(connection, run)
             self._trail.write(connection, event_of(resumed, "run.resume"))
             return resumed
@@ -238,13 +267,7 @@ class Scribe:
         Raises IntegrityError for an account that does not balance or is not of what was read.
         """
         with self._step(lease, "prepare_run", run, (RunStatus.STAGING,)) as (connection, record):
-            self._check_accounts(connection, run, accounts)
-            for ordinal, account in accounts.items():
-                connection.execute(
-                    update(run_partitions)
-                    .where(run_partitions.c.run == run, run_partitions.c.ordinal == ordinal)
-                    .values(**account_columns(account), fingerprint=fingerprints.get(ordinal, Fingerprint()))
-                )
+            self._note_accounts(connection, run, accounts, fingerprints)
             for batch in duplicates:
                 connection.execute(insert(batches).values(**dataclasses.asdict(batch), of_duplicates=True))
             self._post(connection, run, postings)
@@ -275,13 +298,7 @@ class Scribe:
         Raises IntegrityError for an account that does not balance or is not of what was read.
         """
         with self._step(lease, "amend_run", run, (RunStatus.PREPARED,)) as (connection, _):
-            self._check_accounts(connection, run, accounts)
-            for ordinal, account in accounts.items():
-                connection.execute(
-                    update(run_partitions)
-                    .where(run_partitions.c.run == run, run_partitions.c.ordinal == ordinal)
-                    .values(**account_columns(account), fingerprint=fingerprints.get(ordinal, Fingerprint()))
-                )
+            self._note_accounts(connection, run, accounts, fingerprints)
             names = [each.quarantine_file for each in refused]
             connection.execute(delete(batches).where(batches.c.run == run, batches.c.quarantine_file.in_(names)))
             for batch in refused:
@@ -290,6 +307,21 @@ class Scribe:
             total = sum(accounts.values(), Account())
             set_run(connection, run, fingerprint=sum(fingerprints.values(), Fingerprint()), **account_columns(total))
             return one_run(connection, run)
+
+    def _note_accounts(
+        self,
+        connection: Connection,
+        run: int,
+        accounts: Mapping[int, Account],
+        fingerprints: Mapping[int, Fingerprint],
+    ) -> None:
+        self._check_accounts(connection, run, accounts)
+        for ordinal, account in accounts.items():
+            connection.execute(
+                update(run_partitions)
+                .where(run_partitions.c.run == run, run_partitions.c.ordinal == ordinal)
+                .values(**account_columns(account), fingerprint=fingerprints.get(ordinal, Fingerprint()))
+            )
 
     @staticmethod
     def _check_accounts(connection: Connection, run: int, accounts: Mapping[int, Account]) -> None:
@@ -354,13 +386,17 @@ class Scribe:
                 )
                 if record.reverses is not None:
                     set_run(connection, record.reverses, status=RunStatus.ROLLED_BACK.value)
-                self._trail.write(connection, _published(one_run(connection, run)))
+                published = one_run(connection, run)
+                self._count(connection, published)
+                slots.answer(connection, run, RunStatus.PUBLISHED.value, self._clock())
+                self._trail.write(connection, _published(published))
             return one_run(connection, run)
 
     def interrupt_run(self, lease: Lease, run: int, error: Mapping[str, Any]) -> None:
         """Notes that a run stopped while staging; what it staged is kept. What is wholly in the spool waits there."""
         with self._step(lease, "interrupt_run", run, OPEN) as (connection, record):
             put_down(connection, record, dict(error))
+            self._count(connection, one_run(connection, run))
             self._trail.write(connection, event_of(record, "run.interrupt", Outcome.FAILED, error=error.get("code")))
 
     def fail_run(self, lease: Lease, run: int, error: Mapping[str, Any]) -> None:
@@ -371,6 +407,7 @@ class Scribe:
             blank = account_columns(Account()) if record.in_spool else {}  # of it the account so far was noted
             closed = {"status": RunStatus.FAILED.value, "error": dict(error), "finished_at": self._clock()}
             set_run(connection, run, **closed, **blank)
+            self._count(connection, one_run(connection, run))
             self._trail.write(connection, event_of(record, "run.fail", Outcome.FAILED, error=error.get("code")))
 
     def note_quality(
@@ -393,6 +430,7 @@ class Scribe:
                 connection.execute(insert(profiles).values(**dataclasses.asdict(profile)))
             if error is not None:
                 set_run(connection, run, status=RunStatus.HELD.value, error=dict(error), finished_at=self._clock())
+                self._count(connection, one_run(connection, run))
                 gates = [result.gate for result in results if result.status == "failed"]
                 self._trail.write(connection, event_of(record, "run.hold", Outcome.REFUSED, gates=gates))
 
@@ -413,6 +451,14 @@ class Scribe:
                 insert(exports).values(run=run, who=who, path=path, rows=rows, exported_at=self._clock())
             )
             self._trail.write(connection, event_of(one_run(connection, run), "quarantine.export", rows=rows))
+
+    def _count(self, connection: Connection, run: RunRecord) -> None:
+        """A run that ends counts in the totals, in the transaction in which it does."""
+        count_run(connection, run, self._clock)
+        connection.info["after_commit"].append(self._counted)
+
+    def _counted(self) -> None:
+        self.ended += 1
 
     @contextmanager
     def _step(

@@ -13,7 +13,8 @@ FIELDS = {
     # every line
     "time": "when, UTC",
     "level": "debug, info, warning or error",
-    "area": "what the line is about: command, run, lease, recovery, call, worker, server, degraded, network or library",
+    "area": "what the line is about: command, run, lease, recovery, maintenance, backup, call, worker, server, "
+    "degraded, network or library",
     "event": "what happened, in fixed words",
     "session": "8 hex digits, the same on all lines of one opened workspace",
     "pid": "the process",
@@ -52,7 +53,7 @@ FIELDS = {
     "lost": "lines that could not be written before this one",
     # how it ended
     "status": "of the run",
-    "kind": "of the run: load, replay or rollback",
+    "kind": "of the run: load, replay, rollback or restore",
     "outcome": "of a try, of a recovery, or of a run that a worker started",
     "before": "state before",
     "after": "state after",

@@ -152,7 +152,7 @@ def _sealed(workspace: Workspace) -> Finding:
             faults.append(error.what)
 
     for run in workspace.ledger.runs(limit=RUNS_LOOKED_AT):
-        for record in workspace.ledger.quarantine(run.run):
+        for record in workspace.ledger.quarantine(run.run, kept=True):
             name = str(record.quarantine_file)
             opens(lambda name=name: open_rejects(workspace.quarantine, name).num_rows)  # type: ignore[misc]
         for result in workspace.ledger.gate_results(run.run):

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rowkeeper.errors import FrameworkError
-from rowkeeper.ledger import BatchRecord, GateResult, Override, RunPartition, RunRecord, RunStatus
+from rowkeeper.ledger import BatchRecord, GateResult, Override, RunPartition, RunPerformance, RunRecord, RunStatus
 from rowkeeper.ledger.audit import Event
 from rowkeeper.logs.reading import lines_of
 from rowkeeper.operations import sentences
@@ -26,6 +26,7 @@ from rowkeeper.runs.report import (
     gate_document,
     override_document,
     partition_document,
+    performance_document,
     run_document,
 )
 from rowkeeper.runs.workspace import Workspace
@@ -81,6 +82,7 @@ class Incident:
         lines: what the log says of it.
         done: what Rowkeeper did about it, in sentences.
         steps: what a person should do now, the first thing first; empty if there is nothing to do.
+        performance: what it took, by stage; None if nobody has measured it.
     """
 
     run: RunRecord
@@ -96,6 +98,7 @@ class Incident:
     lines: tuple[Mapping[str, Any], ...]
     done: tuple[str, ...]
     steps: tuple[str, ...]
+    performance: RunPerformance | None = None
 
     @property
     def ended(self) -> str:
@@ -134,6 +137,7 @@ class Incident:
             "often": dict(self.often),
             "done": list(self.done),
             "next": list(self.steps),
+            "performance": performance_document(self.performance),
         }
 
 
@@ -175,6 +179,7 @@ def incident_of(number: int, workspace: Workspace) -> Incident:
         lines=tuple(log[-LINES_SHOWN:]),
         done=tuple(sentences.done(facts)),
         steps=tuple(sentences.steps(facts, needed=bool(told))),
+        performance=ledger.totals.of_run(number),
     )
 
 
@@ -223,6 +228,8 @@ def _reasons(workspace: Workspace, number: int) -> tuple[Reason, ...]:
         rows.update(record.reasons)
         for reason in record.reasons:
             partitions.setdefault(reason, set()).add(record.partition_ordinal)
+        if record.quarantine_file is None:
+            continue  # its rows were removed: what is known of them is in the ledger
         if any(len(places.get(reason, [])) < PLACES_EACH for reason in record.reasons):
             try:
                 found = places_of(open_rejects(workspace.quarantine, str(record.quarantine_file)), PLACES_EACH)

@@ -9,7 +9,7 @@ from html import escape
 from rowkeeper.ledger import RunStatus
 from rowkeeper.logs.secrets import scrubbed
 from rowkeeper.operations.incident import Incident, Reached
-from rowkeeper.operations.sentences import how_often
+from rowkeeper.operations.sentences import how_much, how_often
 from rowkeeper.quality.page import STYLE
 
 PARTITIONS_SHOWN = 200
@@ -53,6 +53,7 @@ def incident_page(incident: Incident) -> str:
             _section("Where", _partitions(incident)),
             _section("Why rows were rejected", _reasons(incident)),
             _section("Quality gates", _gates(incident)),
+            _section("What it took", _performance(incident)),
             _section("How often", _often(incident)),
             _section("What happened, from the log", _lines(incident)),
         )
@@ -143,6 +144,26 @@ def _gates(incident: Incident) -> str:
         decided = incident.override
         against = f"<p>Published against them by {escape(decided.who)}: {escape(decided.reason)}</p>"
     return against + _table(("gate", "severity", "status", "found", "such as"), rows) if rows else ""
+
+
+def _performance(incident: Incident) -> str:
+    found = incident.performance
+    if found is None:
+        return ""
+    heads = ("stage", "seconds", "CPU seconds", "waited for input", "waited for room", "rows", "bytes")
+    rows = [
+        (
+            escape(each.stage),
+            f"{each.seconds:,.3f}",
+            f"{each.cpu_seconds:,.3f}",
+            f"{each.input_wait_seconds:,.3f}",
+            f"{each.room_wait_seconds:,.3f}",
+            f"{each.rows:,}" if each.rows else "",
+            f"{each.bytes:,}" if each.bytes else "",
+        )
+        for each in found.stages
+    ]
+    return f"<p>{escape(how_much(found))}</p>" + _table(heads, rows, numbers={1, 2, 3, 4, 5, 6})
 
 
 def _often(incident: Incident) -> str:

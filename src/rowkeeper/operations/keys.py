@@ -53,6 +53,22 @@ class KeyFound:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class FormerKeys:
+    """Keys of a purpose that were rotated away and still read, and what is left that is sealed with them.
+
+    Attributes:
+        numbers: of the keys, the oldest first.
+        left: how many files; of `login` second factors, of `audit` checkpoints; None where that cannot be counted.
+        since: when the last of them was rotated away.
+    """
+
+    purpose: str
+    numbers: tuple[int, ...]
+    left: int | None
+    since: datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Rewrapped:
     """Keysets that were wrapped anew.
 
@@ -100,6 +116,19 @@ def _listed(workspace: Workspace, shown: Sequence[tuple[str, WrappedKeyset]]) ->
         for number, record in sorted(stored.keys.items(), key=lambda pair: pair[1].made):
             files = None if counted is None else counted[number]
             yield _found(purpose, number, record, number == stored.primary, files)
+
+
+def former_keys(workspace: Workspace) -> Iterator[FormerKeys]:
+    """Of each keyset. Files are looked at only where there are former keys. Raises SecurityError, IntegrityError."""
+    for purpose, stored in sorted(workspace.folder.keysets.records().items()):
+        former = sorted(stored.enabled - {stored.primary}, key=lambda number: stored.keys[number].made)
+        since = stored.keys[stored.primary].made
+        if not former:
+            yield FormerKeys(purpose, (), 0 if purpose in COUNTS else None, since)
+            continue
+        counted = _counted(workspace, purpose)
+        left = None if counted is None else sum(counted[number] for number in former)
+        yield FormerKeys(purpose, tuple(former), left, since)
 
 
 def rotate(workspace: Workspace, purposes: Sequence[str]) -> list[KeyFound]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rowkeeper.errors import FrameworkError, error_of
-from rowkeeper.ledger import GateResult, Override, RunKind, RunRecord, RunStatus
+from rowkeeper.ledger import GateResult, Override, RunKind, RunPerformance, RunRecord, RunStatus
 from rowkeeper.resilience.outcomes import Outcome
 
 HINTS_SHOWN = 5
@@ -116,6 +116,8 @@ def done(facts: Facts) -> Iterator[str]:
     yield from _calls(facts.lines)
     if (decided := facts.override) is not None:
         yield f"{decided.who} published it against its gates, {decided.decided_at:%Y-%m-%d %H:%M} UTC."
+    if (pruned := facts.run.pruned_at) is not None:
+        yield f"How it came about is kept no longer: batches, judgements and profile went on {pruned:%Y-%m-%d}."
 
 
 def _end(facts: Facts) -> str:
@@ -123,6 +125,8 @@ def _end(facts: Facts) -> str:
     status = facts.run.status
     if status is RunStatus.PUBLISHED and facts.run.kind is RunKind.ROLLBACK:
         return f"Run {facts.run.reverses} was taken back in one step; readers see none of its rows."
+    if status is RunStatus.PUBLISHED and facts.run.kind is RunKind.RESTORE:
+        return "A backup was restored: readers see the table as it was then, and later runs count as taken back."
     if status is RunStatus.PUBLISHED:
         left = _count(len(facts.failed), "partition")
         rest = f" but those of {left} that failed, which the next run tries again" if facts.failed else ""
@@ -202,6 +206,14 @@ def how_often(often: Mapping[str, int], *, has_error: bool) -> str:
         return "It is the first run of this pipeline."
     told = f"Runs of this pipeline before it: {often['former_runs']:,}; with an error: {often['with_an_error']:,}"
     return f"{told}; with this error: {often['with_this_error']:,}." if has_error else f"{told}."
+
+
+def how_much(found: RunPerformance) -> str:
+    """What a run took as a whole."""
+    told = f"{found.seconds:,.2f} s, {found.cpu_seconds:,.2f} s of a processor, {found.peak_memory_bytes / 1e6:,.0f} MB"
+    retries = f", {found.retries:,} calls tried again" if found.retries else ""
+    share = f"; {found.by_pydantic / found.rows:.1%} of the rows went through Pydantic" if found.rows else ""
+    return f"{told} of memory at most{retries}{share}."
 
 
 def _advice(code: str) -> str:

@@ -116,12 +116,12 @@ def _memory(settings: Settings) -> Finding:
 def _disk(home: Path) -> Finding:
     """Bytes and inodes on the volume that holds, or would hold, the state folder."""
     place = next(each for each in (home.absolute(), *home.absolute().parents) if each.exists())
-    volume = os.statvfs(place)
+    volume, inodes = os.statvfs(place), free_inodes(place)
     free = volume.f_bavail * volume.f_frsize
     found = f"{free / 1e9:,.1f} GB free on the volume of the state folder"
-    if volume.f_files:  # some file systems do not count them
-        found += f", {volume.f_favail:,} inodes"
-        if volume.f_favail < FREE_INODES_MIN:
+    if inodes is not None:
+        found += f", {inodes:,} inodes"
+        if inodes < FREE_INODES_MIN:
             return Finding("disk", False, found, "remove small files from that volume, or move the state folder")
     return Finding(
         "disk",
@@ -129,6 +129,12 @@ def _disk(home: Path) -> Finding:
         found,
         "" if free >= FREE_BYTES_MIN else "free some space, or move the state folder",
     )
+
+
+def free_inodes(place: Path) -> int | None:
+    """How many files can still be made on a volume; None of a file system that does not count them."""
+    volume = os.statvfs(place)
+    return volume.f_favail if volume.f_files else None
 
 
 class _Timex(ctypes.Structure):
@@ -145,12 +151,20 @@ class _Timex(ctypes.Structure):
     )
 
 
-def _clock() -> Finding:
-    """Whether anything keeps the clock right, as the kernel knows it; leases and freshness go by the clock."""
+def synchronised() -> bool | None:
+    """Whether anything keeps the clock right, as the kernel knows it; None where it does not say."""
     state = _Timex()
     if ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(state)) < 0:
+        return None
+    return not state.status & CLOCK_UNSYNCHRONISED
+
+
+def _clock() -> Finding:
+    """Leases and freshness go by the clock."""
+    known = synchronised()
+    if known is None:
         return Finding("clock", True, "whether it is synchronised is not known here")
-    if state.status & CLOCK_UNSYNCHRONISED:
+    if not known:
         return Finding(
             "clock",
             True,

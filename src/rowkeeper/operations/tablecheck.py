@@ -11,6 +11,7 @@ from rowkeeper.operations.finding import Finding
 from rowkeeper.protocols import Examined, Health
 from rowkeeper.resilience.deadline import deadline
 from rowkeeper.runs.columnfacts import table_of
+from rowkeeper.runs.placing import waiting
 from rowkeeper.runs.reconciling import check_commit, destination_of
 from rowkeeper.runs.workspace import Workspace
 
@@ -63,6 +64,8 @@ def _servers(workspace: Workspace) -> list[Finding]:
 def _table(workspace: Workspace, target: str, last: RunRecord) -> Finding:
     """What it holds, and whether it says of itself what the ledger says of it."""
     name = f"table {table_of(target)}"
+    if any(each.target == target for each in waiting(workspace.folder.path)):
+        return Finding(name, False, "it was restored, and is not in its place yet", "rowkeeper recover puts it there")
     session = destination_of(last).connect(workspace.site, None)
     try:
         if not workspace.ledger.unfinished(target):  # a run under way may be between publish and record

@@ -1,17 +1,16 @@
-"""Gates on a load as a whole: its volume, its freshness, and how it differs from the former one."""
+"""Gates on a load as a whole: its volume, and how it differs from the former one."""
 
 from __future__ import annotations
 
 import dataclasses
 import statistics
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
 from rowkeeper.errors import DeclarationError
 from rowkeeper.measures import Figure
 from rowkeeper.nearest import one_of
-from rowkeeper.quality.gate import Dimension, Finding, Past, Severity, SeverityName, Verdict, column_of, severity_of
+from rowkeeper.quality.gate import Dimension, Finding, Past, Severity, SeverityName, Verdict, severity_of
 from rowkeeper.quality.profile import Profile
 
 MeasureName = Literal["count", "mean", "null_share"]
@@ -89,59 +88,6 @@ def volume(
             f"{name}: nothing lies between {at_least} and {at_most}", hint="at_least is the lower one"
         )
     return VolumeGate(name, severity_of(name, severity), at_least, at_most, _positive(name, "within", within))
-
-
-@dataclasses.dataclass(frozen=True)
-class FreshGate:
-    """The newest event is not old."""
-
-    name: str
-    severity: Severity
-    column: str
-    within: timedelta
-    dimension: Dimension = Dimension.FRESHNESS
-    of_whole_loads: bool = True
-
-    def columns(self) -> tuple[str, ...]:
-        """The one of the events' times."""
-        return (self.column,)
-
-    def questions(self) -> tuple[Figure]:
-        """The newest event."""
-        return (Figure("newest", self.column),)
-
-    def judge(self, answers: Sequence[Any], past: Past) -> Finding:
-        """By its age at the time of judging. Unknown without events; an event of the future is fresh."""
-        newest, threshold = answers[0], f"not older than {self.within}"
-        if newest is None:
-            return Finding(Verdict.UNKNOWN, threshold, "there is no event")
-        age = past.now - _moment(newest)
-        verdict = Verdict.GOOD if age <= self.within else Verdict.BAD
-        told = f"the newest event is {timedelta(seconds=round(age.total_seconds()))} old, asked for is {threshold}"
-        return Finding(verdict, threshold, told, measured=age.total_seconds())
-
-    def offenders(self) -> None:
-        """No single row is to blame."""
-
-
-def fresh(column: str, *, within: timedelta, severity: SeverityName = "error") -> FreshGate:
-    """Freshness: the newest event of a load is not older than this when the gate looks. Replays are not judged.
-
-    Args:
-        column: a date or datetime of the contract; without a zone it is taken as UTC, a date as its first instant.
-        within: such as `timedelta(hours=6)`.
-        severity: `warn`, `error` or `critical`.
-    """
-    name = f"fresh({column_of('fresh', column)})"
-    if not isinstance(within, timedelta) or within <= timedelta():
-        raise DeclarationError(f"{name}: within={within!r} is no age", hint="give a timedelta(hours=6)")
-    return FreshGate(name, severity_of(name, severity), column, within)
-
-
-def _moment(event: date) -> datetime:
-    if isinstance(event, datetime):
-        return event if event.tzinfo else event.replace(tzinfo=UTC)
-    return datetime(event.year, event.month, event.day, tzinfo=UTC)
 
 
 @dataclasses.dataclass(frozen=True)

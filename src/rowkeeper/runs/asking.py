@@ -12,7 +12,8 @@ from itertools import islice
 from typing import Any
 
 from rowkeeper.access import Resource, ResourceKind, of_pipeline, of_run
-from rowkeeper.ledger import QuarantineSummary, RunRecord, RunStatus
+from rowkeeper.errors import RunUnfit
+from rowkeeper.ledger import BatchRecord, QuarantineSummary, RunRecord, RunStatus
 from rowkeeper.ledger.audit import Event
 from rowkeeper.nearest import did_you_mean
 from rowkeeper.runs.report import run_document
@@ -168,6 +169,17 @@ def show_rejected(number: int, workspace: Workspace, *, limit: int) -> list[dict
 def _rejected(workspace: Workspace, number: int) -> Iterator[dict[str, Any]]:
     from rowkeeper.runs.rejects import describe_rejects, open_rejects  # noqa: PLC0415 - it knows contracts: all there is
 
-    for record in workspace.ledger.quarantine(number):
+    for record in kept_rejects(workspace, number):
         table = open_rejects(workspace.quarantine, str(record.quarantine_file))
         yield from describe_rejects(table, workspace.keysets)
+
+
+def kept_rejects(workspace: Workspace, number: int) -> list[BatchRecord]:
+    """The batches of a run whose rejected rows are kept. Raises RunUnfit if there were some, and they were removed."""
+    found = workspace.ledger.quarantine(number, kept=True)
+    if not found and workspace.ledger.quarantine(number):
+        raise RunUnfit(
+            f"the rows that run {number} rejected were removed: they were older than they are kept",
+            hint="ROWKEEPER_QUARANTINE_KEEP_DAYS says how long; how many there were, and why, rowkeeper show tells",
+        )
+    return found

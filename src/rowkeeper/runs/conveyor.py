@@ -18,6 +18,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Generic, Self, TypeVar
 
+from rowkeeper import metering
 from rowkeeper.logs import logger
 from rowkeeper.resilience.deadline import remaining, seconds_left
 
@@ -35,8 +36,11 @@ log = logger("run")
 class _Ahead(threading.Thread, Generic[Item]):
     """Pulls an iterable in a thread and keeps at most `depth` items waiting, one while `is_tight`."""
 
-    def __init__(self, items: Iterable[Item], depth: int, name: str, is_tight: Callable[[], bool]) -> None:
+    def __init__(
+        self, items: Iterable[Item], depth: int, name: str, is_tight: Callable[[], bool], between: tuple[str, str]
+    ) -> None:
         super().__init__(name=name, daemon=True)
+        self._makes, self._takes = between
         self._items = items
         self._context = contextvars.copy_context()  # deadlines, and what the log's lines are about
         self._depth = depth
@@ -67,7 +71,10 @@ class _Ahead(threading.Thread, Generic[Item]):
 
     def _put(self, item: Item) -> bool:
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._has_room())
+            if not self._closed and not self._has_room():
+                over = metering.waiting(self._makes, "room_wait_seconds")
+                self._changed.wait_for(lambda: self._closed or self._has_room())
+                over()
             if self._closed:
                 return False
             self._waiting.append(item)
@@ -81,8 +88,10 @@ class _Ahead(threading.Thread, Generic[Item]):
     def __iter__(self) -> Iterator[Item]:
         while True:
             with self._changed:
+                over = metering.waiting(self._takes, "input_wait_seconds")
                 while not self._changed.wait_for(lambda: self._waiting or self._ended or self._closed, seconds_left()):
                     pass  # the time is over, and `seconds_left` says so
+                over()
                 if self._closed or not self._waiting:
                     break
                 item = self._waiting.popleft()
@@ -110,7 +119,12 @@ class Conveyor:
         self._stages: list[_Ahead[object]] = []
 
     def ahead(
-        self, items: Iterable[Item], depth: int, name: str, is_tight: Callable[[], bool] = lambda: False
+        self,
+        items: Iterable[Item],
+        depth: int,
+        name: str,
+        is_tight: Callable[[], bool] = lambda: False,
+        between: tuple[str, str] = ("", ""),
     ) -> Iterator[Item]:
         """Runs `items` in a thread of this name, at most `depth` items ahead of whoever consumes them.
 
@@ -119,8 +133,9 @@ class Conveyor:
 
         Args:
             is_tight: whether memory is short, so that no more than one may wait.
+            between: which stage of the run makes the items, and which takes them: whose waits are measured.
         """
-        stage = _Ahead(items, depth, name, is_tight)
+        stage = _Ahead(items, depth, name, is_tight, between)
         self._stages.append(stage)  # type: ignore[arg-type]
         stage.start()
         return iter(stage)

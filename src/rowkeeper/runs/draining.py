@@ -17,6 +17,7 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 
+from rowkeeper import metering
 from rowkeeper.access import of_pipeline
 from rowkeeper.batch import ROW_ID
 from rowkeeper.errors import DatabaseError, FrameworkError, LeaseHeld, RetryError, RunInterrupted
@@ -113,17 +114,19 @@ def drain(held: Hold, declared: Callable[[RunRecord], Pipeline] = pipeline_of) -
     """
     for run in queue(held):
         for older in _before(held, run):
-            with about(run=older.run, pipeline=older.pipeline):
+            with about(run=older.run, pipeline=older.pipeline), metering.metering():
                 finished = _finished(held, older, declared(older))
             yield from finished
         with about(run=run.run, pipeline=run.pipeline):
-            drained = _drained(held, run, declared(run))
+            with metering.metering():
+                drained = _drained(held, run, declared(run))
             sweep(held.workspace)
         yield drained
 
 
 def _drained(held: Hold, run: RunRecord, pipeline: Pipeline) -> RunReport:
     """With a session of its own: the run has the columns of its time."""
+    metering.measured_run(run.run)
     held.tell(run.pipeline, "drain")
     with _session(held, run, read_schema(held.workspace, run.run)) as own:
         names = [gate.name for gate in pipeline.gates]
@@ -146,6 +149,7 @@ def _before(held: Hold, run: RunRecord) -> list[RunRecord]:
 
 def _finished(held: Hold, run: RunRecord, pipeline: Pipeline) -> list[RunReport]:
     """Publishes it; unless its staging area was damaged: then its input is as if never read, and there is no report."""
+    metering.measured_run(run.run)
     schema = protections_for(pipeline, held.workspace).stored(pipeline.checker.schema)
     with _session(held, run, schema) as own:
         resumed = take_over(own, run, [gate.name for gate in pipeline.gates])
@@ -201,6 +205,7 @@ def _stage_anew(held: Hold, run: RunRecord, columns: Columns) -> Columns:
     held.session.stage_open(run.run, held.lease.token)
     known = [name for name, _ in columns]
     held.observe(Progress(run.pipeline, "load", account=run.account))
+    metering.step("load")
     for rows in _together(held, run):
         schema = rows.schema.remove(rows.schema.get_field_index(ROW_ID))
         if not set(schema.names) <= set(known):
@@ -209,7 +214,9 @@ def _stage_anew(held: Hold, run: RunRecord, columns: Columns) -> Columns:
         check_room(workspace.site.home, rows.nbytes, workspace.settings.disk_free_min)
         with finished_first():
             failpoint("drain.before_stage")
-            held.session.stage(rows)
+            with metering.timed("stage"):
+                held.session.stage(rows)
+            metering.took("stage", rows=rows.num_rows, bytes=rows.nbytes)
             failpoint("drain.after_stage")
     return columns
 

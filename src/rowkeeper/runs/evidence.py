@@ -38,6 +38,13 @@ EVERYDAY = frozenset(
         "worker_runs_max",
         "worker_run_seconds_max",
         "worker_reconcile_seconds",
+        "health_seconds",
+        "health_disk_days_min",
+        "health_key_days_max",
+        "health_former_key_days_max",
+        "health_quarantine_factor",
+        "health_overdue_seconds",
+        "health_drill_days_max",
     }
 )
 """Settings of speed, size and manner. Any other is noted, also one that is new."""

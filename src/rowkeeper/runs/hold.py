@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 
+from rowkeeper import metering
 from rowkeeper.errors import DeadlineExceeded, FrameworkError, LeaseLost
 from rowkeeper.ledger import Lease, Ledger
 from rowkeeper.logs import failure, logger
@@ -56,6 +57,7 @@ class Hold:
 
     def tell(self, pipeline: str, step: str) -> None:
         """Lets whoever looks on know of the next step."""
+        metering.step(step)
         steps.info("step begun", pipeline=pipeline, step=step, seconds=self.seconds)
         self.observe(Progress(pipeline, step))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from rowkeeper import metering
 from rowkeeper.batch import Account
 from rowkeeper.errors import DeclarationError, RunUnfit, StagingDamaged
 from rowkeeper.ledger import GateResult, RunRecord, RunStatus
@@ -104,8 +105,10 @@ def publish_held(
     run = run_for(workspace, "run.publish", number)
     if not reason.strip():
         raise DeclarationError("an override needs a reason", hint=f'rowkeeper publish {number} --override "REASON"')
-    with hold(workspace, destination_of(run), observe=observe) as held:
+    with metering.metering(), hold(workspace, destination_of(run), observe=observe) as held:
+        metering.step("open")
         reconcile(held)
+        metering.measured_run(number)
         check_commit(held.ledger, held.session, held.target)
         run = held.ledger.run(number)
         if run.status is RunStatus.PUBLISHED and held.ledger.override(number) is not None:

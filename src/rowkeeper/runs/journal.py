@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rowkeeper import metering
 from rowkeeper.errors import FrameworkError, is_fault
 from rowkeeper.logs import Journal, RotatingFile, failure, file_outlet, keep, logger, stderr_outlet
 from rowkeeper.logs.secrets import learn_environment, learn_url
@@ -53,6 +54,8 @@ def journal_kept(settings: Settings, folder: StateFolder) -> Iterator[None]:
 
 def log_try(attempt: Attempt) -> None:
     """A try of a call to another machine."""
+    if attempt.number > 1:
+        metering.retried()
     facts = {
         "host": attempt.name.host,
         "operation": attempt.name.operation,

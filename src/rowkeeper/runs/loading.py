@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rowkeeper import metering
 from rowkeeper.access import of_pipeline
 from rowkeeper.errors import (
     DatabaseError,
@@ -48,7 +49,7 @@ from rowkeeper.runs.spoolfiles import sweep
 from rowkeeper.runs.spooling import Work, begin, go_on, read_into_spool, settle_in_ledger
 from rowkeeper.runs.staging import Material, Stager
 from rowkeeper.runs.watching import watching
-from rowkeeper.runs.work import failed_before, going_on, is_same_work, marked
+from rowkeeper.runs.work import failed_before, going_on, marked, to_add
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.security.vpn import explaining
 
@@ -123,13 +124,15 @@ class _Load:
 
     def run(self) -> RunReport:
         try:
-            return self._opened()
+            with metering.metering():
+                return self._opened()
         finally:
             if isinstance(self.material.source, Closing):
                 self.material.source.close()
 
     def _opened(self) -> RunReport:
         self.observe(Progress(self.pipeline.name, "open"))
+        metering.step("open")
         names = {"pipeline": self.pipeline.name, "target": self.pipeline.destination.target}
         with (
             about(**names),
@@ -207,6 +210,7 @@ class _Load:
         self, held: Hold, run: RunRecord, columns: Sequence[tuple[str, str]], replaced: Mapping[str, Addresses]
     ) -> RunReport:
         """Loads a run that was started or taken over, and sees to its end, whichever that is."""
+        metering.measured_run(run.run)
         try:
             failpoint("run.after_start")
             with explaining():
@@ -289,6 +293,7 @@ class _Load:
 
     def _spooled(self, held: Hold, run: RunRecord) -> RunReport:
         """Reads a run into the spool, and sees to its end, whichever that is."""
+        metering.measured_run(run.run)
         try:
             with explaining():
                 read_into_spool(held, run, self.material)
@@ -359,7 +364,8 @@ class _Load:
     def _waiting(self, held: Hold, plan: Plan) -> RunRecord | None:
         """The run of this pipeline that died and can go on, its staging taken over.
 
-        It goes on only if it is a run of the same definition over the same partitions; others are discarded.
+        It goes on only if it is a run of the same definition, and its partitions are still there, unchanged; others
+        are discarded. Partitions that have come since are added to a load.
         """
         resumed: RunRecord | None = None
         for run in held.ledger.unfinished(held.target):
@@ -371,17 +377,25 @@ class _Load:
                 )
                 continue
             partitions = held.ledger.partitions(run.run)
-            same = run.definition == self.definition and is_same_work(partitions, plan)
-            if same and resumed is None:
-                resumed = take_over(held, run, [gate.name for gate in self._gates])
+            more = None
+            if run.definition == self.definition:
+                more = to_add(partitions, plan, takes_in=self._takes_in(held, run))
+            if more is not None and resumed is None:
+                resumed = take_over(held, run, [gate.name for gate in self._gates], more)
                 if resumed is not None:
-                    self.notes.append(going_on(run, sum(each.next_row for each in partitions)))
+                    self.notes.append(going_on(run, sum(each.next_row for each in partitions), len(more)))
                     continue
-            why = "its staging area was damaged" if same else "the pipeline or its input changed since"
+            why = "the pipeline or its input changed since" if more is None else "its staging area was damaged"
             if run.status is RunStatus.HELD:
                 why = f"its quality gates held it; it was discarded, as {why}"
             self.notes.append(discard_run(held, run, why).note)
         return resumed
+
+    @staticmethod
+    def _takes_in(held: Hold, run: RunRecord) -> bool:
+        """Whether a run may be given more to read: a verdict or a decision is about the rows that were seen."""
+        judged = run.status is RunStatus.HELD or held.ledger.override(run.run) is not None
+        return run.kind is RunKind.LOAD and not judged
 
     def _source_document(self) -> dict[str, Any]:
         """The source, and for commands that are given the run alone the pipeline file and how columns are protected;

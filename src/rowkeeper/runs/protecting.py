@@ -47,6 +47,7 @@ def protections_for(pipeline: Pipeline, workspace: Workspace) -> Protections:
     _check_destination(pipeline, made)
     for gate in pipeline.gates:
         _check_gate(pipeline, gate, made)
+    _check_freshness(pipeline, made)
     return made
 
 
@@ -88,6 +89,17 @@ def _check_gate(pipeline: Pipeline, gate: Gate, protections: Protections) -> Non
                     f"pipeline {pipeline.name}: the gate {gate.name} would look at protected values, and after "
                     f"{method.word} there is {wanted} in {name}",
                     hint="say it of the clear values: as a rule (rk.rule), or as a constraint of the contract's field",
+                )
+
+
+def _check_freshness(pipeline: Pipeline, protections: Protections) -> None:
+    """Health shows keys and the times of events: of no column that the policy protects."""
+    for rule in pipeline.freshness:
+        for name in rule.columns():
+            if protections.of(name) is not None:
+                raise DeclarationError(
+                    f"pipeline {pipeline.name}: {rule.name}: {name} is protected, and health would show its values",
+                    hint="name a column that is not",
                 )
 
 

@@ -21,6 +21,7 @@ from rowkeeper.ledger import BatchRecord, RunPartition, RunRecord
 from rowkeeper.logs import about, logger
 from rowkeeper.protocols import Change, CommitRecord, Sealed
 from rowkeeper.resilience.failpoints import failpoint
+from rowkeeper.runs.boundary import crossing
 from rowkeeper.runs.hold import Hold
 from rowkeeper.runs.interrupt import uninterrupted
 from rowkeeper.runs.protecting import clear_columns
@@ -76,11 +77,12 @@ def publish_and_record(held: Hold, run: RunRecord) -> RunRecord:
     books = sum((posting.change for posting in ledger.postings(run.run)), books)
     with about(run=run.run):
         held.tell(run.pipeline, "publish")
-        held.session.publish(CommitRecord(ledger.id, run.run, held.lease.token, books), change_of(run))
-        failpoint("run.after_publish")
-        note_refusals(held, run)
-        held.tell(run.pipeline, "record")
-        recorded = ledger.record_published(held.lease, run.run, seconds=held.seconds)
+        with crossing(held.workspace.folder.path, held.target):
+            held.session.publish(CommitRecord(ledger.id, run.run, held.lease.token, books), change_of(run))
+            failpoint("run.after_publish")
+            note_refusals(held, run)
+            held.tell(run.pipeline, "record")
+            recorded = ledger.record_published(held.lease, run.run, seconds=held.seconds)
         forget_refusals(held, run.run)
         tidy(held, run.run)
     counts = {name: count for name, count in recorded.account.as_dict().items() if count}

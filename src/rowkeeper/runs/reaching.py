@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from rowkeeper.endpoints import Endpoint, Proxy
@@ -19,12 +20,23 @@ if TYPE_CHECKING:
 
 
 def settled_endpoints(settings: Settings) -> tuple[Endpoint, ...]:
-    """Those of the settings: the ledger, the vault, the proxy, and what `egress_allow` lists.
+    """Those of the settings: the ledger, the vault, the proxy, the bucket of backups, and what `egress_allow` lists.
 
     Raises SettingsError or ConfigurationError for one that is none.
     """
     ledger = ledger_endpoints(settings.ledger_url, settings.ledger_via)
-    return (*ledger, *service_endpoints(settings), *allowed_endpoints(settings))
+    return (*ledger, *service_endpoints(settings), *_of_backups(settings), *allowed_endpoints(settings))
+
+
+def _of_backups(settings: Settings) -> tuple[Endpoint, ...]:
+    """None for backups in a folder, for which nothing is imported."""
+    if settings.backup_to is None or "://" not in settings.backup_to:
+        return ()
+    from rowkeeper.stores.opening import endpoints_of  # noqa: PLC0415 - few have one
+    from rowkeeper.stores.settled import place_of_backups  # noqa: PLC0415
+
+    found = [endpoints_of(*place_of_backups(settings, pruning=each)) for each in (False, True)]
+    return tuple(dict.fromkeys(chain.from_iterable(found)))
 
 
 def declared_endpoints(settings: Settings, pipelines: Iterable[Pipeline]) -> tuple[Endpoint, ...]:

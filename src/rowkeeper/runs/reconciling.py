@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from importlib.metadata import entry_points
-from typing import cast
+from typing import Any, cast
 
+from rowkeeper import metering
+from rowkeeper.batch import Partition
 from rowkeeper.errors import BooksDiffer, ConfigurationError, FrameworkError, LeaseError, RunInterrupted
 from rowkeeper.ledger import Ledger, RunKind, RunRecord, RunStatus
 from rowkeeper.logs import logger
 from rowkeeper.protocols import Destination, DestinationSession
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.runs.asking import permitted
+from rowkeeper.runs.boundary import crossing
 from rowkeeper.runs.hold import Hold, hold
+from rowkeeper.runs.placing import Waiting, put_in_place, waiting
 from rowkeeper.runs.publishing import finish_load
 from rowkeeper.runs.refusals import forget_refusals, note_refusals
 from rowkeeper.runs.report import Observer, unobserved
@@ -47,8 +51,9 @@ def reconcile(held: Hold) -> list[Finding]:
        rollback is called off and a load is open for resumption.
     2. Staging: it died there; what it staged is kept for the pipeline's next run. A rollback is called off.
 
-    A run that is wholly in the spool waits there again.
+    A run that is wholly in the spool waits there again. What a restore has decided on comes before all else.
     """
+    put_in_place(held.workspace.folder.path, held.ledger, held.session, held.target)
     findings = []
     for run in held.ledger.unfinished(held.target):
         if run.status is RunStatus.PREPARED:
@@ -69,11 +74,13 @@ def _logged(finding: Finding) -> Finding:
 
 
 def _settle(held: Hold, run: RunRecord) -> Finding:
-    published = held.session.settle(run.run)
-    failpoint("reconcile.after_settle")
+    with crossing(held.workspace.folder.path, held.target):
+        published = held.session.settle(run.run)
+        failpoint("reconcile.after_settle")
+        if published:
+            note_refusals(held, run)
+            held.ledger.record_published(held.lease, run.run, seconds=0.0)
     if published:
-        note_refusals(held, run)
-        held.ledger.record_published(held.lease, run.run, seconds=0.0)
         forget_refusals(held, run.run)
         tidy(held, run.run)
         note = f"run {run.run} had been published when it died; the ledger knows now"
@@ -126,18 +133,24 @@ def _name(run: int | None) -> str:
 
 def destination_of(run: RunRecord) -> Destination:
     """Rebuilds the destination of a run from what the ledger holds of it."""
-    kind = str(run.destination.get("kind"))
+    return declared(run.destination, f"run {run.run} went to")
+
+
+def declared(description: Mapping[str, Any], what: str = "there is") -> Destination:
+    """Rebuilds a destination from what is held of it. Raises ConfigurationError if its package is not installed."""
+    kind = str(description.get("kind"))
     for entry in entry_points(group="rowkeeper.destinations", name=kind):
-        return cast("Destination", entry.load().from_description(run.destination))
+        return cast("Destination", entry.load().from_description(description))
     raise ConfigurationError(
-        f"run {run.run} went to a destination of the kind {kind}, which is not installed",
+        f"{what} a destination of the kind {kind}, which is not installed",
         hint="install the package that it comes from",
     )
 
 
 def reconcile_if_free(workspace: Workspace, destination: Destination) -> list[Finding]:
     """For commands that only look: settles dead runs, unless a live one holds the destination."""
-    if not workspace.ledger.unfinished(destination.target):
+    waits = any(each.target == destination.target for each in waiting(workspace.folder.path))
+    if not waits and not workspace.ledger.unfinished(destination.target):
         return []
     try:
         with hold(workspace, destination) as held:
@@ -166,6 +179,12 @@ def recover(
     sweep(workspace)
     findings: list[Finding] = []
     refusals: list[FrameworkError] = []
+    for restored in waiting(workspace.folder.path):
+        try:
+            findings += _put_in_place(workspace, restored)
+        except FrameworkError as error:
+            if not (automatic and isinstance(error, LeaseError)):
+                refusals.append(error)
     for target in dict.fromkeys(mine.values()):
         try:
             findings += _recover_one(workspace, target, mine, discard, automatic, observe)
@@ -175,6 +194,15 @@ def recover(
     if refusals:
         raise refusals[0]
     return findings
+
+
+def _put_in_place(workspace: Workspace, restored: Waiting) -> list[Finding]:
+    """A table on a server of which a restore has decided what it is."""
+    with hold(workspace, declared(restored.destination)) as held:
+        if put_in_place(workspace.folder.path, held.ledger, held.session, restored.target) is None:
+            return []
+    note = f"{restored.target} is as it was restored"
+    return [_logged(Finding(restored.run, restored.pipeline, "finished", note))]
 
 
 def _recover_one(  # noqa: PLR0917 - the arguments of `recover`, for one destination
@@ -205,7 +233,9 @@ def _finish_or_keep(held: Hold, run: RunRecord, discard: bool) -> Finding:
     if resumed is None:
         return discard_run(held, run, "its staging area was damaged")
     try:
-        finish_load(held, resumed, held.session.prepare())
+        with metering.metering():
+            metering.measured_run(run.run)
+            finish_load(held, resumed, held.session.prepare())
     except FrameworkError as error:
         return _logged(Finding(run.run, run.pipeline, "kept", f"run {run.run} could not be finished: {error}"))
     return _logged(Finding(run.run, run.pipeline, "finished", f"run {run.run} was wholly staged; it is published now"))
@@ -225,16 +255,19 @@ def _waiting_for(held: Hold, run: RunRecord) -> Finding | None:
     return None
 
 
-def take_over(held: Hold, run: RunRecord, gates: Sequence[str] | None = None) -> RunRecord | None:
+def take_over(
+    held: Hold, run: RunRecord, gates: Sequence[str] | None = None, more: Sequence[Partition] = ()
+) -> RunRecord | None:
     """Makes a dead or held run this process's own, with exactly the rows that the ledger holds as staged.
 
     Args:
         gates: names of the quality gates that it has to pass now; None leaves them as they were.
+        more: partitions that it is to read besides its own.
 
     None if the staging area does not hold them; the run can only be discarded then.
     """
     staged = staged_rows(held.ledger.batches(run.run), held.ledger.partitions(run.run))
-    resumed = held.ledger.resume_run(held.lease, run.run, gates)
+    resumed = held.ledger.resume_run(held.lease, run.run, gates, more)
     failpoint("reconcile.after_resume")
     log.info("run taken over", run=run.run, pipeline=run.pipeline, token=held.lease.token)
     kept = held.session.stage_resume(run.run, held.lease.token, staged)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rowkeeper.errors import PipelineError, RunUnfit, SourceError
 from rowkeeper.ledger import BatchRecord, RunRecord, RunStatus
-from rowkeeper.runs.asking import run_for
+from rowkeeper.runs.asking import kept_rejects, run_for
 from rowkeeper.runs.declared import pipeline_of
 from rowkeeper.runs.exporting import Exported, export
 from rowkeeper.runs.loading import replay_run
@@ -84,7 +84,7 @@ def _rejected(run: RunRecord, workspace: Workspace) -> tuple[RunRecord, tuple[Ba
             f"run {number} is {run.status.value}: only rejected rows of a published run can be replayed",
             hint="rowkeeper quarantine list shows what there is",
         )
-    records = tuple(workspace.ledger.quarantine(number))
+    records = tuple(kept_rejects(workspace, number))
     if not records:
         raise PipelineError(f"run {number} rejected no row", hint="rowkeeper quarantine list shows what there is")
     replaced = workspace.ledger.replaced(run)

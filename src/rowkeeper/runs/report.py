@@ -9,7 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from rowkeeper.batch import Account
-from rowkeeper.ledger import GateResult, Ledger, Override, QuarantineSummary, RunPartition, RunRecord
+from rowkeeper.ledger import (
+    GateResult,
+    Ledger,
+    Override,
+    QuarantineSummary,
+    RunPartition,
+    RunPerformance,
+    RunRecord,
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -171,6 +179,7 @@ def rejected_document(summary: QuarantineSummary) -> dict[str, Any]:
         "replayed": summary.replayed,
         "rows_replayed": summary.rows_replayed,
         "exports": summary.exports,
+        "kept": summary.kept,
     }
 
 
@@ -217,6 +226,18 @@ def gate_document(result: GateResult) -> dict[str, Any]:
         "told": result.told,
         "sample": result.sample_file,
         "judged_at": result.judged_at.isoformat(),
+    }
+
+
+def performance_document(found: RunPerformance | None) -> dict[str, Any] | None:
+    """What a run took, as JSON; None if nobody has measured it."""
+    if found is None:
+        return None
+    share = found.by_pydantic / found.rows if found.rows else None
+    return {
+        **{name: each for name, each in dataclasses.asdict(found).items() if name != "stages"},
+        "share_by_pydantic": share,
+        "stages": [dataclasses.asdict(each) for each in found.stages],
     }
 
 

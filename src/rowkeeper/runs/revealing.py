@@ -19,7 +19,7 @@ from rowkeeper.errors import ConfigurationError, DeclarationError, RevealIrrever
 from rowkeeper.ledger import BatchRecord, RunRecord
 from rowkeeper.nearest import did_you_mean
 from rowkeeper.runs.access import Look
-from rowkeeper.runs.asking import look_for
+from rowkeeper.runs.asking import kept_rejects, look_for
 from rowkeeper.runs.columnfacts import table_of
 from rowkeeper.runs.exporting import Exported, export
 from rowkeeper.runs.protecting import SOURCE_KEY
@@ -174,7 +174,7 @@ def reveal_rejected(number: int, workspace: Workspace, *, limit: int, reason: st
     """Rejected rows of a run with their classified values in the clear. Raises RevealRefused or UnknownRun."""
     look = _look_at_run(number, workspace, reason, f"rowkeeper quarantine show {number} --reveal")
     workspace.ledger.run(number)
-    rows = list(_limited(workspace, workspace.ledger.quarantine(number), limit))
+    rows = list(_limited(workspace, kept_rejects(workspace, number), limit))
     look.note(len(rows))
     return rows
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rowkeeper import metering
 from rowkeeper.errors import PipelineError, RunUnfit
 from rowkeeper.ledger import RunKind, RunRecord, RunStatus
 from rowkeeper.protocols import Change, Posting
@@ -26,7 +27,8 @@ def rollback_run(number: int, workspace: Workspace, observe: Observer = unobserv
         PipelineError: the run was not published, or can no longer be taken back.
     """
     destination = destination_of(run_for(workspace, "run.rollback", number))
-    with hold(workspace, destination, observe=observe) as held:
+    with metering.metering(), hold(workspace, destination, observe=observe) as held:
+        metering.step("open")
         reconcile(held)
         check_commit(held.ledger, held.session, held.target)
         held.session.check_change(Change(reverse=number))
@@ -54,6 +56,7 @@ def _entry(held: Hold, run: RunRecord, postings: tuple[Posting, ...]) -> RunReco
         drop_rows=(),
         reverses=run.run,
     )
+    metering.measured_run(entry.run)
     failpoint("rollback.after_start")
     held.session.stage_open(entry.run, held.lease.token)  # empty: what fences this rollback, should it become a zombie
     columns = held.ledger.schema_versions(run.target)[-1].columns
@@ -68,7 +71,7 @@ def _reversing(held: Hold, run: RunRecord) -> tuple[Posting, ...]:
     """The postings that take a run back, or why there are none."""
     if run.status is RunStatus.ROLLED_BACK:
         raise PipelineError(f"run {run.run} was taken back before", hint="rowkeeper runs shows by which run")
-    if run.status is not RunStatus.PUBLISHED or run.kind is RunKind.ROLLBACK:
+    if run.status is not RunStatus.PUBLISHED or run.kind in (RunKind.ROLLBACK, RunKind.RESTORE):
         raise RunUnfit(
             f"run {run.run} published no rows (its status is {run.status.value}, its kind {run.kind.value})",
             hint="rowkeeper runs lists those that did",

@@ -21,7 +21,7 @@ from rowkeeper.runs.hold import Hold
 from rowkeeper.runs.reconciling import DIED
 from rowkeeper.runs.spoolfiles import sweep, write_rows, write_schema
 from rowkeeper.runs.staging import Material, Stager
-from rowkeeper.runs.work import failed_before, going_on, is_same_work, marked
+from rowkeeper.runs.work import failed_before, going_on, marked, to_add
 
 CHANGED = {"type": "discarded", "what": "the pipeline or its input changed since", "hint": "run the pipeline again"}
 
@@ -72,9 +72,10 @@ def go_on(held: Hold, work: Work, notes: list[str]) -> RunRecord | None:
         if run.pipeline != work.pipeline.name or not run.in_spool or run.status is not RunStatus.INTERRUPTED:
             continue
         partitions = held.ledger.partitions(run.run)
-        if run.definition == work.definition and is_same_work(partitions, work.plan):
-            notes.append(going_on(run, sum(each.next_row for each in partitions)))
-            return held.ledger.resume_run(held.lease, run.run, work.gates)
+        more = to_add(partitions, work.plan, takes_in=True) if run.definition == work.definition else None
+        if more is not None:
+            notes.append(going_on(run, sum(each.next_row for each in partitions), len(more)))
+            return held.ledger.resume_run(held.lease, run.run, work.gates, more)
         held.ledger.fail_run(held.lease, run.run, CHANGED)
         sweep(held.workspace)
     return None

@@ -12,6 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rowkeeper import metering
 from rowkeeper.batch import ROW_ID, Account, Batch, RuleCount, Verdict, row_ids
 from rowkeeper.errors import PipelineError, SourceError, StoreError, TransformError
 from rowkeeper.ledger import BatchRecord, RunPartition, RunRecord
@@ -145,9 +146,10 @@ class Stager:
         """
         depth, tight = self._sizes.queue_batches, self._gauge.tight
         rows, size = self._held.workspace.settings.insert_rows, self._sizes.insert_bytes
+        metering.step("load")
         with Conveyor() as conveyor:
-            read = conveyor.ahead(self._read(), depth, "rowkeeper-read", tight)
-            checked = conveyor.ahead(self._check(read), depth, "rowkeeper-check", tight)
+            read = conveyor.ahead(self._read(), depth, "rowkeeper-read", tight, ("read", "check"))
+            checked = conveyor.ahead(self._check(read), depth, "rowkeeper-check", tight, ("check", "stage"))
             for items in _together(checked, rows, size):
                 with finished_first():
                     self._stage([item for item in items if isinstance(item, _Checked)])
@@ -155,13 +157,14 @@ class Stager:
                         self._settle(item)
 
     def _settle(self, item: _Checked | _Read | _Failed) -> None:
-        match item:
-            case _Checked():
-                self._note(item)
-            case _Read():
-                self._end(item)
-            case _Failed():
-                self._go_without(item)
+        with metering.timed("note"):
+            match item:
+                case _Checked():
+                    self._note(item)
+                case _Read():
+                    self._end(item)
+                case _Failed():
+                    self._go_without(item)
 
     def _read(self) -> Iterator[_Read | _Failed]:
         for ordinal, partition in self._partitions.items():
@@ -184,9 +187,10 @@ class Stager:
                 batch_bytes=self._sizes.batch_bytes,
                 columns=self._material.columns,
             )
-            for batch in batches:
+            for batch in metering.each_timed("read", iter(batches)):
                 look()
                 if batch.rows_read:
+                    metering.took("read", rows=batch.rows_read, bytes=batch.table.nbytes)
                     yield _Read(ordinal, batch)
                 else:
                     end = batch.position
@@ -225,8 +229,9 @@ class Stager:
             return item, None
         with about(partition=item.batch.partition, batch=item.batch.first_row):
             try:
-                with withheld():
+                with withheld(), metering.timed("check"):
                     verdict = self._contract.check(item.batch)
+                metering.took("check", rows=item.batch.table.num_rows, bytes=item.batch.table.nbytes)
             except ON_ERROR as error:
                 return item, error
         if self._material.evolves:  # columns that drift brought stay, for all batches that follow
@@ -240,15 +245,22 @@ class Stager:
             verdict = without_unfit(verdict, protections, self._material.destination)
         numbers = pc.take(batch.row_numbers, verdict.accepted_index)
         rows = verdict.accepted.append_column(pa.field(ROW_ID, pa.uint64(), nullable=False), row_ids(ordinal, numbers))
-        kept = apply_transform(transform, rows) if transform else rows
+        kept = rows
         if transform is not None:
+            with metering.timed("transform"):
+                kept = apply_transform(transform, rows)
+            metering.took("transform", rows=rows.num_rows, bytes=rows.nbytes)
             check_transformed(kept, protections)
-        filtered, rejects = rows.num_rows - kept.num_rows, rejects_of(batch, ordinal, verdict, self._material.shield)
+        with metering.timed("protect"):
+            filtered = rows.num_rows - kept.num_rows
+            rejects = rejects_of(batch, ordinal, verdict, self._material.shield)
+            protected = protections.apply(kept)
+        metering.took("protect", rows=kept.num_rows, bytes=kept.nbytes)
         return _Checked(
             ordinal,
             batch.first_row,
             batch.next_row,
-            protections.apply(kept),
+            protected,
             filtered,
             rejects,
             verdict.by_pydantic,
@@ -272,7 +284,9 @@ class Stager:
             check_room(workspace.site.home, rows.nbytes, workspace.settings.disk_free_min)
             failpoint("run.before_stage")
             began = time.monotonic()
-            self._held.session.stage(rows)
+            with metering.timed("stage"):
+                self._held.session.stage(rows)
+            metering.took("stage", rows=rows.num_rows, bytes=rows.nbytes)
             log.debug("rows staged", rows=rows.num_rows, seconds=time.monotonic() - began)
             failpoint("run.after_stage")
 

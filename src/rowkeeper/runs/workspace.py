@@ -26,8 +26,11 @@ from rowkeeper.runs.checkpoints import Checkpoints, checkpoints_sent
 from rowkeeper.runs.evidence import PlaintextNotes, note_settings
 from rowkeeper.runs.journal import journal_kept, log_breaker, log_try
 from rowkeeper.runs.reaching import gateway_of
+from rowkeeper.runs.restored import finish_restore
 from rowkeeper.runs.secrets import password_of, secrets_of
 from rowkeeper.runs.sizing import Sizes, save_memory, sizes_of
+from rowkeeper.runs.swapping import Swap
+from rowkeeper.security.egress.gateway import Gateway
 from rowkeeper.security.egress.policy import log_mode
 from rowkeeper.security.keysets import AUDIT, ENGINE, QUARANTINE, SAMPLES, SPOOL, Keysets
 from rowkeeper.security.references.vault import Vault
@@ -80,6 +83,7 @@ class Workspace:
             listening(plaintext),
             settled_on(server),
             secrets_of(settings, way, gateway) as vault,
+            _restore_finished(settings, way, gateway),
             _folder_opened(settings, vault) as folder,
             Ledger.open(
                 settings.ledger_url,
@@ -116,6 +120,7 @@ class Workspace:
                 default_tls=transport.tls,
                 clickhouse=server,
                 clickhouse_reader=reader_of(settings, server),
+                keeps_former=settings.backup_to is not None,
             )
             seal = Seal(folder.keysets, QUARANTINE, folder.path / "quarantine")
             samples = Seal(folder.keysets, SAMPLES, folder.path / "samples")
@@ -144,10 +149,24 @@ class Workspace:
 
 @contextmanager
 def state_folder(settings: Settings) -> Iterator[StateFolder]:
-    """The state folder without its ledger, which may be out of reach."""
+    """The state folder without its ledger, which may be out of reach. Raises RestoreUnfinished."""
+    Swap(settings.home).refuse_promised()
     calls = Calls(listeners=[log_breaker], observers=[log_try])
     with secrets_of(settings, calls, gateway_of(settings)) as vault, _folder_opened(settings, vault) as folder:
         yield folder
+
+
+@contextmanager
+def _restore_finished(settings: Settings, calls: Calls, gateway: Gateway) -> Iterator[None]:
+    """What is opened is the state of before a restore or that of after it, also where that died with one half done.
+
+    Raises RestoreUnfinished where the settings do not say which ledger to ask.
+    """
+    if settings.ledger_url is not None:
+        finish_restore(settings, calls, gateway)
+    else:
+        Swap(settings.home).refuse_promised()
+    yield
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from rowkeeper.security.keyfile import KEY_BYTES
 from rowkeeper.security.keyproviders import KeyProvider, NotUnwrapped
 
 AUDIT, ENGINE, QUARANTINE, SAMPLES, SPOOL = "audit", "engine", "quarantine", "samples", "spool"
+BACKUPS = "backups"
 LOGIN = "login"  # seals second factors, and names who failed to sign in
 # Before there were keysets, these keys were derived from the state folder's one key. They are kept under these numbers,
 # so that what they wrote is read.

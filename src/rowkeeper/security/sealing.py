@@ -16,8 +16,9 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from rowkeeper.durable import sync_folder
 from rowkeeper.errors import DiskFull, IntegrityError, KeyUnusable, SealBroken, StateError
-from rowkeeper.security.keyfile import sync_folder, write_private
+from rowkeeper.security.keyfile import write_private
 from rowkeeper.security.keysets import FIRST_IDS, Key, Keysets
 
 MAGIC, FIRST_MAGIC = b"RKS2", b"RKS1"

@@ -9,11 +9,11 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import datetime
+import functools
 import io
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
-from typing import IO, TYPE_CHECKING, Self, TypeVar, cast
+from typing import IO, TYPE_CHECKING, TypeVar, cast
 
 from rowkeeper.endpoints import place_of_url
 from rowkeeper.errors import (
@@ -36,7 +36,7 @@ from rowkeeper.stores.declaring import Download
 from rowkeeper.stores.faults import STORE_ERRORS, Failure
 from rowkeeper.stores.objects import STORE
 from rowkeeper.stores.ranged import RangedFile
-from rowkeeper.stores.store import Access, Item
+from rowkeeper.stores.store import Access, ClosedByLast, Item
 
 if TYPE_CHECKING:
     import httpx
@@ -48,7 +48,7 @@ NO_SUCH_METHOD = (405, 501)
 PASSED_OVER_BYTES = 1 << 20
 
 
-class Downloads:
+class Downloads(ClosedByLast):
     """A web server. Implements ReadableStore; for any number of threads.
 
     Args:
@@ -59,10 +59,9 @@ class Downloads:
     """
 
     def __init__(self, url: str, access: Download, site: Site, resilience: Resilience | None = None) -> None:
+        super().__init__()
         self._scheme, self._host, self._port = place_of_url(url)
         self._url, self._access, self._site, self._policy = url, access, site, resilience or STORE
-        self._lock = threading.Lock()
-        self._users = 0
         self._http: httpx.Client | None = None
         self._threads: concurrent.futures.ThreadPoolExecutor | None = None
         self._credentials: Credentials | None = None
@@ -72,27 +71,11 @@ class Downloads:
         """Implements ReadableStore."""
         return f"{self._scheme}://{self._host}"
 
-    def __enter__(self) -> Self:
-        with self._lock:
-            self._users += 1
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._users -= 1
-            last = not self._users
-        if last:
-            self.close()
-
-    def close(self) -> None:
-        """Implements ReadableStore."""
-        with self._lock:
-            client, threads = self._http, self._threads
-            self._http = self._threads = self._credentials = None
-        if threads is not None:
-            threads.shutdown(wait=True, cancel_futures=True)
-        if client is not None:
-            client.close()
+    def _let_go(self) -> Sequence[Callable[[], object]]:
+        client, threads = self._http, self._threads
+        self._http = self._threads = self._credentials = None
+        ended = [] if threads is None else [functools.partial(threads.shutdown, wait=True, cancel_futures=True)]
+        return [*ended, *([] if client is None else [client.close])]
 
     def head(self, name: str) -> Item:
         """Implements ReadableStore. The size is -1 where the server does not say it."""

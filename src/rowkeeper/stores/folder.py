@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Self
 
+from rowkeeper.durable import sync_folder
 from rowkeeper.errors import ObjectMissing, StoreError, StoreForbidden, StoreUnavailable
 from rowkeeper.stores import faults
 from rowkeeper.stores.store import Access, Item
@@ -104,7 +105,7 @@ class Folder:
         """Implements FileStore."""
         with self._telling(name), contextlib.suppress(FileNotFoundError):
             (self._base / name).unlink()
-            _folder_to_disk((self._base / name).parent)
+            sync_folder((self._base / name).parent)
 
     def copy(self, name: str, to: str) -> None:
         """Implements FileStore."""
@@ -137,7 +138,7 @@ class Folder:
                 raise faults.exists(self.place, name) from None
         else:
             draft.replace(path)
-        _folder_to_disk(path.parent)
+        sync_folder(path.parent)
 
     @contextlib.contextmanager
     def _locked(self, name: str) -> Iterator[None]:
@@ -177,14 +178,6 @@ def _item(name: str, found: os.stat_result) -> Item:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     version = f"{found.st_ino}-{found.st_mtime_ns}-{found.st_ctime_ns}"
     return Item(name, found.st_size, version, datetime.datetime.fromtimestamp(found.st_mtime, datetime.UTC))
-
-
-def _folder_to_disk(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def _told(error: OSError, what: str) -> StoreError:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections.abc import Awaitable, Callable, Iterator
-from typing import IO, TYPE_CHECKING, Any, Self, TypeVar, cast
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 from rowkeeper.errors import (
     AmbiguousError,
@@ -25,7 +24,7 @@ from rowkeeper.stores.declaring import GCS, S3, Azure
 from rowkeeper.stores.faults import STORE_ERRORS, Failure
 from rowkeeper.stores.ranged import RangedFile
 from rowkeeper.stores.relay import FAULT_STATUS, STRANGER_STATUS, Origin, Relay
-from rowkeeper.stores.store import Access, Item
+from rowkeeper.stores.store import Access, ClosedByLast, Item
 from rowkeeper.stores.transfers import PART_BYTES, Listing, Range, Upload
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ class Client:
         self.once, self.again = make
 
 
-class ObjectStore:
+class ObjectStore(ClosedByLast):
     """One bucket of an object store, or a container. Implements FileStore; for any number of threads.
 
     Connections are made when they are needed, and given back by `close`, or when the last `with` around it ends.
@@ -72,38 +71,22 @@ class ObjectStore:
     """
 
     def __init__(self, access: S3 | GCS | Azure, bucket: str, site: Site, resilience: Resilience | None = None) -> None:
+        super().__init__()
         self._access, self._bucket, self._site = access, bucket, site
         scheme = {S3: "s3", GCS: "gs", Azure: "az"}[type(access)]
         self._place = f"{scheme}://{bucket}"
         self._policy = resilience or STORE
         self._host = access.endpoints(bucket)[0].host
-        self._lock = threading.Lock()
         self._made: Client | None = None
-        self._users = 0
 
     @property
     def place(self) -> str:
         """Implements ReadableStore."""
         return self._place
 
-    def __enter__(self) -> Self:
-        with self._lock:
-            self._users += 1
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._users -= 1
-            last = not self._users
-        if last:
-            self.close()
-
-    def close(self) -> None:
-        """Implements ReadableStore."""
-        with self._lock:
-            made, self._made = self._made, None
-        if made is not None:
-            made.relay.close()
+    def _let_go(self) -> Sequence[Callable[[], object]]:
+        made, self._made = self._made, None
+        return [] if made is None else [made.relay.close]
 
     # ----------------------------------------------------------------------------------------------- reading
 

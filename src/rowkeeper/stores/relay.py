@@ -91,7 +91,8 @@ class Relay:
         self._faults: collections.OrderedDict[int, Exception] = collections.OrderedDict()
         self._closed = False
         self.led: RedirectRefused | None = None
-        threading.Thread(target=self._accept, name="rowkeeper-store-relay", daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, name="rowkeeper-store-relay", daemon=True)
+        self._accepting.start()
 
     @property
     def url(self) -> str:
@@ -107,16 +108,20 @@ class Relay:
             return next(reversed(self._faults.values()), None)
 
     def close(self) -> None:
-        """Ends all connections."""
+        """Ends all connections.
+
+        Nothing is closed here that another thread may be about to use: the number of its descriptor could be that of a
+        new socket, somebody else's, before the other's call has reached the system.
+        """
         with self._lock:
             self._closed = True
-            lines = list(self._open)
+            for line in self._open:
+                with contextlib.suppress(OSError):
+                    line.shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes `accept`
+        self._accepting.join()
         self._listener.close()
-        for line in lines:
-            with contextlib.suppress(OSError):
-                line.shutdown(socket.SHUT_RDWR)
 
     def _accept(self) -> None:
         while True:
@@ -128,7 +133,7 @@ class Relay:
 
     @contextlib.contextmanager
     def _kept(self, line: socket.socket) -> Iterator[None]:
-        """Keeps a connection where `close` finds it."""
+        """Keeps a connection where `close` finds it, and closes it when `close` does not look at it."""
         with self._lock:
             closed = self._closed
             if not closed:
@@ -140,7 +145,7 @@ class Relay:
         finally:
             with self._lock:
                 self._open.discard(line)
-            line.close()
+                line.close()
 
     def _serve(self, client: socket.socket) -> None:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

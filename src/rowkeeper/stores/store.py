@@ -6,7 +6,8 @@ Names are paths below the place, with `/` between their parts, whatever the plac
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import IO, Literal, Protocol, Self
@@ -121,3 +122,34 @@ class FileStore(ReadableStore, Protocol):
 
     def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...
+
+
+class ClosedByLast:
+    """A context manager for any number of users, in any threads: the last to leave closes it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+
+    def __enter__(self) -> Self:
+        with self._lock:
+            self._users += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            held = [] if self._users else self._let_go()
+        for give_back in held:
+            give_back()
+
+    def close(self) -> None:
+        """Gives back what is held; it is taken anew by whoever uses it again."""
+        with self._lock:
+            held = self._let_go()
+        for give_back in held:
+            give_back()
+
+    def _let_go(self) -> Sequence[Callable[[], object]]:
+        """Forgets what is held, under the lock; what is returned gives it back, in that order."""
+        raise NotImplementedError

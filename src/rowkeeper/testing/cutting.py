@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from collections.abc import Iterator
 from typing import Self
 
 PIECE_BYTES = 16_384
@@ -25,6 +26,7 @@ class Cutter:
     def __init__(self, port: int) -> None:
         self._server_port = port
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._silent = False
@@ -40,14 +42,25 @@ class Cutter:
         """From now on connections are taken, and nothing passes."""
         self._silent = True
 
+    @contextlib.contextmanager
+    def cutting(self, after: int) -> Iterator[None]:
+        """In the body one connection is cut, after so many bytes of answers. Raises AssertionError if none was."""
+        before = self.cuts
+        self.cut_after = after
+        yield
+        self.cut_after = None
+        assert self.cuts == before + 1, "nothing was cut"
+
     def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        _end(self._listener)
+        self._accepting.join()
         self._listener.close()
         with self._lock:
-            for line in list(self._open):
+            for line in self._open:
                 _end(line)
 
     def _accept(self) -> None:
@@ -57,8 +70,20 @@ class Cutter:
                 server = socket.create_connection(("127.0.0.1", self._server_port))
                 with self._lock:
                     self._open |= {client, server}
-                for one, other, counts in ((client, server, False), (server, client, True)):
-                    threading.Thread(target=self._hand_on, args=(one, other, counts), daemon=True).start()
+                threading.Thread(target=self._carry, args=(client, server), daemon=True).start()
+
+    def _carry(self, client: socket.socket, server: socket.socket) -> None:
+        """Both ways of a connection. It is closed when nobody is about to end it any more: else that would end another
+        one, which has been given the number of its descriptor.
+        """
+        back = threading.Thread(target=self._hand_on, args=(server, client, True), daemon=True)
+        back.start()
+        self._hand_on(client, server, False)
+        back.join()
+        with self._lock:
+            self._open -= {client, server}
+            client.close()
+            server.close()
 
     def _hand_on(self, one: socket.socket, other: socket.socket, counts: bool) -> None:
         with contextlib.suppress(OSError):
@@ -88,4 +113,3 @@ class Cutter:
 def _end(line: socket.socket) -> None:
     with contextlib.suppress(OSError):
         line.shutdown(socket.SHUT_RDWR)
-    line.close()

@@ -13,13 +13,13 @@ from typing import Any
 
 from rowkeeper.protocols import Guarantee
 from rowkeeper.testing.loading import Bench, DestinationRig, Row, expected, some_rows, unusual_rows
-from rowkeeper.testing.points import chosen_points
+from rowkeeper.testing.points import Choosing, chosen_points
 from rowkeeper.testing.running import KILLED, Ended
 
 LARGE_ROWS = 10_000
 
 
-class DestinationConformance:
+class DestinationConformance(Choosing):
     """The promises of a destination. Inherit from it, and give it a fixture `rig` that makes a DestinationRig.
 
     What the destination has not is said by the attributes below; then it is tested that asking for it is one clear
@@ -287,7 +287,8 @@ class DestinationConformance:
         log = rig.runner.folder / "points.log"
         assert calm.run(failpoints=f"*=log:{log}").status == 0
         wanted = calm.left_behind()
-        points = chosen_points(log.read_text().split(), self.own_failpoints, self.kill_every)
+        passed = chosen_points(log.read_text().split(), self.own_failpoints, self.kill_every)
+        points = self.chosen("failpoints", passed)
         faults = []
         for number, (point, pass_number) in enumerate(points):
             bench = self._bench(rig, f"killed_{number}", rows)
@@ -301,7 +302,7 @@ class DestinationConformance:
 
     def test_what_goes_wrong_on_the_way_is_told_or_survived(self, rig: DestinationRig) -> None:
         """Each fault is one clear error, or none; when it is over the run goes on, and nothing is lost or doubled."""
-        for number, fault in enumerate(rig.faults()):
+        for number, fault in enumerate(self.chosen("faults", rig.faults())):
             bench = self._bench(rig, f"fault_{number}", some_rows(self.rows))
             with fault.during:
                 ended = bench.run()

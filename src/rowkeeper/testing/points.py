@@ -1,9 +1,27 @@
-"""Which failpoints a suite kills its commands at."""
+"""Which failpoints a suite kills its commands at, and how much of all that it tries."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+class Choosing:
+    """What the suites of sources and of destinations have in common."""
+
+    def chosen(self, what: str, items: Sequence[Item]) -> Sequence[Item]:
+        """Of the failpoints that a run is to be killed at, or of the rig's faults, those that are tried: all of them.
+
+        Override it for a sample where all of them take too long each time; let it be another one from time to time.
+
+        Args:
+            what: `failpoints` or `faults`.
+            items: failpoints with the number of the pass, in the order in which they are passed; or faults.
+        """
+        return items
 
 
 def chosen_points(passed: Sequence[str], own: str, every: int) -> list[tuple[str, int]]:

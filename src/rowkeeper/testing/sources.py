@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from rowkeeper.testing.points import chosen_points
+from rowkeeper.testing.points import Choosing, chosen_points
 from rowkeeper.testing.running import KILLED, Ended, Runner
 
 Row = Mapping[str, Any]
@@ -130,7 +130,7 @@ def some_rows(count: int, first: int = 0) -> list[dict[str, Any]]:
     ]
 
 
-class SourceConformance:
+class SourceConformance(Choosing):
     """The promises of a source. Inherit from it, and give it a fixture `rig` that makes a SourceRig.
 
     Attributes:
@@ -225,7 +225,8 @@ class SourceConformance:
         log = rig.runner.folder / "points.log"
         assert calm.run(failpoints=f"*=log:{log}").status == 0
         expected = calm.left_behind()
-        points = chosen_points(log.read_text().split(), self.own_failpoints, self.kill_every)
+        passed = chosen_points(log.read_text().split(), self.own_failpoints, self.kill_every)
+        points = self.chosen("failpoints", passed)
         faults = []
         for number, (point, pass_number) in enumerate(points):
             bench = self._bench(rig, f"killed_{number}", rows)
@@ -241,7 +242,7 @@ class SourceConformance:
 
     def test_what_goes_wrong_on_the_way_is_told_or_survived(self, rig: SourceRig) -> None:
         """Each fault is one clear error, or none; when it is over the run goes on, and nothing is lost or doubled."""
-        for number, fault in enumerate(rig.faults()):
+        for number, fault in enumerate(self.chosen("faults", rig.faults())):
             bench = self._bench(rig, f"fault_{number}", some_rows(self.rows))
             with fault.during:
                 ended = bench.run()

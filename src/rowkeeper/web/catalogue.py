@@ -1,7 +1,7 @@
 """Which pipelines are declared in the files that the server was given.
 
-A file is Python that somebody else wrote, so it is read in a process of its own (`rowkeeper schedule FILE`), and again
-when it changes. One that cannot be read keeps what it declared before.
+A file is Python that somebody else wrote, so it is read in a process of its own (`rowkeeper schedule list FILE`), and
+again when it changes. One that cannot be read keeps what it declared before.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Catalogue:
         self.pipelines = found
 
     async def _read(self, file: Path) -> None:
-        document = await answer_of(["schedule", str(file)], READ_SECONDS_MAX)
+        document = await answer_of(["schedule", "list", str(file)], READ_SECONDS_MAX)
         if "pipelines" not in document:
             error = document.get("error") or {}
             log.warning("a pipeline file cannot be read", file=str(file), code=error.get("code"))

@@ -57,12 +57,14 @@ class Rule:
         action: what permissions are asked for; None if nothing.
         each: it is asked of each item of a list, which may be empty.
         anybody: also without signing in.
+        known: who shows credentials all the same is known by them.
         why: nothing is asked.
     """
 
     action: str | None = None
     each: bool = False
     anybody: bool = False
+    known: bool = False
     why: str = ""
 
 
@@ -83,9 +85,9 @@ def whoever_signed_in(why: str) -> Rule:
     return Rule(why=why)
 
 
-def anybody(why: str) -> Rule:
-    """Without signing in."""
-    return Rule(anybody=True, why=why)
+def anybody(why: str, *, known: bool = False) -> Rule:
+    """Without signing in; with `known`, who has signed in may be told more."""
+    return Rule(anybody=True, known=known, why=why)
 
 
 _asked: ContextVar[set[str] | None] = ContextVar("rowkeeper_asked", default=None)
@@ -221,17 +223,25 @@ class Governed(APIRoute):
             place, found = await _kept(request, house, caller) if kept else (None, None)
             if found is not None:
                 return _shown_again(found, request)
-            token = _request.set(request)
-            try:
-                with within(house), acting(caller):
-                    made = await inner(request)
-            finally:
-                _request.reset(token)
-            if house.kept is not None and place is not None:
+            if house.kept is None or place is None:
+                return await _made(inner, request, house, caller)
+            with house.kept.making(place):
+                made = await _made(inner, request, house, caller)
                 house.kept.keep(place, made)
             return made
 
         return handle
+
+
+async def _made(
+    inner: Callable[[Request], Coroutine[Any, Any, Response]], request: Request, house: House, caller: Caller
+) -> Response:
+    token = _request.set(request)
+    try:
+        with within(house), acting(caller):
+            return await inner(request)
+    finally:
+        _request.reset(token)
 
 
 async def _kept(request: Request, house: House, caller: Caller) -> tuple[Place | None, Response | None]:
@@ -239,14 +249,14 @@ async def _kept(request: Request, house: House, caller: Caller) -> tuple[Place |
     if house.kept is None:
         return None, None
     place = house.kept.place(request, caller) or await house.pool.run(house.kept.place, request, caller, waiting=True)
-    return place, None if place is None else house.kept.find(place)
+    return place, None if place is None else await house.kept.awaited(place)
 
 
 async def _caller(request: Request, house: House, rule: Rule) -> Caller:
     """Raises SecurityError if nobody has signed in, RateExceeded."""
-    if rule.anybody:
-        return Caller(CallerKind.ANONYMOUS, "anonymous", address=address_of(request))
     shown = credentials_of(request)
+    if rule.anybody and not (rule.known and (shown.bearer or shown.session)):
+        return Caller(CallerKind.ANONYMOUS, "anonymous", address=address_of(request))
     purpose = purpose_of(request)
     caller = house.authentication.remembered(shown, purpose)
     if caller is None:

@@ -17,6 +17,7 @@ from rowkeeper.runs.workspace import Workspace
 from rowkeeper.web.catalogue import Catalogue
 from rowkeeper.web.jobs.jobs import Jobs
 from rowkeeper.web.kept import Kept
+from rowkeeper.web.looker import Looker
 from rowkeeper.web.pool import Pool
 from rowkeeper.web.rates import Rates
 
@@ -33,6 +34,7 @@ class House:
         catalogue: the pipelines that the files of this server declare.
         events: counts security events, for the metrics.
         kept: answers that are shown again; of the event loop. None where the ledger does not tell of changes.
+        health: looks at it, once for all who ask about the same time.
     """
 
     space: Workspace
@@ -45,6 +47,7 @@ class House:
     events: EventCounts
     kept: Kept | None
     started_at: datetime
+    health: Looker
 
 
 _current: ContextVar[House] = ContextVar("rowkeeper_house")

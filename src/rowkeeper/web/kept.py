@@ -8,9 +8,11 @@ on nothing else.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -42,6 +44,7 @@ class Kept:
         self._answers: OrderedDict[Hashable, Response] = OrderedDict()
         self._bytes = 0
         self._of: tuple[object, ...] | None = None  # the state that all of them are of
+        self._making: dict[Hashable, tuple[Place, asyncio.Event]] = {}
 
     def place(self, request: Request, caller: Caller, *, waiting: bool = False) -> Place | None:
         """Where the answer to this request belongs, to be asked before it is made. None if that is not known.
@@ -57,6 +60,28 @@ class Kept:
     def find(self, place: Place) -> Response | None:
         """The answer that is there."""
         return self._answers.get(place.key) if self._of == place.state else None
+
+    async def awaited(self, place: Place) -> Response | None:
+        """The answer that is there, or that another request is having made: then it is waited for, and not made twice.
+
+        None if there is none, or the other one came to nothing that can be shown again.
+        """
+        of, made = self._making.get(place.key, (None, None))
+        if made is not None and of == place and self.find(place) is None:
+            await made.wait()
+        return self.find(place)
+
+    @contextmanager
+    def making(self, place: Place) -> Iterator[None]:
+        """While an answer is made; others who want the same one wait for it."""
+        mine = place, asyncio.Event()
+        self._making[place.key] = mine
+        try:
+            yield
+        finally:
+            mine[1].set()
+            if self._making.get(place.key) is mine:
+                del self._making[place.key]
 
     def keep(self, place: Place, response: Response) -> None:
         """Keeps an answer, if it is one that can be shown again: whole, and not large."""

@@ -100,7 +100,7 @@ def damaged_times(draw: st.DrawFn) -> str:
 
 
 @given(st.lists(damaged_times(), min_size=1, max_size=3), st.sampled_from([None, True, False]))
-@settings(max_examples=examples(150, 2000), deadline=None)
+@settings(max_examples=examples(60, 2000), deadline=None)
 def test_times_of_one_length_are_read_by_two_ways_alike(texts: list[str], zone: bool | None):
     """Arrow's parser, for columns whose texts are all of one form, agrees with the one for any column."""
     for column in ([texts[0]], texts):

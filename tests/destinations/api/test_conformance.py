@@ -16,6 +16,7 @@ from rowkeeper.testing import Cutter, DestinationConformance, Fault
 from rowkeeper.testing.loading import Row
 from tests.arena import Arena
 from tests.destinations.api.store import Store
+from tests.extent import Sampled
 from tests.sources.api.shop import Asked, Said, open_shop
 from tests.sources.rigs import InArena
 
@@ -57,7 +58,7 @@ class StoreRig:
 
     def faults(self) -> Sequence[Fault]:
         return (
-            *(Fault(f"cut after {size} bytes", self._cut(size)) for size in (0, 1_400, 1_700, 2_000)),
+            *(Fault(f"cut after {size} bytes", self.cutter.cutting(size)) for size in (0, 1_400, 1_700, 2_000)),
             Fault("taken, and the answer lost", self._answering_once_after(lambda: Said(status=503))),
             Fault("busy at first", self._answering_once(lambda: Said(status=429, headers={"Retry-After": "0"}))),
             Fault("down", self._before(lambda _: Said(status=503)), ("RK-3121",)),
@@ -67,14 +68,6 @@ class StoreRig:
             Fault("a peer that says nothing", self._silent(), ("RK-3121", "RK-4003")),
             Fault("an expired certificate", self._expired(), ("RK-6041",)),
         )
-
-    @contextlib.contextmanager
-    def _cut(self, size: int) -> Iterator[None]:
-        before = self.cutter.cuts
-        self.cutter.cut_after = size
-        yield
-        self.cutter.cut_after = None
-        assert self.cutter.cuts == before + 1, "nothing was cut"
 
     @contextlib.contextmanager
     def _before(self, answer: Callable[[Asked], Said | None]) -> Iterator[None]:
@@ -124,7 +117,8 @@ class StoreRig:
             self.cutter._server_port = self.store.server_port
 
 
-class _AnApi(DestinationConformance):
+@pytest.mark.in_turns("APIs as destinations", 1)
+class _AnApi(Sampled, DestinationConformance):
     own_failpoints = r"^(publish|settle|api)\."
     kill_every = 40
     rolls_back = verifies = replaces_changed = replaces_all = adds_columns = False

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from tests.ledgers import start
 from tests.security.tls.servers import listening
 
 PIECE = 65_536
@@ -46,7 +47,7 @@ class Postgres:
         pg_ctl(["stop", "-m", "immediate", "-w"], pgdata=self.data, user=self.server.system_user)
 
     def start(self) -> None:
-        self.server.ensure_postgres_running()
+        start(self.server)
 
 
 @contextlib.contextmanager

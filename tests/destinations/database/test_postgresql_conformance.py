@@ -12,6 +12,7 @@ from rowkeeper.testing import Cutter, DestinationConformance, Fault
 from rowkeeper.testing.loading import Row
 from tests.arena import Arena
 from tests.destinations.database.servers import Postgres
+from tests.extent import Sampled
 from tests.sources.rigs import InArena
 
 DECLARED = """rk.destinations.database(
@@ -47,18 +48,10 @@ class PostgresRig:
 
     def faults(self) -> Sequence[Fault]:
         return (
-            *(Fault(f"cut after {size} bytes", self._cut(size)) for size in (0, 700, 1_500, 3_000, 4_000)),
+            *(Fault(f"cut after {size} bytes", self.cutter.cutting(size)) for size in (0, 700, 1_500, 3_000, 4_000)),
             Fault("down", self._down(), ("RK-3121",)),
             Fault("the table may not be written to", self._read_only(), ("RK-3122",)),
         )
-
-    @contextlib.contextmanager
-    def _cut(self, size: int) -> Iterator[None]:
-        before = self.cutter.cuts
-        self.cutter.cut_after = size
-        yield
-        self.cutter.cut_after = None
-        assert self.cutter.cuts == before + 1, "nothing was cut"
 
     @contextlib.contextmanager
     def _down(self) -> Iterator[None]:
@@ -76,7 +69,8 @@ class PostgresRig:
             connection.execute("ALTER ROLE postgres RESET default_transaction_read_only")
 
 
-class TestPostgreSQL(DestinationConformance):
+@pytest.mark.in_turns("tables of databases", 1)
+class TestPostgreSQL(Sampled, DestinationConformance):
     kill_every = 25
 
     @pytest.fixture

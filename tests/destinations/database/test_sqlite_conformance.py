@@ -13,6 +13,7 @@ import pytest
 from rowkeeper.testing import DestinationConformance, Fault
 from rowkeeper.testing.loading import Row
 from tests.arena import Arena
+from tests.extent import Sampled
 from tests.sources.rigs import InArena
 
 
@@ -46,7 +47,8 @@ class SqliteRig:
         return ()
 
 
-class TestSQLite(DestinationConformance):
+@pytest.mark.in_turns("tables of databases", 1)
+class TestSQLite(Sampled, DestinationConformance):
     kill_every = 25
 
     @pytest.fixture

@@ -28,7 +28,7 @@ import chdb
 from rowkeeper.destinations.embedded.answering import NOT_SETTINGS
 
 CODE = re.compile(r"Code: (\d+)")
-INPUT = re.compile(r"\binput\(('(?:[^'\\]|\\.)*')\) FORMAT (\w+)\s*$", re.DOTALL)
+INPUT = re.compile(r"\binput\(('(?:[^'\\]|\\.)*')\)( WHERE .*)? FORMAT (\w+)\s*$", re.DOTALL)
 CONFIG = """<clickhouse>
   <tcp_port>9000</tcp_port>
   <remote_servers>
@@ -97,7 +97,7 @@ class Engine:
             if match:
                 file.write(body)
                 file.flush()
-                sql = f"{sql[: match.start()]}file('{file.name}', '{match[2]}', {match[1]})"
+                sql = f"{sql[: match.start()]}file('{file.name}', '{match[3]}', {match[1]}){match[2] or ''}"
             statement = sql or body.decode()
             answer = connection.query(statement, parameters.get("default_format", "TabSeparated"), params=values)
             return bytes(answer.bytes())
@@ -181,7 +181,8 @@ class Handler(BaseHTTPRequestHandler):
                 engine.faults[:] = order["faults"]
             if order.get("forget"):
                 engine.said.clear()
-            return json.dumps({"said": engine.said, "left": engine.faults}).encode()
+            answer = _asked(engine, order["ask"]) if "ask" in order else ""
+            return json.dumps({"said": engine.said, "left": engine.faults, "answer": answer}).encode()
 
     def _user(self, parameters: dict[str, str]) -> dict[str, Any]:
         name = parameters.get("user") or self.headers.get("X-ClickHouse-User") or "default"
@@ -222,6 +223,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """No access log."""
+
+
+def _asked(engine: Engine, sql: str) -> str:
+    """What the engine answers, or why it does not."""
+    try:
+        return engine.run(sql, b"", {"insert_allow_materialized_columns": "1"}, {}).decode()
+    except Refusal as refusal:
+        return str(refusal)
 
 
 class Port(ThreadingHTTPServer):

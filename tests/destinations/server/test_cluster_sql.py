@@ -43,6 +43,8 @@ def statements(ddl: Ddl) -> dict[str, tuple[str, ...]]:
         "drop": (ddl.drop(OTHER),),
         "rename": (ddl.rename(OTHER, ONE),),
         "exchange": (ddl.exchange(ONE, OTHER),),
+        "hold_still": (ddl.hold_still(ONE),),
+        "let_merge": (ddl.let_merge(ONE),),
         "stop_merges": (ddl.stop_merges(ONE),),
         "start_merges": (ddl.start_merges(ONE),),
         "kill": (ddl.kill("Settings['log_comment'] = 'rowkeeper x run=1'"),),

@@ -14,6 +14,7 @@ from rowkeeper.testing.cutting import Cutter
 from tests.arena import Arena
 from tests.destinations.server.serving import PASSWORDS, Front, serving
 from tests.destinations.test_clickhouse_conformance import TableRig
+from tests.extent import Sampled
 from tests.sources.rigs import InArena
 
 
@@ -41,7 +42,8 @@ class ServerRig(TableRig):
         self.cutter.cut_after = None
 
 
-class TestServer(DestinationConformance):
+@pytest.mark.in_turns("tables of ClickHouse", 1)
+class TestServer(Sampled, DestinationConformance):
     kill_every = 60  # test_killed.py tries others
 
     @pytest.fixture(scope="class")

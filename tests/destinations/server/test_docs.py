@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import rowkeeper as rk
 from tests.arena import Arena
 from tests.destinations.server.serving import PASSWORDS, Front
-from tests.docs.test_docs import blocks
+from tests.docs.examples import blocks
 
 ROOT = Path(__file__).parents[3]
 PAGE = "docs/clickhouse-server.md"
@@ -33,10 +32,3 @@ def test_the_declaration_of_replicas_is_valid():
     made = eval(text, {"rk": rk})
     assert len(made.server.places) == 3
     assert made.server.replicated
-
-
-def test_the_tests_that_it_names_are_there():
-    """Its table of promises leads to files."""
-    named = set(re.findall(r"`(\w+\.py)`", (ROOT / PAGE).read_text().partition("## How it is tested")[2]))
-    assert named >= {"test_loading.py", "test_faults.py", "test_replicas.py", "test_cluster_sql.py"}
-    assert {each for each in named if not (ROOT / "tests/destinations/server" / each).exists()} == set()

@@ -25,6 +25,7 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
         yield made
 
 
+@pytest.mark.in_turns("scenarios at a server", 2)
 @pytest.mark.parametrize(
     "scenario", [each for each in SCENARIOS if each.name in CHOSEN], ids=lambda scenario: scenario.name
 )

@@ -203,6 +203,7 @@ def test_messages_of_one_key_keep_the_order_of_their_rows(place: Place) -> None:
         assert of_key == sorted(of_key)
 
 
+@pytest.mark.in_turns("cuts", 3)
 @pytest.mark.parametrize("after", [150, 700, 1_500, 3_000, 6_000])
 def test_an_answer_that_is_lost_doubles_nothing(place: Place, after: int) -> None:
     """The connection is cut after some bytes of answers, and again: every row is there once."""

@@ -12,10 +12,12 @@ from tests.arena import Arena
 from tests.brokers.kafkabroker import KafkaBroker
 from tests.brokers.servers import NatsServer, ValkeyServer
 from tests.destinations.stream.rigs import KafkaRig, NatsRig, ValkeyRig, Way
+from tests.extent import Sampled
 from tests.sources.rigs import InArena
 
 
-class Streams(DestinationConformance):
+@pytest.mark.in_turns("streams as destinations", 1)
+class Streams(Sampled, DestinationConformance):
     """What is said of all of them: messages cannot be taken back."""
 
     own_failpoints = r"^(publish|settle)\."

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 import sys
+import tempfile
+
+from tests.arena import FORKSERVER
 
 PRELUDE = """
 import asyncio, errno, socket, sys, threading, urllib.request
@@ -29,9 +32,22 @@ def guarded(*endpoints, mode="enforce", proxy=None):
 
 
 def said(code: str) -> list[str]:
-    """What a program prints that has the names above."""
-    ran = subprocess.run(
-        [sys.executable, "-c", PRELUDE + code], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout.splitlines()
+    """What a program prints that has the names above. It is forked: most of it would be the time to start Python."""
+    with tempfile.NamedTemporaryFile("r") as told:
+        process = FORKSERVER.Process(target=_run, args=(dict(os.environ), PRELUDE + code, told.name))
+        process.start()
+        process.join(60)
+        if process.exitcode is None:
+            process.kill()
+        assert process.exitcode == 0, told.read()
+        return told.read().splitlines()
+
+
+def _run(environment: dict[str, str], code: str, path: str) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    file = os.open(path, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(file, descriptor)
+    sys.stdout, sys.stderr = (os.fdopen(descriptor, "w", buffering=1, closefd=False) for descriptor in (1, 2))
+    exec(code, {"__name__": "__main__"})

@@ -144,7 +144,7 @@ def proxy(
         refusing: how it answers instead of connecting.
     """
     with Relay(KINDS[kind], names or {}, password, refusing) as made:
-        thread = threading.Thread(target=made.serve_forever, daemon=True)
+        thread = threading.Thread(target=made.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield made
         made.shutdown()

@@ -58,7 +58,7 @@ class Server(http.server.ThreadingHTTPServer):
                 pass
 
         super().__init__((address, PORT), Handler)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     def get_request(self):
         self.connections += 1

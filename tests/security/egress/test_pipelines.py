@@ -154,11 +154,12 @@ def test_off(shop: Arena, server: Server):
     assert lines(shop, "egress is off")
 
 
-@pytest.mark.parametrize("command", ["run", "explain", "schedule", "profile", "verify", "endpoints"])
+@pytest.mark.in_turns("commands", 2)
+@pytest.mark.parametrize("command", ["run", "explain", "schedule list", "profile", "verify", "endpoints"])
 def test_a_file_that_connects_when_it_is_read(command: str, shop: Arena, server: Server):
     """Whatever command reads it: refused, with the file and the line."""
     shop.write("eager.py", PIPELINES.format(port=server.server_port) + "\ncall()\n")
-    outcome, made = connections(server, lambda: shop.run(command, "eager.py", "--json"))
+    outcome, made = connections(server, lambda: shop.run(*command.split(), "eager.py", "--json"))
     assert (outcome.status, made) == (1, 0), outcome
     assert outcome.json["error"]["code"] == "RK-6050"
     assert "eager.py, line" in outcome.json["error"]["what"]

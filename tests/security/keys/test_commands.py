@@ -80,6 +80,7 @@ def test_keys_are_listed(loaded: Arena):
     assert "wrapped with file:" in told.stdout
 
 
+@pytest.mark.in_turns("steps of a run", 1)
 @pytest.mark.parametrize("point", ["run.after_stage", "run.after_quarantine", "run.after_publish"])
 def test_rotation_goes_on_beside_a_run(loaded: Arena, point: str):
     """Runs before, during (stopped in the middle, gone on after it) and after a rotation: all rows are there, old and

@@ -24,10 +24,3 @@ def test_the_commands_of_the_page_run(own_arena: Arena):
         assert own_arena.run(*shlex.split(words)).status == 0, line
     assert len(own_arena.rows("people")) == 100
     assert BAD in own_arena.run("quarantine", "show", "1").stdout
-
-
-def test_every_file_of_tests_that_the_page_names_is_there():
-    """A promise names the tests that hold it."""
-    named = re.findall(r"`(tests/\S+\.py)`", PAGE.read_text())
-    assert len(named) == 7
-    assert all((PAGE.parents[1] / name).is_file() for name in named)

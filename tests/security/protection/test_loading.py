@@ -99,6 +99,7 @@ def loud(arena: Arena) -> None:
     arena.env["ROWKEEPER_LOG_LEVEL"] = "debug"
 
 
+@pytest.mark.in_turns("methods", 2)
 @pytest.mark.parametrize("word", METHODS)
 def test_no_clear_value_is_left_anywhere(arena: Arena, word: str):
     """Not in table, quarantine, samples, profile, ledger, log, pages or what commands print; sealed files opened."""

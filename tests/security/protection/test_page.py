@@ -8,7 +8,7 @@ import pytest
 
 from rowkeeper.security.protection.policy import METHODS, Policy
 from tests.arena import Arena
-from tests.docs.test_docs import ROOT, blocks
+from tests.docs.examples import ROOT, blocks
 
 PAGE = "docs/security-columns.md"
 

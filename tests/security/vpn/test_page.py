@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import re
-import sys
 import tomllib
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from rowkeeper.cli.commands import main
 from rowkeeper.endpoints.via import HANDSHAKE_SECONDS_MAX
-from rowkeeper.errors import error_of
 from rowkeeper.security.vpn.configuration import OF_INTERFACE, OF_PEER, read_plan
 from rowkeeper.security.vpn.tunnels import KNOCK_SECONDS_MAX
 from rowkeeper.security.vpn.watch import HANDSHAKES_EVERY_SECONDS
+from tests.docs.examples import run_after_readme, snippets
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "security-network.md").read_text()
-EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
-@pytest.mark.parametrize("number", range(len(EXAMPLES)))
-def test_the_examples_run(number: int, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("example", snippets("docs/security-network.md"))
+def test_the_examples_run(example: str, monkeypatch: pytest.MonkeyPatch):
     """Each of them, with the README's contract."""
-    readme = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    snippet = ModuleType("snippet")
-    monkeypatch.setitem(sys.modules, "snippet", snippet)
-    names = vars(snippet)
-    exec(readme[1], names)
-    exec(EXAMPLES[number], names)
+    run_after_readme(example, monkeypatch)
 
 
 def test_the_settings_are_valid():
@@ -50,11 +42,7 @@ def test_the_commands_are_there():
         assert set(re.findall(r"--\w+", rest)) <= known
 
 
-def test_what_it_names_is_there():
-    """Tests, error codes, and the seconds of the code."""
-    for name in re.findall(r"`(tests/[\w/]+\.py)`", PAGE):
-        assert (ROOT / name).is_file(), name
-    for code in set(re.findall(r"RK-\d{4}", PAGE)):
-        assert error_of(code).code == code
+def test_its_seconds_are_those_of_the_code():
+    """How old a handshake may be, how long is knocked, how often is looked."""
     assert (HANDSHAKE_SECONDS_MAX, KNOCK_SECONDS_MAX, HANDSHAKES_EVERY_SECONDS) == (180, 6, 10)
     assert all(word in PAGE for word in ("180 s old", "six seconds", "every ten seconds"))

@@ -17,21 +17,12 @@ from rowkeeper.protocols import Columns, Plan, Site, Source
 from rowkeeper.resilience.calls import Calls
 from rowkeeper.security.egress.gateway import Gateway
 from rowkeeper.security.egress.policy import Egress
+from tests.authority import authority, ca
 from tests.sources.api.shop import Shop, open_shop, rows
 
+__all__ = ["authority", "ca"]
+
 ANY = Columns(frozenset(), (), "ignore")
-
-
-@pytest.fixture(scope="session")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture(scope="session")
-def ca(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("authority") / "ca.pem"
-    authority.cert_pem.write_to_path(path)
-    return path
 
 
 @pytest.fixture

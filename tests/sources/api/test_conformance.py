@@ -15,6 +15,7 @@ import trustme
 from rowkeeper.testing import Cutter, Fault, SourceConformance
 from rowkeeper.testing.sources import Row
 from tests.arena import Arena
+from tests.extent import Sampled
 from tests.sources.api.shop import Asked, Said, Shop, open_shop
 from tests.sources.rigs import InArena
 
@@ -55,7 +56,7 @@ class ApiRig:
 
     def faults(self) -> Sequence[Fault]:
         return (
-            *(Fault(f"cut after {size} bytes", self._cut(size)) for size in (0, 2_500, 4_000, 6_000)),
+            *(Fault(f"cut after {size} bytes", self.cutter.cutting(size)) for size in (0, 2_500, 4_000, 6_000)),
             Fault("wrong credentials", self._answering(lambda _: Said(status=401)), ("RK-2112",)),
             Fault("errors in the middle, then well", self._failing_at_first()),
             Fault("down", self._answering(lambda _: Said(status=503)), ("RK-2110",)),
@@ -63,14 +64,6 @@ class ApiRig:
             Fault("a peer that says nothing", self._silent(), ("RK-2110", "RK-4003")),
             Fault("an expired certificate", self._expired(), ("RK-6041",)),
         )
-
-    @contextlib.contextmanager
-    def _cut(self, size: int) -> Iterator[None]:
-        before = self.cutter.cuts
-        self.cutter.cut_after = size
-        yield
-        self.cutter.cut_after = None
-        assert self.cutter.cuts == before + 1, "nothing was cut"
 
     @contextlib.contextmanager
     def _answering(self, answer) -> Iterator[None]:
@@ -141,7 +134,8 @@ def shop_rig(class_arena: Arena, authority: trustme.CA, ca: Path) -> Iterator[Ap
         yield ApiRig(InArena(class_arena), shop, cutter, ca)
 
 
-class TestWholeLoads(SourceConformance):
+@pytest.mark.in_turns("APIs as sources", 1)
+class TestWholeLoads(Sampled, SourceConformance):
     """Each run reads everything, and takes the place of the one before."""
 
     own_failpoints = r"^api\."
@@ -153,7 +147,8 @@ class TestWholeLoads(SourceConformance):
         return shop_rig
 
 
-class TestIncrements(SourceConformance):
+@pytest.mark.in_turns("APIs as sources", 1)
+class TestIncrements(Sampled, SourceConformance):
     """Each run reads what is new, and a few records a second time."""
 
     own_failpoints = r"^api\."

@@ -65,10 +65,3 @@ def test_the_rig_is_one():
     exec(text, names)
     assert any(each.startswith("test_killed") for each in dir(names["TestMine"]))
     assert {"declare", "offer", "add", "faults"} <= set(dir(names["Rig"]))
-
-
-def test_every_test_that_it_names_is_there():
-    """A promise has its test."""
-    for name in re.findall(r"`((?:tests/[\w/]+/)?test_\w+\.py)`", PAGE):
-        path = ROOT / name if "/" in name else Path(__file__).parent / name
-        assert path.is_file(), name

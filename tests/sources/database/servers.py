@@ -15,6 +15,7 @@ from rowkeeper.testing.sources import Row
 from tests.ledger.postgres import Fronted
 
 READER, PASSWORD = "reader", "open sesame"
+CERTIFIED = "certified"  # at MySQL: let in by a client certificate alone
 START_SECONDS_MAX = 60.0
 MYSQLD = "ROWKEEPER_TEST_MYSQLD"
 WHY_NO_MYSQL = (
@@ -65,9 +66,13 @@ def mysqld() -> Path | None:
 
 
 class MySQL:
-    """MariaDB, with its data in a folder of its own, and a user who may only read."""
+    """MariaDB, with its data in a folder of its own, and a user who may only read.
 
-    def __init__(self, folder: Path, server: Path) -> None:
+    Args:
+        options: of the server, beside the usual ones.
+    """
+
+    def __init__(self, folder: Path, server: Path, *options: str) -> None:
         import pymysql
 
         base = server.parent.parent
@@ -90,7 +95,7 @@ class MySQL:
         )  # fmt: skip
         self._log = (folder / "log").open("wb")
         self.process = subprocess.Popen(
-            [server, *common, f"--socket={self.socket}", f"--port={self.port}", "--bind-address=127.0.0.1",
+            [server, *common, *options, f"--socket={self.socket}", f"--port={self.port}", "--bind-address=127.0.0.1",
              f"--pid-file={folder}/pid", "--init-file=" + str(self._grants(folder))],
             stdout=self._log, stderr=self._log, cwd="/",
         )  # fmt: skip
@@ -115,6 +120,8 @@ class MySQL:
             "GRANT ALL ON *.* TO 'owner'@'localhost';\n"
             f"CREATE USER '{READER}'@'%' IDENTIFIED BY '{PASSWORD}';\n"
             f"GRANT SELECT ON shop.* TO '{READER}'@'%';\n"
+            f"CREATE USER '{CERTIFIED}'@'%' REQUIRE X509;\n"
+            f"GRANT SELECT ON shop.* TO '{CERTIFIED}'@'%';\n"
         )
         return path
 

@@ -14,6 +14,7 @@ import pytest
 from rowkeeper.testing import Cutter, Fault, SourceConformance
 from rowkeeper.testing.sources import Row
 from tests.arena import Arena
+from tests.extent import Sampled
 from tests.security.tls.workshop import Made
 from tests.sources.database.servers import PASSWORD, MySQL, Postgres, columns_of
 from tests.sources.rigs import InArena
@@ -44,14 +45,6 @@ class ServerRig:
     @property
     def table(self) -> str:
         return f"t{os.getpid()}_{self.tables}"
-
-    @contextlib.contextmanager
-    def _cut(self, size: int) -> Iterator[None]:
-        before = self.cutter.cuts
-        self.cutter.cut_after = size
-        yield
-        self.cutter.cut_after = None
-        assert self.cutter.cuts == before + 1, "nothing was cut"
 
     @contextlib.contextmanager
     def _password(self) -> Iterator[None]:
@@ -97,7 +90,7 @@ class PostgresRig(ServerRig):
 
     def faults(self) -> Sequence[Fault]:
         return (
-            *(Fault(f"cut after {size} bytes", self._cut(size)) for size in (0, 3_000, 5_000, 7_000)),
+            *(Fault(f"cut after {size} bytes", self.cutter.cutting(size)) for size in (0, 3_000, 5_000, 7_000)),
             Fault("wrong password", self._password(), ("RK-2121",)),
             Fault("a peer that says nothing", self._silent(), ("RK-2120", "RK-4003")),
             Fault("an expired certificate", self._expired(), ("RK-6041",)),
@@ -134,7 +127,8 @@ def postgres_rig(class_arena: Arena, postgres: Postgres, root: Made) -> Iterator
     postgres.front.configure(None)
 
 
-class TestPostgresWhole(SourceConformance):
+@pytest.mark.in_turns("databases as sources", 2)
+class TestPostgresWhole(Sampled, SourceConformance):
     """Each run reads everything, and takes the place of the one before."""
 
     own_failpoints = r"^database\."
@@ -146,7 +140,8 @@ class TestPostgresWhole(SourceConformance):
         return postgres_rig
 
 
-class TestPostgresIncrements(SourceConformance):
+@pytest.mark.in_turns("databases as sources", 2)
+class TestPostgresIncrements(Sampled, SourceConformance):
     """Each run reads what is new, and a few rows a second time."""
 
     own_failpoints = r"^database\."
@@ -204,7 +199,8 @@ class SQLiteRig:
         away.rename(self.path)
 
 
-class TestSQLite(SourceConformance):
+@pytest.mark.in_turns("databases as sources", 2)
+class TestSQLite(Sampled, SourceConformance):
     """Each run reads everything."""
 
     own_failpoints = r"^database\."
@@ -216,7 +212,8 @@ class TestSQLite(SourceConformance):
         return SQLiteRig(InArena(class_arena))
 
 
-class TestSQLiteIncrements(SourceConformance):
+@pytest.mark.in_turns("databases as sources", 2)
+class TestSQLiteIncrements(Sampled, SourceConformance):
     """Each run reads what is new, and a few rows a second time."""
 
     own_failpoints = r"^database\."
@@ -252,7 +249,7 @@ class MySQLRig(ServerRig):
 
     def faults(self) -> Sequence[Fault]:
         return (
-            *(Fault(f"cut after {size} bytes", self._cut(size)) for size in (0, 1_000, 2_500)),
+            *(Fault(f"cut after {size} bytes", self.cutter.cutting(size)) for size in (0, 1_000, 2_500)),
             Fault("wrong password", self._password(), ("RK-2121",)),
             Fault("a peer that says nothing", self._silent(), ("RK-2120", "RK-4003")),
         )
@@ -265,7 +262,7 @@ class MySQLRig(ServerRig):
                 yield
 
 
-class TestMySQL(SourceConformance):
+class TestMySQL(Sampled, SourceConformance):
     """Each run reads everything."""
 
     own_failpoints = r"^database\."

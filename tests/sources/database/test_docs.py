@@ -8,7 +8,6 @@ import shlex
 import sqlite3
 from pathlib import Path
 
-from rowkeeper.errors import error_of
 from tests.arena import Arena
 
 ROOT = Path(__file__).parents[3]
@@ -30,11 +29,3 @@ def test_the_examples_run(own_arena: Arena):
             outcome = own_arena.run(*shlex.split(line.removeprefix("$ rowkeeper ")))
             assert outcome.status == 0, (line, outcome)
     assert own_arena.rows("customers") == [[1, "Ada", "2026-01-05"], [2, "Grace", None]]
-
-
-def test_what_is_named_is_there():
-    """Every test and every error that the page names."""
-    for path in re.findall(r"`(tests/[\w/]+\.py)`", PAGE):
-        assert (ROOT / path).exists(), path
-    for code in re.findall(r"RK-\d{4}", PAGE):
-        assert error_of(code).code == code

@@ -143,7 +143,7 @@ def test_health_tells_how_far_it_is_behind(arena: Arena, valkey_server: ValkeySe
     assert lag["partitions"]["stream"] == {"messages": 3, "lag_max": 5, "late": False}
     bench.rows(3, first=3)
     assert arena.run("health", "behind.py").status == 1
-    assert "late: 5 may wait" in arena.run("health", "behind.py").stdout
+    assert "limit 5 messages (lag_max)" in arena.run("health", "behind.py").stdout
     bench.run()
     assert arena.run("health", "behind.py", "--json").json["lag"][0]["partitions"]["stream"]["messages"] == 0
     Bench(arena, valkey_server, "nowhere")

@@ -19,6 +19,7 @@ from rowkeeper.testing.sources import Row
 from tests.arena import Arena
 from tests.brokers.front import Front
 from tests.brokers.servers import KafkaMock, NatsServer, Server, ValkeyServer, server_tls
+from tests.extent import Sampled
 from tests.sources.rigs import InArena
 
 LOGIN = {"user": "loader", "password": "sesame"}
@@ -232,7 +233,8 @@ def closed_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeySe
         yield server
 
 
-class Streams(SourceConformance):
+@pytest.mark.in_turns("streams as sources", 1)
+class Streams(Sampled, SourceConformance):
     """What is common to the three."""
 
     own_failpoints = r"^stream\.|acknowledge$"

@@ -38,10 +38,3 @@ def test_the_example_of_a_decoder_runs(own_arena: Arena, nats_server: NatsServer
     text = FILES["packed.py"].replace("nats://localhost/", f"nats://localhost:{nats_server.port}/")
     own_arena.write("packed.py", text)
     assert own_arena.ok("run", "packed.py")["account"]["committed"] == 1
-
-
-def test_the_tests_that_it_names_are_there() -> None:
-    """Each file of the last table."""
-    for name in re.findall(r"`((?:tests/\w+/\w+/)?test_\w+\.py)`", PAGE):
-        path = ROOT / name if "/" in name else Path(__file__).parent / name
-        assert path.is_file(), name

@@ -8,6 +8,7 @@ import click
 from rich.markup import escape
 
 from rowkeeper.cli.door import json_option, load_settings, out, print_json
+from rowkeeper.operations.alerts.declaring import reached_by
 from rowkeeper.pipeline import load_file
 from rowkeeper.runs.reaching import declared_endpoints
 
@@ -19,7 +20,7 @@ def endpoints(files: tuple[Path, ...], as_json: bool) -> None:
     """Every place on the network that the settings and the pipelines of these files declare; no other is reached."""
     settings = load_settings()
     pipelines = [pipeline for file in files for pipeline in load_file(file).values()]
-    found = declared_endpoints(settings, pipelines)
+    found = tuple(dict.fromkeys([*declared_endpoints(settings, pipelines), *reached_by(settings)]))
     if as_json:
         print_json({"egress": settings.egress, "endpoints": [each.document() for each in found]})
         return

@@ -37,10 +37,11 @@ def quarantine_list(as_json: bool) -> None:
     table = render.grid("run", "pipeline", "rows", "replayed", "exports", "reasons")
     for each in summaries:
         reasons = ", ".join(f"{count:,} x {reason}" for reason, count in list(each.reasons.items())[:3])
+        gone = "" if each.kept else " (removed)"
         table.add_row(
             str(each.run),
             escape(each.pipeline),
-            f"{each.rows:,}",
+            f"{each.rows:,}{gone}",
             f"{each.rows_replayed:,}",
             str(each.exports),
             escape(reasons),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import click
@@ -24,6 +25,7 @@ from rowkeeper.cli.door import (
     workspace,
     worst,
 )
+from rowkeeper.cli.moments import INTERVAL
 from rowkeeper.cli.progress import shown
 from rowkeeper.errors import DeclarationError, FrameworkError, RunInterrupted
 from rowkeeper.logs.failure import document
@@ -36,6 +38,7 @@ from rowkeeper.runs.loading import run_pipeline
 from rowkeeper.runs.reconciling import recover as recover_runs
 from rowkeeper.runs.report import RunReport
 from rowkeeper.runs.workspace import Workspace
+from rowkeeper.schedule import Slot, answering
 
 
 @click.command()
@@ -48,17 +51,31 @@ from rowkeeper.runs.workspace import Workspace
     help="Interrupt what is not done after so long; the next run goes on. With --follow: of each run.",
 )
 @click.option("--follow", is_flag=True, help="Of a stream: one run after another until Ctrl-C or SIGTERM; then exit 0.")
+@click.option(
+    "--slot",
+    "slot",
+    type=INTERVAL,
+    metavar="SINCE/UNTIL",
+    help="The interval that the run is for, which the pipeline sees in rk.slot(): two ISO times, UTC unless they say.",
+)
+@click.option("--answers", "number", type=click.IntRange(min=1), hidden=True, help="The slot's number in the ledger.")
 @json_option
-def run(file: str, seconds: float | None, follow: bool, as_json: bool) -> int:
+def run(file: str, *, seconds: float | None, follow: bool, slot: Slot | None, number: int | None, as_json: bool) -> int:
     """Run the pipelines of a file, or the one of this name.
 
     Exit status: 0 done; 1 it failed and published nothing; 2 wrong usage or configuration; 3 published without
     partitions that failed. Of several pipelines: 1 if any ended so, else 2, else 3.
     """
+    if follow and slot is not None:
+        raise click.UsageError("--follow and --slot cannot be together: what is followed has no slots")
     if follow:
         return _follow(file, seconds, as_json)
-    with deadline(seconds):
+    with deadline(seconds), _answering(file, slot, number):
         return _run(file, as_json)
+
+
+def _answering(file: str, slot: Slot | None, number: int | None) -> AbstractContextManager[None]:
+    return nullcontext() if slot is None else answering(slot, file.partition(":")[2] or None, number)
 
 
 def _follow(file: str, seconds: float | None, as_json: bool) -> int:

@@ -11,6 +11,7 @@ import click
 
 from rowkeeper.cli.door import err, json_option, load_settings, print_json, write_page
 from rowkeeper.errors import ConfigurationError
+from rowkeeper.operations.alerts.declaring import reached_by
 from rowkeeper.pipeline import select
 from rowkeeper.runs.reaching import declared_endpoints
 from rowkeeper.security.firewall import Scope, Wall, addresses_of, iptables, kubernetes, nameservers, nftables, wall_of
@@ -47,6 +48,7 @@ def render(  # noqa: PLR0917 - click gives options by name
     """Print rules for the endpoints that the settings and these pipeline files declare. Nothing is applied."""
     settings = load_settings()
     endpoints = declared_endpoints(settings, [each for file in files for each in select(file, None)])
+    endpoints = tuple(dict.fromkeys([*endpoints, *reached_by(settings)]))
     if cgroup is not None and not CGROUP.fullmatch(cgroup):
         raise ConfigurationError(
             f"{cgroup!r} is no control group", hint="its path below /sys/fs/cgroup: system.slice/rowkeeper.service"

@@ -17,10 +17,29 @@ def shared_arrow_file(table: pa.Table) -> Iterator[str]:
 
     The memory is given back when the block is left, or with the process, whatever ends it.
     """
-    descriptor = os.memfd_create("rowkeeper-batch", os.MFD_CLOEXEC)
-    try:
+    with _memory() as descriptor:
         with os.fdopen(os.dup(descriptor), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
             writer.write_table(table, max_chunksize=CHUNK_ROWS)
-        yield f"/proc/{os.getpid()}/fd/{descriptor}"
+        yield _path(descriptor)
+
+
+@contextmanager
+def shared_file(data: bytes) -> Iterator[str]:
+    """The same for what is a file already."""
+    with _memory() as descriptor:
+        with os.fdopen(os.dup(descriptor), "wb") as file:
+            file.write(data)
+        yield _path(descriptor)
+
+
+@contextmanager
+def _memory() -> Iterator[int]:
+    descriptor = os.memfd_create("rowkeeper-batch", os.MFD_CLOEXEC)
+    try:
+        yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _path(descriptor: int) -> str:
+    return f"/proc/{os.getpid()}/fd/{descriptor}"

@@ -15,6 +15,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from rowkeeper.destinations.embedded.places import EnginePlaces
 from rowkeeper.destinations.embedded.starting import connect, ensure_host
+from rowkeeper.destinations.mergetree.oneplace import OnePlace
 from rowkeeper.errors import (
     CircuitOpenError,
     DatabaseError,
@@ -81,30 +82,6 @@ class _UrllibConnection(urllib3.connection.HTTPConnection):
             raise urllib3.exceptions.NewConnectionError(self, "no host is up") from error
 
 
-class _PoolManager(urllib3.PoolManager):
-    """Every address leads to the host's socket. Nothing is tried again here: there is one layer that does."""
-
-    def __init__(self, places: EnginePlaces) -> None:
-        super().__init__(retries=False)
-        self._places = places
-        self._pool = _Pool(places)
-
-    def connection_from_host(self, *_args: Any, **_kwargs: Any) -> urllib3.HTTPConnectionPool:
-        return self._pool
-
-    def request(self, *args: Any, **kwargs: Any) -> Any:
-        """The driver sends a read again if it knows that the connection was closed, so it is not told so much."""
-        try:
-            return super().request(*args, **kwargs)
-        except urllib3.exceptions.ProtocolError as error:
-            raise urllib3.exceptions.ProtocolError(str(error)) from None
-
-    def clear(self) -> None:
-        """Closes the connections. The driver asks for it now and then, and makes new ones."""
-        self._pool.close()
-        self._pool = _Pool(self._places)
-
-
 def close(client: Client) -> None:
     """Gives a client's connections back; `close` alone leaves a pool open that the driver did not make."""
     client.close()
@@ -151,7 +128,7 @@ def _behind(error: BaseException) -> BaseException:
 def connected(site: Site, *, writes: bool) -> Client:
     """One try to connect, starting the host if none is up."""
     places = ensure_host(site)
-    pool = _PoolManager(places)
+    pool = OnePlace(lambda: _Pool(places))
     try:
         client = clickhouse_connect.get_client(
             host="localhost",

@@ -24,6 +24,7 @@ CONFIG = """<clickhouse>
     <policies><{policy}><volumes><main><disk>encrypted</disk></main></volumes></{policy}></policies>
   </storage_configuration>
   <user_directories><users_xml><path>{users}</path></users_xml></user_directories>
+  <backups><allowed_path>{backups}/</allowed_path></backups>
   <logger><level>none</level></logger>
   <max_server_memory_usage>{total_bytes}</max_server_memory_usage>
   <mark_cache_size>{cache_bytes}</mark_cache_size>
@@ -93,7 +94,7 @@ def write(places: EnginePlaces, total_bytes_max: int, keys: Collection[str], key
         keys: the ids of all keys of the disk.
         key: the one that new files are written with. A file says itself which key it was written with.
     """
-    for folder in (places.data, places.disk):
+    for folder in (places.data, places.disk, places.backups):
         folder.mkdir(mode=0o700, exist_ok=True)
     users, config = places.folder / "users.xml", places.folder / "config.xml"
     short = total_bytes_max < SHORT_BELOW_BYTES
@@ -103,6 +104,7 @@ def write(places: EnginePlaces, total_bytes_max: int, keys: Collection[str], key
         CONFIG.format(
             disk=escape(str(places.disk)),
             users=escape(str(users)),
+            backups=escape(str(places.backups)),
             keys="".join(f'<key_hex id="{each}" from_env="{key_variable(each)}"/>' for each in keys),
             key=key,
             policy=STORAGE_POLICY,

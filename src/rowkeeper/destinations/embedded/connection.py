@@ -7,14 +7,14 @@ changes something once is looked up first; where nobody can look, the error is r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
-from rowkeeper.destinations.embedded.bulk import shared_arrow_file
+from rowkeeper.destinations.embedded.bulk import shared_arrow_file, shared_file
 from rowkeeper.destinations.embedded.client import (
     CODE_AUTHENTICATION,
     ENGINE,
@@ -111,6 +111,16 @@ class EngineConnection:
         """An Arrow file in memory, which the engine maps."""
         with shared_arrow_file(rows) as path:
             yield RowsAsSource(f"file({literal(path)}, 'Arrow', {literal(structure)})")
+
+    @contextmanager
+    def native_as_source(self, data: bytes, structure: str) -> Iterator[RowsAsSource]:
+        """A file in memory."""
+        with shared_file(data) as path:
+            yield RowsAsSource(f"file({literal(path)}, 'Native', {literal(structure)})")
+
+    def staying(self) -> AbstractContextManager[None]:
+        """There is one engine."""
+        return nullcontext()
 
     def is_written(self, database: str, table: str, data: Path) -> bool:
         """Looks at the files."""

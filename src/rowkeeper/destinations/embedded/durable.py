@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from rowkeeper.durable import opened, sync_volume
 from rowkeeper.errors import DiskFull
 
 
 def sync(home: Path) -> None:
     """Makes everything on the volume of the state folder durable. Raises DiskFull."""
-    descriptor = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
-            error = os.strerror(ctypes.get_errno())
+    with opened(home) as descriptor:
+        try:
+            sync_volume(descriptor)
+        except OSError as error:
             raise DiskFull(
-                f"what was staged could not be made durable: {error}",
+                f"what was staged could not be made durable: {error.strerror}",
                 hint="see to the disk and run again: nothing was published",
-            )
-    finally:
-        os.close(descriptor)
+            ) from error
 
 
 @contextmanager

@@ -11,6 +11,7 @@ class EnginePlaces:
     """The embedded engine's folder.
 
     data/       chDB's own: metadata, and tables that are not encrypted (none of ours)
+    backups/    where ClickHouse writes its own backups, and reads them; each is there only while it is worked with
     disk/       the encrypted disk: our tables and their staging
     host.sock   ClickHouse's HTTP interface
     host.secret the password of the user `rowkeeper`, made anew by each host
@@ -30,6 +31,11 @@ class EnginePlaces:
     def data(self) -> Path:
         """chDB's path."""
         return self.folder / "data"
+
+    @property
+    def backups(self) -> Path:
+        """Where ClickHouse may write and read backups."""
+        return self.folder / "backups"
 
     @property
     def disk(self) -> Path:

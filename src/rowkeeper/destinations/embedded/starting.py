@@ -6,9 +6,11 @@ Nobody waits for it beyond the deadline; a host that is half started then, or th
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -71,6 +73,23 @@ def engine_down(places: EnginePlaces) -> Iterator[None]:
             yield
         finally:
             os.close(lock)
+
+
+def end_host(places: EnginePlaces) -> None:
+    """Ends the engine of a folder that nobody else works with, and waits until it is gone: by itself, or killed."""
+    if not places.folder.exists():
+        return
+    pid = None
+    with contextlib.suppress(OSError):
+        pid = peer_pid(places)
+    places.socket.unlink(missing_ok=True)  # without which it goes, as soon as it looks
+    lock = os.open(places.host_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if not locked_within(lock, LEAVE_SECONDS_MAX) and pid is not None:
+            os.kill(pid, signal.SIGKILL)
+            locked_within(lock, LEAVE_SECONDS_MAX)
+    finally:
+        os.close(lock)
 
 
 def listening(places: EnginePlaces) -> bool:

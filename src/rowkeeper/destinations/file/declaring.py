@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
+from rowkeeper.destinations.declared import check_columns, names_of
 from rowkeeper.destinations.file import formats, packing
 from rowkeeper.destinations.file.formats import FormatName
 from rowkeeper.endpoints import Endpoint
 from rowkeeper.errors import DeclarationError
-from rowkeeper.nearest import did_you_mean, one_of
+from rowkeeper.nearest import one_of
 from rowkeeper.protocols import DuplicatePolicy, Fallback, Guarantee, Site, WriteMode
 from rowkeeper.resilience.policy import Resilience, check_resilience
 from rowkeeper.security.tls import TLS
@@ -115,18 +116,13 @@ class FilesDestination:
         return FilesSession(self, site, schema)
 
     def _check_columns(self, schema: pa.Schema) -> None:
-        for argument, names in (("partition_by", self.partition_by), ("key", self.key)):
-            for name in names:
-                if name not in schema.names:
-                    raise DeclarationError(
-                        f"{argument} of {self.target} names a column {name} that the contract has not",
-                        hint=did_you_mean(name, schema.names, f"it has {', '.join(schema.names)}"),
-                    )
-                if argument == "key" and schema.field(name).nullable:
-                    raise DeclarationError(
-                        f"the key column {name} may be null, and null identifies nothing",
-                        hint="make the field required in the contract",
-                    )
+        check_columns(self.target, {"partition_by": self.partition_by, "key": self.key}, schema.names)
+        for name in self.key:
+            if schema.field(name).nullable:
+                raise DeclarationError(
+                    f"the key column {name} may be null, and null identifies nothing",
+                    hint="make the field required in the contract",
+                )
 
 
 def _as_json(access: Mapping[str, Any]) -> dict[str, Any]:
@@ -189,12 +185,12 @@ def files(
         url=url,
         format=format,
         write_mode=write,
-        partition_by=_names("partition_by", partition_by),
-        key=_names("key", key),
+        partition_by=names_of("partition_by", partition_by),
+        key=names_of("key", key),
         duplicates=duplicates,
         compression=compression if compression is not None else formats.compressions(format)[0],
         rows_per_file=rows_per_file,
-        encrypt_for=_names("encrypt_for", encrypt_for),
+        encrypt_for=names_of("encrypt_for", encrypt_for),
         identity=identity,
         access=check_access(address_of(url), access),
         resilience=resilience,
@@ -202,12 +198,6 @@ def files(
     )
     _check(made)
     return dataclasses.replace(made, url=_tidy(made.url))
-
-
-def _names(argument: str, value: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(value, str):
-        raise DeclarationError(f"{argument} is one string", hint=f'give a list: {argument}=["{value}"]')
-    return tuple(value)
 
 
 def _tidy(url: str) -> str:

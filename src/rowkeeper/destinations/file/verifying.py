@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING
 
 from rowkeeper.batch import Fingerprint
+from rowkeeper.destinations.comparing import judged
 from rowkeeper.destinations.file import formats, packing
 from rowkeeper.destinations.file.manifest import DataFile, Manifest
 from rowkeeper.errors import ObjectMissing
@@ -45,18 +46,11 @@ def verify(table: FilesDestination, log: Log, area: StagingArea, expected: Mappi
         one.rows += rows
         if not is_same and rows.rows >= file.rows:
             one.changed += 1
+    nothing = _Found()
     return [
-        _judge(run, expected.get(run, Fingerprint()), found.get(run, _Found())) for run in sorted({*expected, *found})
+        judged(run, expected.get(run, Fingerprint()), found.get(run, nothing).rows, found.get(run, nothing).changed)
+        for run in sorted({*expected, *found})
     ]
-
-
-def _judge(run: int, held: Fingerprint, one: _Found) -> RunRows:
-    missing = max(0, held.rows - one.rows.rows)
-    added = max(0, one.rows.rows - held.rows)
-    changed = one.changed
-    if not (missing or added or changed) and held != one.rows:
-        changed = 1
-    return RunRows(run, held, one.rows, missing, added, changed)
 
 
 def _rows_of(

@@ -11,6 +11,8 @@ import dataclasses
 from rowkeeper.destinations.mergetree.engine import Layout
 from rowkeeper.destinations.mergetree.types import identifier, literal
 
+UNMERGED = ("max_bytes_to_merge_at_max_space_in_pool", "max_bytes_to_merge_at_min_space_in_pool")
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ddl:
@@ -71,6 +73,19 @@ class Ddl:
     def exchange(self, one: str, other: str) -> str:
         """Two tables, each under the other's name."""
         return f"EXCHANGE TABLES {one} AND {other}{self.everywhere}"
+
+    def hold_still(self, name: str) -> str:
+        """Parts are never merged, also when the engine has been started anew: so they stay those of other tables."""
+        return f"ALTER TABLE {name}{self.everywhere} MODIFY SETTING {', '.join(f'{each} = 1' for each in UNMERGED)}"
+
+    @property
+    def still(self) -> str:
+        """The settings of a table whose parts are never merged, for its engine, behind others."""
+        return "".join(f", {each} = 1" for each in UNMERGED)
+
+    def let_merge(self, name: str) -> str:
+        """Takes `hold_still` back."""
+        return f"ALTER TABLE {name}{self.everywhere} RESET SETTING {', '.join(UNMERGED)}"
 
     def stop_merges(self, name: str) -> str:
         """Parts stay as they are."""

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 import pyarrow as pa
 
+from rowkeeper.destinations.declared import check_columns, check_fallback, check_writing, names_of
 from rowkeeper.destinations.embedded.client import ENGINE
 from rowkeeper.destinations.embedded.connection import EngineConnection
 from rowkeeper.destinations.mergetree.engine import Engine
@@ -16,7 +17,6 @@ from rowkeeper.destinations.mergetree.session import TableSession
 from rowkeeper.destinations.server.place import Quorum, Server, declared_server, settled_server
 from rowkeeper.endpoints import Endpoint
 from rowkeeper.errors import DeclarationError
-from rowkeeper.nearest import did_you_mean, one_of
 from rowkeeper.protocols import DuplicatePolicy, Fallback, Guarantee, Site, WriteMode
 from rowkeeper.resilience.policy import Resilience, check_resilience
 from rowkeeper.security.tls import TLS
@@ -93,7 +93,7 @@ class ClickHouseDestination:
         if schema is not None:
             self._check_columns(schema.names)
         placed = self.placed()
-        return TableSession(placed, schema, placed.engine(site))
+        return TableSession(placed, schema, placed.engine(site), keeps_former=site.keeps_former)
 
     def engine(self, site: Site) -> Engine:
         """The ClickHouse that holds it, connected to. Raises as `connect`."""
@@ -112,13 +112,9 @@ class ClickHouseDestination:
             "codecs": list(self.codecs),
             "low_cardinality": self.low_cardinality,
         }
-        for argument, names in named.items():
-            for name in names:
-                if name not in columns and not name.startswith("_rk_"):
-                    raise DeclarationError(
-                        f"{argument} of the table {self.table} names a column {name} that the contract has not",
-                        hint=did_you_mean(name, columns, f"it has {', '.join(columns)}"),
-                    )
+        # Rowkeeper's own columns are in the table, and in no contract.
+        others = {what: [name for name in names if not name.startswith("_rk_")] for what, names in named.items()}
+        check_columns(f"the table {self.table}", others, columns)
 
 
 def _described(declared: type[ClickHouseDestination]) -> list[str]:
@@ -204,28 +200,21 @@ def clickhouse(
     made = ClickHouseDestination(
         table=table,
         database=database,
-        order_by=_names("order_by", order_by),
+        order_by=names_of("order_by", order_by),
         partition_by=partition_by,
         write_mode=write,
-        key=_names("key", key),
+        key=names_of("key", key),
         version=version,
         duplicates=duplicates,
         codecs=dict(codecs or {}),
-        low_cardinality=_names("low_cardinality", low_cardinality),
+        low_cardinality=names_of("low_cardinality", low_cardinality),
         resilience=resilience,
         fallback=fallback,
         server=None if url is None else declared_server(url, **beside),
     )
     _check(made)
-    if fallback not in (None, "spool"):
-        raise DeclarationError(f"fallback={fallback!r} is no policy", hint=one_of(str(fallback), ("spool",)))
+    check_fallback(fallback)
     return made
-
-
-def _names(argument: str, value: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(value, str):
-        raise DeclarationError(f"{argument} is one string", hint=f'give a list: {argument}=["{value}"]')
-    return tuple(value)
 
 
 def _check(made: ClickHouseDestination) -> None:
@@ -236,24 +225,4 @@ def _check(made: ClickHouseDestination) -> None:
                 f"{name!r} cannot name a table or database here",
                 hint="a letter, then letters, digits or '_'; names with __rk_ are Rowkeeper's own",
             )
-    if made.write_mode not in ("append", "replace", "merge"):
-        raise DeclarationError(
-            f"write={made.write_mode!r} is no mode", hint=one_of(made.write_mode, ("append", "replace", "merge"))
-        )
-    if made.duplicates not in (None, "skip", "quarantine", "replace"):
-        raise DeclarationError(
-            f"duplicates={made.duplicates!r} is no policy",
-            hint=one_of(made.duplicates, ("skip", "quarantine", "replace")),
-        )
-    if made.write_mode == "merge" and not made.key:
-        raise DeclarationError("a merge needs a key", hint='say which columns identify a row: key=["id"]')
-    if made.write_mode == "merge" and made.duplicates is not None:
-        raise DeclarationError("a merge replaces rows of the same key by itself", hint="leave out duplicates=")
-    if made.duplicates is not None and not made.key:
-        raise DeclarationError("duplicates are found by their key", hint='say which columns identify a row: key=["id"]')
-    if made.key and made.write_mode != "merge" and made.duplicates is None:
-        raise DeclarationError(
-            "the key is not used", hint='say what becomes of duplicates: duplicates="skip", "quarantine" or "replace"'
-        )
-    if made.version is not None and made.write_mode != "merge":
-        raise DeclarationError("a version column is for merges", hint='write="merge", or leave out version=')
+    check_writing(made)

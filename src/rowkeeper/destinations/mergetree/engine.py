@@ -26,10 +26,12 @@ class RowsAsSource:
     Attributes:
         sql: what stands after FROM.
         data: what is sent with the statement; None where the engine gets at the rows otherwise.
+        ending: what stands at the end of the statement.
     """
 
     sql: str
     data: bytes | None = None
+    ending: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -89,6 +91,17 @@ class Engine(Protocol):
 
         Args:
             structure: their columns, in ClickHouse's words.
+        """
+        ...
+
+    def native_as_source(self, data: bytes, structure: str) -> AbstractContextManager[RowsAsSource]:
+        """The same for rows in ClickHouse's own format (Native)."""
+        ...
+
+    def staying(self) -> AbstractContextManager[None]:
+        """In the block all statements are for the same replica: its parts, and the places of rows in them, are its own.
+
+        They raise DatabaseError if it goes away and does not come back.
         """
         ...
 

@@ -11,7 +11,9 @@ import re
 
 from rowkeeper.destinations.mergetree.types import identifier
 
-COMPANION = re.compile(r".+__rk_(staging|next|undo|fenced|fenced_next|wanted|losers|uncut)_(\d+)(?:_(\d+))?")
+COMPANION = re.compile(
+    r".+__rk_(staging|next|undo|fenced|fenced_next|wanted|losers|uncut|kept|saved|refilling|restored|aside)_(\d+)(?:_(\d+))?"
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -53,6 +55,26 @@ class Names:
     def uncut(self, run: int, token: int) -> str:
         """The staging as it was before its duplicates were taken out, from which a run that died can go on."""
         return self.quoted(f"{self.table}__rk_uncut_{run}_{token}")
+
+    def kept(self, run: int) -> str:
+        """The table as it was before this run, kept until a backup has it."""
+        return self.quoted(f"{self.table}__rk_kept_{run}")
+
+    def saved(self, run: int) -> str:
+        """The table as it is after this run, while a backup is made of it."""
+        return self.quoted(f"{self.table}__rk_saved_{run}")
+
+    def refilling(self, run: int, token: int) -> str:
+        """What a restore fills with rows out of a backup."""
+        return self.quoted(f"{self.table}__rk_refilling_{run}_{token}")
+
+    def restored(self, run: int, token: int) -> str:
+        """What a restore will exchange the live table with; afterwards the former one, until it is set aside."""
+        return self.quoted(f"{self.table}__rk_restored_{run}_{token}")
+
+    def aside(self, run: int, second: int) -> str:
+        """What was there before a restore, which nobody but a person removes."""
+        return self.quoted(f"{self.table}__rk_aside_{run}_{second}")
 
     def wanted(self, run: int) -> str:
         """An empty table as the contract would have it, to compare with."""

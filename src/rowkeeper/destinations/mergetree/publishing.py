@@ -45,7 +45,8 @@ def commit_record(table: TableSession, name: str) -> CommitRecord | None:
         ) from error
 
 
-def _comment(record: CommitRecord) -> str:
+def comment_of(record: CommitRecord) -> str:
+    """A commit record as the comment of its table."""
     return json.dumps(
         {
             COMMENT: {
@@ -112,8 +113,9 @@ def _build(table: TableSession, record: CommitRecord, change: Change, next_table
     failpoint("publish.before_clone")
     table.catch_up(names.live)
     parts = _parts(table, names.table)
-    comment = _comment(record)
+    comment = comment_of(record)
     if change.reverse is not None:
+        _keep_former(table, record.run)
         _build_reversed(table, change.reverse, next_table, comment)
     else:
         staging = names.staging(table.run, table.token)
@@ -125,7 +127,10 @@ def _build(table: TableSession, record: CommitRecord, change: Change, next_table
         for column, kind in table.columns:
             if column not in dict(columns_of(table.statements, names.database, names.table)):
                 table.add_column(next_table, column, kind)
-        _delete(table, next_table, [] if change.drop_all else removals(table, change))
+        removed = [] if change.drop_all else removals(table, change)
+        if change.drop_all or removed:
+            _keep_former(table, record.run)
+        _delete(table, next_table, removed)
         expected = table.rows(next_table) + table.rows(staging)
         _attach(table, record.run, next_table, staging)
         failpoint("publish.after_attach")
@@ -219,9 +224,24 @@ def _keep_undo(table: TableSession, run: int, former: str) -> None:
             table.statements.do(table.ddl.drop(table.names.quoted(companion.name)))
 
 
+def _keep_former(table: TableSession, run: int) -> None:
+    """Where backups are set up: the table as it was before this run takes rows out of it, until a backup has it.
+
+    It is made of hard links, and its parts are never merged: in a backup they are those that the live table has, or
+    had. What a run leaves here that was not published after all is taken away by the next backup.
+    """
+    if table.keeps_former:
+        kept = table.names.kept(run)
+        table.statements.do(table.ddl.drop(kept))
+        table.clone(kept, table.names.live)
+        failpoint("publish.after_keep")
+        table.statements.do(table.ddl.hold_still(kept))
+
+
 def _clear(table: TableSession, run: int) -> None:
-    for companion in table.companions("staging", "fenced", "losers", "uncut", run=run):
-        table.statements.do(table.ddl.drop(table.names.quoted(companion.name)))
+    for companion in table.companions("staging", "fenced", "losers", "uncut", "kept"):
+        if companion.run == run if companion.kind != "kept" else not table.keeps_former:
+            table.statements.do(table.ddl.drop(table.names.quoted(companion.name)))
     failpoint("publish.after_clear")
 
 

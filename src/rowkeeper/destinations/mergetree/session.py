@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from rowkeeper.batch import Fingerprint
+from rowkeeper.destinations.declared import check_laid_out
 from rowkeeper.destinations.mergetree import (
+    adopting,
+    dating,
     duplicates,
     layout,
     looking,
     measuring,
     publishing,
+    refilling,
     sealing,
     staging,
+    upkeep,
     verifying,
 )
 from rowkeeper.destinations.mergetree.ddl import Ddl
@@ -28,7 +34,18 @@ from rowkeeper.destinations.mergetree.statements import Statements
 from rowkeeper.destinations.mergetree.types import literal
 from rowkeeper.errors import DiskFull, LayoutError
 from rowkeeper.measures import Rehearsal, StagedTable
-from rowkeeper.protocols import Change, CommitRecord, DuplicateRow, Health, RunRows, Sealed, StagedRows
+from rowkeeper.protocols import (
+    Change,
+    CommitRecord,
+    Crowd,
+    DuplicateRow,
+    Health,
+    Leftover,
+    Newest,
+    RunRows,
+    Sealed,
+    StagedRows,
+)
 
 if TYPE_CHECKING:
     from rowkeeper.destinations.mergetree.destination import ClickHouseDestination
@@ -44,15 +61,24 @@ class TableSession:
         run, token: of the run whose staging area is open.
         columns: name and type of each contract column of the staging area.
         database_of_others: where another table lies that a quality gate names without a database.
+        keeps_former: see `protocols.Site`.
     """
 
-    def __init__(self, destination: ClickHouseDestination, schema: pa.Schema | None, engine: Engine) -> None:
+    def __init__(
+        self,
+        destination: ClickHouseDestination,
+        schema: pa.Schema | None,
+        engine: Engine,
+        *,
+        keeps_former: bool = False,
+    ) -> None:
         self.destination = destination
         self.names = Names(str(destination.database), destination.table)
         self.statements = Statements(engine, destination.target)
         self.database_of_others = self.names.database
         self.schema = schema
         self.run = self.token = 0
+        self.keeps_former = keeps_former
         self.inserts = 0  # into the staging area that is open
         self.columns: layout.Columns = ()
 
@@ -241,13 +267,51 @@ class TableSession:
         """Whether this run is the last one, and the table as it was before can take its place again."""
         return publishing.undo_kept(self, run)
 
+    def newest(self, column: str | None, by: str | None, until: datetime, keys_max: int) -> list[Newest]:
+        """How new its rows are, by the values of a column."""
+        return dating.newest(self, column, by, until, keys_max)
+
+    def days(self, column: str, since: date, zone: str) -> frozenset[date]:
+        """The days that have rows."""
+        return dating.days(self, column, since, zone)
+
     def look_up(self, columns: Sequence[str], where: Mapping[str, str], limit: int) -> Sequence[Sequence[Any]]:
         """Columns of the rows that have these values in others."""
         return looking.look_up(self, columns, where, limit)
 
+    def adopt(self, backup: str, name: str, runs: Collection[int], record: CommitRecord) -> None:
+        """Makes the table from ClickHouse's own backup, as it was when its rows were of these runs."""
+        adopting.adopt(self, backup, name, runs, record)
+
+    def put_in_place(self, run: int, token: int, second: int, *, there: bool) -> str:
+        """Exchanges the table for one that a restore has made."""
+        return refilling.put_in_place(self, run, token, second, there=there)
+
+    def check_parts(self) -> None:
+        """Reads the files of all its parts. Raises StagingDamaged if one of them is not as it was written."""
+        sealing.check_files(self, self.names.live)
+
     def verify(self, expected: Mapping[int, Fingerprint]) -> list[RunRows]:
         """Recomputes the fingerprint of each run's rows."""
         return verifying.verify(self, expected)
+
+    # ------------------------------------------------------------------------------------------ between runs
+
+    def leftovers(self) -> Sequence[Leftover]:
+        """The temporary tables of all runs."""
+        return upkeep.leftovers(self)
+
+    def clear(self, leftover: Leftover) -> None:
+        """Drops one."""
+        upkeep.clear(self, leftover)
+
+    def crowds(self, pieces_max: int) -> Sequence[Crowd]:
+        """The partitions of the live table in many parts."""
+        return upkeep.crowds(self, pieces_max)
+
+    def merge(self, crowd: Crowd) -> None:
+        """Makes one part of them."""
+        upkeep.merge(self, crowd)
 
     def close(self) -> None:
         """Gives back the connection; the staged rows stay."""
@@ -262,15 +326,4 @@ def _check_names(made: ClickHouseDestination, columns: Mapping[str, str]) -> Non
         "codecs": tuple(made.codecs),
         "low_cardinality": made.low_cardinality,
     }
-    for argument, names in named.items():
-        for name in names:
-            if name not in columns:
-                raise LayoutError(
-                    f"{argument} names the column {name}, which the contract does not have",
-                    hint="it has " + ", ".join(columns),
-                )
-            if argument in ("key", "version") and "Nullable(" in columns[name]:
-                raise LayoutError(
-                    f"the {argument} column {name} may be null, and null identifies nothing",
-                    hint="make the field required in the contract",
-                )
+    check_laid_out(named, {name: "Nullable(" in kind for name, kind in columns.items()})

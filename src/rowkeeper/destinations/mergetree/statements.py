@@ -19,7 +19,7 @@ from rowkeeper.resilience.outcomes import Happened
 # What these leave behind is the same however often they are said, so they may be said again if nobody answered.
 REPEATABLE = re.compile(
     r"(DROP TABLE IF EXISTS|CREATE DATABASE IF NOT EXISTS|DELETE FROM|OPTIMIZE TABLE|KILL QUERY"
-    r"|SYSTEM (START|STOP) MERGES|SYSTEM SYNC REPLICA|ALTER TABLE \S+ ADD COLUMN IF NOT EXISTS) "
+    r"|SYSTEM (START|STOP) MERGES|SYSTEM SYNC REPLICA|ALTER TABLE \S+ (ADD COLUMN IF NOT EXISTS|MODIFY SETTING)) "
 )
 
 
@@ -69,6 +69,14 @@ class Statements:
     def arrow(self, sql: str) -> pa.Table:
         """Runs a query and returns its rows as an Arrow table."""
         return self.engine.read(lambda client: client.query_arrow(sql, settings=self._marked(), use_strings=True))
+
+    def native(self, sql: str) -> bytes:
+        """Runs a query and returns its rows in ClickHouse's own format, once all of them are there.
+
+        The server has them whole before it begins to answer: one that fails in their midst cannot look like the end.
+        """
+        waiting = {**self._marked(), "wait_end_of_query": 1}
+        return self.engine.read(lambda client: client.raw_query(sql, settings=waiting, fmt="Native"))
 
     def number(self, sql: str) -> int:
         """The one number that a query returns."""

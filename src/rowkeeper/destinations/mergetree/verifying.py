@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rowkeeper.batch import ROW_ID, Fingerprint
+from rowkeeper.destinations.comparing import compared, judged
 from rowkeeper.destinations.mergetree.layout import HASH, RUN, columns_of, row_hash
 from rowkeeper.protocols import RunRows
 
@@ -21,32 +22,16 @@ def verify(table: TableSession, expected: Mapping[int, Fingerprint]) -> list[Run
     where counts or sums differ, so memory is bounded by the rows of runs that are not sound.
     """
     if not table.exists(table.names.table):
-        return [_judge(run, held, Fingerprint(), 0, 0) for run, held in expected.items()]
+        return [judged(run, held, Fingerprint()) for run, held in expected.items()]
     table.catch_up(table.names.live)
     hashed = row_hash(columns_of(table.statements, table.names.database, table.names.table))
     rows = table.statements.ask(
         f"SELECT {RUN}, count(), sum({hashed}), countIf({HASH} != {hashed}) FROM {table.names.live} GROUP BY 1"
     )
     found = {int(run): (Fingerprint(int(count), int(total)), int(changed)) for run, count, total, changed in rows}
-    report = []
-    for run in sorted({*expected, *found}):
-        held, (there, changed) = expected.get(run, Fingerprint()), found.get(run, (Fingerprint(), 0))
-        if run not in expected:
-            changed = 0  # all of them are added: there is nothing that they could have been changed from
-        doubled = 0 if there == held else _doubled(table, run)
-        report.append(_judge(run, held, there, changed, doubled))
-    return report
+    return compared(expected, found, lambda run: _doubled(table, run))
 
 
 def _doubled(table: TableSession, run: int) -> int:
     """How many rows of a run share their address with another."""
     return table.statements.number(f"SELECT count() - uniqExact({ROW_ID}) FROM {table.names.live} WHERE {RUN} = {run}")
-
-
-def _judge(run: int, held: Fingerprint, there: Fingerprint, changed: int, doubled: int) -> RunRows:
-    present = there.rows - doubled
-    missing = max(0, held.rows - present)
-    added = doubled + max(0, present - held.rows)
-    if not (missing or added or changed) and held != there:
-        changed = 1  # values and stored hash were both changed: at least one row is not what was published
-    return RunRows(run, held, there, missing, added, changed)

@@ -11,19 +11,17 @@ import pyarrow as pa
 from rowkeeper.configuration.reference import parse
 from rowkeeper.databases import Place, place_of
 from rowkeeper.databases.postgresql import transport_of
+from rowkeeper.destinations.declared import check_columns, check_fallback, check_writing, names_of
 from rowkeeper.destinations.relational.session import DatabaseSession
 from rowkeeper.destinations.relational.statements import Statements
 from rowkeeper.endpoints import Endpoint
 from rowkeeper.errors import DeclarationError
-from rowkeeper.nearest import did_you_mean, one_of
 from rowkeeper.protocols import DuplicatePolicy, Fallback, Guarantee, Site, WriteMode
 from rowkeeper.resilience.policy import Resilience, check_resilience
 from rowkeeper.security.tls import TLS
 
 NAME_BYTES_MAX = 63
 OWN = ("_rk_", "_rowkeeper_")
-MODES = ("append", "replace", "merge")
-POLICIES = ("skip", "quarantine", "replace")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,13 +99,7 @@ class DatabaseDestination:
 
     def _check_columns(self, columns: Sequence[str]) -> None:
         named = {"key": self.key, "version": [self.version] if self.version else []}
-        for argument, names in named.items():
-            for name in names:
-                if name not in columns:
-                    raise DeclarationError(
-                        f"{argument} of the table {self.table} names a column {name} that the contract has not",
-                        hint=did_you_mean(name, columns, f"it has {', '.join(columns)}"),
-                    )
+        check_columns(f"the table {self.table}", named, columns)
 
 
 def _dialect_of(made: DatabaseDestination, site: Site | None) -> Any:
@@ -168,7 +160,7 @@ def database(
         table=table,
         schema=schema,
         write_mode=write,
-        key=_names("key", key),
+        key=names_of("key", key),
         version=version,
         duplicates=duplicates,
         password=password,
@@ -179,12 +171,6 @@ def database(
     )
     _check(made)
     return made
-
-
-def _names(argument: str, value: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(value, str):
-        raise DeclarationError(f"{argument} is one string", hint=f'give a list: {argument}=["{value}"]')
-    return tuple(value)
 
 
 def _check(made: DatabaseDestination) -> None:
@@ -205,26 +191,5 @@ def _check(made: DatabaseDestination) -> None:
         parse(made.password, "rk.destinations.database(password=)")
     if made.tls is not None and not isinstance(made.tls, TLS):
         raise DeclarationError(f"tls={type(made.tls).__name__} is none", hint="tls=rk.TLS(ca=...)")
-    if made.fallback not in (None, "spool"):
-        raise DeclarationError(f"fallback={made.fallback!r} is no policy", hint=one_of(str(made.fallback), ("spool",)))
-    _check_writing(made)
-
-
-def _check_writing(made: DatabaseDestination) -> None:
-    if made.write_mode not in MODES:
-        raise DeclarationError(f"write={made.write_mode!r} is no mode", hint=one_of(made.write_mode, MODES))
-    if made.duplicates is not None and made.duplicates not in POLICIES:
-        raise DeclarationError(f"duplicates={made.duplicates!r} is no policy", hint=one_of(made.duplicates, POLICIES))
-    merges = made.write_mode == "merge"
-    if merges and not made.key:
-        raise DeclarationError("a merge needs a key", hint='say which columns identify a row: key=["id"]')
-    if merges and made.duplicates is not None:
-        raise DeclarationError("a merge replaces rows of the same key by itself", hint="leave out duplicates=")
-    if made.duplicates is not None and not made.key:
-        raise DeclarationError("duplicates are found by their key", hint='say which columns identify a row: key=["id"]')
-    if made.key and not merges and made.duplicates is None:
-        raise DeclarationError(
-            "the key is not used", hint='say what becomes of duplicates: duplicates="skip", "quarantine" or "replace"'
-        )
-    if made.version is not None and not merges:
-        raise DeclarationError("a version column is for merges", hint='write="merge", or leave out version=')
+    check_fallback(made.fallback)
+    check_writing(made)

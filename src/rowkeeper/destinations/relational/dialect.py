@@ -170,6 +170,10 @@ class Dialect(Protocol):
         """Whether a column is of dates or times."""
         ...
 
+    def day(self, column: str, kind: str, zone: str) -> str:
+        """The day of a date or time as a zone counts it, as a date or as ISO 8601 text."""
+        ...
+
     def nothing(self, kind: str) -> str:
         """A null of a type."""
         ...

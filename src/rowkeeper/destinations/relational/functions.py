@@ -8,7 +8,9 @@ import hashlib
 import re
 import sqlite3
 import struct
+from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 HASHED_AT_ONCE = 50  # columns: SQLite's functions take 127 arguments
 EXACT = decimal.Context(prec=2_000)
@@ -23,6 +25,7 @@ def add_functions(connection: sqlite3.Connection) -> None:
         ("rk_compare", 2, _compare),
         ("rk_matches", 2, _matches),
         ("rk_spread", 1, _spread),
+        ("rk_day", 2, _day),
     ):
         connection.create_function(name, count, function, deterministic=True)
     connection.create_collation("rk_decimal", lambda one, other: _compare(one, other) or 0)
@@ -62,6 +65,15 @@ def _add(one: int, other: int) -> int:
 def _spread(number: int) -> int:
     """A number that looks random, from 0 on: which rows a sample has depends on their addresses alone."""
     return int.from_bytes(hashlib.blake2b(b"%d" % number, digest_size=6).digest(), "little")
+
+
+def _day(moment: str | None, zone: str) -> str | None:
+    """The day of a time as a zone counts it; one without a zone is in UTC."""
+    if moment is None:
+        return None
+    read = datetime.fromisoformat(moment)
+    aware = read if read.tzinfo else read.replace(tzinfo=UTC)
+    return aware.astimezone(ZoneInfo(zone)).date().isoformat()
 
 
 def _compare(one: Any, other: Any) -> int | None:

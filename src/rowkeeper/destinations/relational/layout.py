@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from rowkeeper.destinations.declared import check_laid_out
 from rowkeeper.destinations.relational.dialect import HIDDEN, Columns, Cursor, Dialect, is_nullable
 from rowkeeper.destinations.relational.names import COMMITS, identifier
 from rowkeeper.errors import LayoutError
@@ -100,18 +101,7 @@ def _unfilled(there: Mapping[str, str], asked: Mapping[str, str], optional: froz
 def check_names(made: DatabaseDestination, columns: Mapping[str, str]) -> None:
     """Every column that the destination names must be one of the contract's, and a key must not be null."""
     named = {"key": made.key, "version": (made.version,) if made.version else ()}
-    for argument, names in named.items():
-        for name in names:
-            if name not in columns:
-                raise LayoutError(
-                    f"{argument} names the column {name}, which the contract does not have",
-                    hint="it has " + ", ".join(columns),
-                )
-            if is_nullable(columns[name]):
-                raise LayoutError(
-                    f"the {argument} column {name} may be null, and null identifies nothing",
-                    hint="make the field required in the contract",
-                )
+    check_laid_out(named, {name: is_nullable(kind) for name, kind in columns.items()})
 
 
 def table_columns(table: DatabaseSession, cursor: Cursor, name: str) -> Columns:

@@ -311,6 +311,13 @@ class PostgreSQL:
     def is_time(self, kind: str) -> bool:
         return bare_kind(kind).startswith(("date", "timestamp"))
 
+    def day(self, column: str, kind: str, zone: str) -> str:
+        name, bare = identifier(column), bare_kind(kind)
+        if bare == "date":
+            return name
+        instant = name if bare == "timestamp with time zone" else f"({name} AT TIME ZONE 'UTC')"
+        return f"({instant} AT TIME ZONE {literal(zone)})::date"
+
     def nothing(self, kind: str) -> str:
         return f"NULL::{bare_kind(kind)}"
 

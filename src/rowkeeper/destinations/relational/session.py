@@ -4,17 +4,37 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from rowkeeper.batch import Fingerprint
-from rowkeeper.destinations.relational import duplicates, layout, measuring, publishing, sealing, staging, verifying
+from rowkeeper.destinations.relational import (
+    dating,
+    duplicates,
+    layout,
+    measuring,
+    publishing,
+    sealing,
+    staging,
+    verifying,
+)
 from rowkeeper.destinations.relational.dialect import Columns, Cursor, Dialect
 from rowkeeper.destinations.relational.names import Companion, Names, literal
 from rowkeeper.destinations.relational.statements import Statements
 from rowkeeper.measures import Rehearsal, StagedTable
-from rowkeeper.protocols import Change, CommitRecord, DuplicateRow, Health, RunRows, Sealed, StagedRows
+from rowkeeper.protocols import (
+    Change,
+    CommitRecord,
+    DuplicateRow,
+    Health,
+    Leftover,
+    Newest,
+    RunRows,
+    Sealed,
+    StagedRows,
+)
 
 if TYPE_CHECKING:
     from rowkeeper.destinations.relational.declaring import DatabaseDestination
@@ -159,6 +179,14 @@ class DatabaseSession:
         """Whether this run is the last one, and the rows that it took away can be put back."""
         return self.statements.read(lambda cursor: publishing.undo_kept(self, cursor, run))
 
+    def newest(self, column: str | None, by: str | None, until: datetime, keys_max: int) -> list[Newest]:
+        """How new its rows are, by the values of a column."""
+        return dating.newest(self, column, by, until, keys_max)
+
+    def days(self, column: str, since: date, zone: str) -> frozenset[date]:
+        """The days that have rows."""
+        return dating.days(self, column, since, zone)
+
     def look_up(self, columns: Sequence[str], where: Mapping[str, str], limit: int) -> Sequence[Sequence[Any]]:
         """Columns of the rows that have these values in others."""
         return verifying.look_up(self, columns, where, limit)
@@ -166,6 +194,16 @@ class DatabaseSession:
     def verify(self, expected: Mapping[int, Fingerprint]) -> list[RunRows]:
         """Recomputes the fingerprint of each run's rows."""
         return verifying.verify(self, expected)
+
+    # ------------------------------------------------------------------------------------------ between runs
+
+    def leftovers(self) -> Sequence[Leftover]:
+        """The temporary tables of all runs."""
+        return self.statements.read(lambda cursor: staging.leftovers(self, cursor))
+
+    def clear(self, leftover: Leftover) -> None:
+        """Drops one."""
+        staging.clear(self, leftover)
 
     def close(self) -> None:
         """Gives back the connection; the staged rows stay."""

@@ -274,6 +274,10 @@ class SQLite:
     def is_time(self, kind: str) -> bool:
         return bare_kind(kind) in TIMES
 
+    def day(self, column: str, kind: str, zone: str) -> str:
+        name = identifier(column)
+        return name if bare_kind(kind) == "DATE_TEXT" else f"rk_day({name}, {literal(zone)})"
+
     def nothing(self, kind: str) -> str:
         del kind
         return "NULL"

@@ -14,7 +14,7 @@ from rowkeeper.destinations.relational.dialect import HASH, Columns, Cursor
 from rowkeeper.destinations.relational.names import identifier
 from rowkeeper.destinations.relational.statements import number_of, rows_of
 from rowkeeper.errors import LeaseLost, RowsUnfit
-from rowkeeper.protocols import StagedRows
+from rowkeeper.protocols import Leftover, StagedRows
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.resilience.outcomes import Happened
 
@@ -189,3 +189,19 @@ def drop(table: DatabaseSession, run: int) -> None:
 
     table.statements.read(work)
     failpoint("stage_drop.after_drop")
+
+
+def leftovers(table: DatabaseSession, cursor: Cursor) -> Sequence[Leftover]:
+    """The temporary tables of all runs, by run."""
+    found = table.companions(cursor, "staging", "fenced", "losers", "undo")
+    return sorted(
+        (Leftover(each.run, "undo" if each.kind == "undo" else "staging", each.name) for each in found),
+        key=lambda each: (each.run, each.name),
+    )
+
+
+def clear(table: DatabaseSession, leftover: Leftover) -> None:
+    """Drops one of them."""
+    name = table.names.quoted(leftover.name)
+    table.statements.read(lambda cursor: cursor.execute(f"DROP TABLE IF EXISTS {name}") and None)
+    failpoint("upkeep.after_clear")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rowkeeper.batch import ROW_ID, Fingerprint
+from rowkeeper.destinations.comparing import compared, judged
 from rowkeeper.destinations.relational import layout
 from rowkeeper.destinations.relational.dialect import HASH, RUN, Cursor
 from rowkeeper.destinations.relational.names import identifier, literal
@@ -34,7 +35,7 @@ def _verified(table: DatabaseSession, cursor: Cursor, expected: Mapping[int, Fin
     names = table.names
     columns = layout.table_columns(table, cursor, names.table)
     if not columns:
-        return [_judge(run, held, Fingerprint(), 0, 0) for run, held in expected.items()]
+        return [judged(run, held, Fingerprint()) for run, held in expected.items()]
     hashed = f"SELECT {RUN}, {HASH}, {table.dialect.row_hash(columns)} AS {NOW} FROM {names.live}"
     rows = rows_of(
         cursor,
@@ -42,27 +43,13 @@ def _verified(table: DatabaseSession, cursor: Cursor, expected: Mapping[int, Fin
         f"FROM ({hashed}) AS hashed GROUP BY {RUN}",
     )
     found = {int(run): (fingerprint(count, total), int(changed)) for run, count, total, changed in rows}
-    report = []
-    for run in sorted({*expected, *found}):
-        held, (there, changed) = expected.get(run, Fingerprint()), found.get(run, (Fingerprint(), 0))
-        if run not in expected:
-            changed = 0  # all of them are added: there is nothing that they could have been changed from
-        doubled = 0
-        if there != held:
-            doubled = number_of(
-                cursor, f"SELECT count(*) - count(DISTINCT {ROW_ID}) FROM {names.live} WHERE {RUN} = {run}"
-            )
-        report.append(_judge(run, held, there, changed, doubled))
-    return report
-
-
-def _judge(run: int, held: Fingerprint, there: Fingerprint, changed: int, doubled: int) -> RunRows:
-    present = there.rows - doubled
-    missing = max(0, held.rows - present)
-    added = doubled + max(0, present - held.rows)
-    if not (missing or added or changed) and held != there:
-        changed = 1  # values and stored hash were both changed: at least one row is not what was published
-    return RunRows(run, held, there, missing, added, changed)
+    return compared(
+        expected,
+        found,
+        lambda run: number_of(
+            cursor, f"SELECT count(*) - count(DISTINCT {ROW_ID}) FROM {names.live} WHERE {RUN} = {run}"
+        ),
+    )
 
 
 def look_up(

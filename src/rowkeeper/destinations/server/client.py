@@ -12,6 +12,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ProgrammingError
 
 from rowkeeper.destinations.embedded.client import ANSWER_SECONDS_MAX
+from rowkeeper.destinations.mergetree.oneplace import OnePlace
 from rowkeeper.destinations.server.errors import REFUSALS, NoReplica
 from rowkeeper.destinations.server.place import Place, Server
 from rowkeeper.errors import DeadlineExceeded, ServerUnauthorised
@@ -77,32 +78,6 @@ class _Pool(urllib3.HTTPConnectionPool):
         super()._put_conn(conn)
 
 
-class _PoolManager(urllib3.PoolManager):
-    """Every address leads to one replica. Nothing is tried again here: there is one layer that does."""
-
-    def __init__(self, place: Place, site: Site, tls: TLS | None) -> None:
-        super().__init__(retries=False)
-        self._made_with = (place, site, tls)
-        self._pool = _Pool(*self._made_with)
-
-    def connection_from_host(self, *_args: Any, **_kwargs: Any) -> urllib3.HTTPConnectionPool:
-        return self._pool
-
-    def request(self, *args: Any, **kwargs: Any) -> Any:
-        """The driver sends a read again if it knows that the connection was closed, so it is not told so much."""
-        kwargs["retries"] = False
-        kwargs["redirect"] = False
-        try:
-            return super().request(*args, **kwargs)
-        except urllib3.exceptions.ProtocolError as error:
-            raise urllib3.exceptions.ProtocolError(str(error)) from None
-
-    def clear(self) -> None:
-        """Closes the connections. The driver asks for it now and then, and makes new ones."""
-        self._pool.close()
-        self._pool = _Pool(*self._made_with)
-
-
 def connected(site: Site, server: Server, place: Place, settings: dict[str, Any]) -> Client:
     """One try to connect to one replica, as the server's user.
 
@@ -126,7 +101,7 @@ def connected(site: Site, server: Server, place: Place, settings: dict[str, Any]
         ledger_id=site.ledger_id,
         way_out=site.way_out.declaring(server.endpoints()),
     )
-    pool = _PoolManager(place, declared, tls)
+    pool = OnePlace(lambda: _Pool(place, declared, tls), retries=False, redirect=False)
     try:
         return clickhouse_connect.get_client(
             host=place.host,

@@ -102,7 +102,7 @@ class ServerConnection:
 
         def looked() -> Happened[T] | None:
             assert happened is not None
-            with self._staying():
+            with self.staying():
                 return happened()
 
         with told_in_our_words(self.server.name):
@@ -156,12 +156,13 @@ class ServerConnection:
             self._places.append(self._place)
 
     @contextmanager
-    def _staying(self) -> Iterator[None]:
-        self._stays = True
+    def staying(self) -> Iterator[None]:
+        """With the replica that is asked now."""
+        before, self._stays = self._stays, True
         try:
             yield
         finally:
-            self._stays = False
+            self._stays = before
 
     # ------------------------------------------------------------------------------------------ tables
 
@@ -231,6 +232,11 @@ class ServerConnection:
         with pa.ipc.new_file(sink, rows.schema, options=options) as writer:
             writer.write_table(rows)
         yield RowsAsSource(f"input({literal(structure)}) FORMAT Arrow", sink.getvalue())
+
+    @contextmanager
+    def native_as_source(self, data: bytes, structure: str) -> Iterator[RowsAsSource]:
+        """Sent with the statement, as they are."""
+        yield RowsAsSource(f"input({literal(structure)})", data, ending=" FORMAT Native")
 
     def is_written(self, _database: str, _table: str, _data: Path) -> bool:
         """Its disk cannot be seen from here; it answers for it (`fsync_metadata`)."""

@@ -12,7 +12,7 @@ from rowkeeper.destinations.mergetree.layout import Columns
 from rowkeeper.destinations.staged.area import StagingArea
 from rowkeeper.errors import DeclarationError, DestinationLacks
 from rowkeeper.measures import Question, Rehearsal, Repeated, Returned, StagedTable
-from rowkeeper.protocols import Change, DuplicateRow, RunRows, Sealed, StagedRows
+from rowkeeper.protocols import Change, DuplicateRow, Leftover, RunRows, Sealed, StagedRows
 
 
 class StagedInEngine:
@@ -67,6 +67,14 @@ class StagedInEngine:
     def stage_drop(self, run: int) -> None:
         """Drops all that a run has staged."""
         self.area.table.stage_drop(run)
+
+    def leftovers(self) -> Sequence[Leftover]:
+        """The staging areas of all runs."""
+        return self.area.table.leftovers()
+
+    def clear(self, leftover: Leftover) -> None:
+        """Drops one."""
+        self.area.table.clear(leftover)
 
     def duplicate_rows(self, change: Change) -> Iterator[DuplicateRow]:
         """The staged rows that `seal` will take out, because their key is there twice in the run."""

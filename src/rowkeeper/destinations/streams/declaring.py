@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Self
 import pyarrow as pa
 
 from rowkeeper.brokers import Broker, Kind, Nkey, Sasl
+from rowkeeper.destinations.declared import check_columns, check_fallback
 from rowkeeper.destinations.streams.messages import OWN_BYTES, Encoder, Making
 from rowkeeper.endpoints import Endpoint
 from rowkeeper.errors import DeclarationError
-from rowkeeper.nearest import did_you_mean, one_of
 from rowkeeper.protocols import Fallback, Guarantee, Site, WriteMode
 from rowkeeper.resilience.policy import Resilience
 from rowkeeper.security.httpauth import Basic, Bearer
@@ -117,13 +117,7 @@ class StreamDestination:
             "header_columns": tuple(column for _, column in self.making.header_columns),
             "timestamp": (self.making.timestamp,) if self.making.timestamp else (),
         }
-        for argument, names in named.items():
-            for name in names:
-                if name not in schema.names:
-                    raise DeclarationError(
-                        f"{argument} of {self.broker.place} names a column {name} that the contract has not",
-                        hint=did_you_mean(name, schema.names, f"it has {', '.join(schema.names)}"),
-                    )
+        check_columns(self.broker.place, named, schema.names)
         stamp = self.making.timestamp
         if stamp is not None and not pa.types.is_timestamp(schema.field(stamp).type):
             raise DeclarationError(
@@ -179,8 +173,7 @@ def stream(
         raise DeclarationError(
             f"message_bytes_max={message_bytes_max!r}", hint=f"a number of bytes from {MESSAGE_BYTES_LEAST:,} on"
         )
-    if fallback not in (None, "spool"):
-        raise DeclarationError(f"fallback={fallback!r} is no policy", hint=one_of(str(fallback), ("spool",)))
+    check_fallback(fallback)
     if encoder is not None and not callable(encoder):
         raise DeclarationError("encoder= is no function", hint="one that makes a list of bytes of an Arrow table")
     for name, value in (headers or {}).items():

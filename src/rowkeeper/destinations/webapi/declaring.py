@@ -12,6 +12,7 @@ import pyarrow as pa
 from rowkeeper.apis.asking import Where, endpoint_of
 from rowkeeper.configuration.literal import is_named_like_a_secret, refuse_url
 from rowkeeper.configuration.reference import is_reference
+from rowkeeper.destinations.declared import check_fallback, names_of
 from rowkeeper.destinations.webapi.outcomes import ItemErrors, ItemResults, Items, check_items, items_document, items_of
 from rowkeeper.destinations.webapi.rendering import FORMS, Form
 from rowkeeper.destinations.webapi.session import ApiSession
@@ -180,8 +181,6 @@ def api(
         DeclarationError: the arguments do not fit together.
         SecretLiteral: a secret stands where a reference to one belongs.
     """
-    if isinstance(key, str):
-        raise DeclarationError("key is one string", hint=f'give a list: key=["{key}"]')
     made = ApiDestination(
         url=url,
         method=method,
@@ -195,7 +194,7 @@ def api(
         auth=auth,
         headers=tuple((headers or {}).items()),
         rate=rate,
-        key=tuple(key),
+        key=names_of("key", key),
         duplicates=duplicates,
         tls=tls,
         plaintext=plaintext,
@@ -259,8 +258,7 @@ def _check_others(made: ApiDestination) -> None:
         raise DeclarationError(
             "key and duplicates belong together", hint='key=["id"], duplicates="skip", or leave both out'
         )
-    if made.fallback not in (None, "spool"):
-        raise DeclarationError(f"fallback={made.fallback!r} is no policy", hint=one_of(str(made.fallback), ("spool",)))
+    check_fallback(made.fallback)
 
 
 def _refuse_secrets(what: str, given: Mapping[str, Any]) -> None:

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rowkeeper.destinations.staged.record import document_of, record_of
+from rowkeeper.durable import sync_folder
 from rowkeeper.errors import BooksDiffer, LeaseLost
 from rowkeeper.protocols import CommitRecord
 from rowkeeper.security.private import make_folder
@@ -138,7 +139,7 @@ class Journal:
         file.flush()
         os.fsync(file.fileno())
         beside.replace(self._path)
-        _sync_folder(self._path.parent)
+        sync_folder(self._path.parent)
         self._file = file
 
     def send(self, span: Span, rows: int, digest: str) -> None:
@@ -191,11 +192,3 @@ class Journal:
         self.close()
         with contextlib.suppress(FileNotFoundError):
             self._path.unlink()
-
-
-def _sync_folder(path: Path) -> None:
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -209,7 +209,7 @@ class _Walk:
         """Keeps of an entry what the ledger's tables are compared with."""
         try:
             document = json.loads(data)
-            if document["action"] in ("run.publish", "run.rollback"):
+            if document["action"] in ("run.publish", "run.rollback", "run.restore"):
                 self._published[int(document["on"]["run"])] = document["detail"]
             elif document["action"] == "audit.begin":
                 self._published_before = int(document["detail"]["published_before"])

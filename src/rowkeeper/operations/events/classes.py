@@ -76,15 +76,18 @@ ACTIVITIES: Mapping[EventClass, Mapping[str, int]] = {
         "staging.discard": 7,
         "run.publish": 5,
         "run.rollback": 2,
+        "run.restore": 2,
     },
 }
 
 _CREATE, _READ, _UPDATE, _DELETE = 1, 2, 3, 4
 VERBS: Mapping[str, int] = {
-    **dict.fromkeys(("add", "begin", "make", "start"), _CREATE),
-    **dict.fromkeys(("bundle", "export", "list", "show", "verify"), _READ),
-    **dict.fromkeys(("accept", "change", "filter", "give", "override", "resume", "rewrap", "rotate"), _UPDATE),
-    **dict.fromkeys(("discard", "remove", "revoke", "take", "unfilter"), _DELETE),
+    **dict.fromkeys(("add", "begin", "create", "make", "start"), _CREATE),
+    **dict.fromkeys(("bundle", "drill", "export", "list", "show", "verify"), _READ),
+    **dict.fromkeys(
+        ("accept", "change", "filter", "give", "override", "restore", "resume", "rewrap", "rotate"), _UPDATE
+    ),
+    **dict.fromkeys(("discard", "prune", "remove", "revoke", "take", "unfilter"), _DELETE),
 }
 
 

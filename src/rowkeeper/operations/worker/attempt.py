@@ -68,9 +68,14 @@ class _Limits:
 
 
 class Child:
-    """A command of ours. It leads a group of its own, so that Ctrl-C is the worker's to pass on."""
+    """A command of ours. It leads a group of its own, so that Ctrl-C is the worker's to pass on.
 
-    def __init__(self, words: Sequence[str], seconds_max: float) -> None:
+    Args:
+        answers: it ends with one document, which is kept; what one that goes on for ever says is not.
+        quiet: what it says on standard error is not passed on.
+    """
+
+    def __init__(self, words: Sequence[str], seconds_max: float, *, answers: bool = True, quiet: bool = False) -> None:
         self._limits = _Limits(seconds_max)
         self._ended: Ended | None = None
         self._answer = tempfile.TemporaryFile()  # noqa: SIM115 - outlives this call; nameless, so nothing is left of it
@@ -78,7 +83,8 @@ class Child:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "rowkeeper.cli", *words, "--json"],
                 stdin=subprocess.DEVNULL,
-                stdout=self._answer,
+                stdout=self._answer if answers else subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL if quiet else None,
                 start_new_session=True,
             )
         except OSError:
@@ -98,6 +104,11 @@ class Child:
             document = _document(self._answer.read())
         self._ended = Ended(self._process.returncode, document, self._limits.hung)
         return self._ended
+
+    def wait(self, seconds: float) -> None:
+        """Returns when it has ended, or after so long."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
 
     def stop(self) -> None:
         """Implements Attempt."""

@@ -24,10 +24,18 @@ class Chore(ABC):
     Args:
         words: of the command.
         seconds_max: after which its process is ended.
+        every_seconds: how often it looks, give or take half; None is as often as the reconciler.
     """
 
     def __init__(
-        self, workspace: Workspace, tell: Tell, source: random.Random, words: Sequence[str], seconds_max: float
+        self,
+        workspace: Workspace,
+        tell: Tell,
+        source: random.Random,
+        words: Sequence[str],
+        seconds_max: float,
+        *,
+        every_seconds: float | None = None,
     ) -> None:
         self._workspace = workspace
         self._tell = tell
@@ -35,7 +43,8 @@ class Chore(ABC):
         self._words = list(words)
         self._seconds_max = seconds_max
         self._child: Child | None = None
-        self._pause_seconds = workspace.settings.worker_reconcile_seconds
+        self._usual_seconds = every_seconds or workspace.settings.worker_reconcile_seconds
+        self._pause_seconds = self._usual_seconds
         self._next = 0.0
         self._last: Sequence[object] = []
 
@@ -63,13 +72,17 @@ class Chore(ABC):
         if time.monotonic() < self._next:
             return
         waiting = self._waiting()
-        usual = self._workspace.settings.worker_reconcile_seconds
         again = bool(waiting) and waiting == self._last
-        self._pause_seconds = min(PAUSE_SECONDS_MAX, 2 * self._pause_seconds) if again else usual
+        self._pause_seconds = min(PAUSE_SECONDS_MAX, 2 * self._pause_seconds) if again else self._usual_seconds
         self._last = waiting
         self._next = time.monotonic() + self._source.uniform(0.5, 1.5) * self._pause_seconds
         if waiting:
             self._child = Child(self._words, self._seconds_max)
+
+    def wait(self, seconds: float) -> None:
+        """Returns when it has ended, or after so long."""
+        if self._child is not None:
+            self._child.wait(seconds)
 
     def stop(self) -> None:
         """Tells it to stop."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from rowkeeper.operations.worker.attempt import Child, Ended
+from rowkeeper.schedule import Timing
 
 READ_SECONDS_MAX = 60.0
 TRY_AGAIN_SECONDS = 60.0
@@ -17,11 +18,16 @@ State = tuple[int, int, int] | None
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Declared:
-    """A pipeline that has a schedule."""
+    """A pipeline that is run by itself.
+
+    Attributes:
+        version: changes when its file does.
+    """
 
     pipeline: str
     file: Path
-    schedule: str
+    timing: Timing
+    version: State = None
 
 
 @dataclasses.dataclass
@@ -32,6 +38,7 @@ class _File:
     try_again_at: float = float("inf")
     reading: Child | None = None
     declares: tuple[Declared, ...] = ()
+    names: tuple[str, ...] = ()  # of all its pipelines, those that are not run by themselves too
 
 
 class Files:
@@ -77,6 +84,14 @@ class Files:
                 names.add(found.pipeline)
                 yield found
 
+    def names(self) -> set[str]:
+        """Of all pipelines that are declared now."""
+        return {name for each in self._files for name in each.names}
+
+    def good(self) -> list[Path]:
+        """Those that could be read when they were read last."""
+        return [each.path for each in self._files if each.read and each.try_again_at == float("inf")]
+
     def kill(self) -> None:
         """Ends what reads."""
         for each in self._files:
@@ -89,7 +104,7 @@ class Files:
         if each.reading is not None or known:
             return
         each.seen = state
-        each.reading = Child(["schedule", str(each.path)], READ_SECONDS_MAX)
+        each.reading = Child(["schedule", "list", str(each.path)], READ_SECONDS_MAX)
 
     def _take_in(self, each: _File, ended: Ended) -> bool:
         document = ended.document or {}
@@ -100,10 +115,11 @@ class Files:
             each.try_again_at = time.monotonic() + TRY_AGAIN_SECONDS  # what it imports may be on its way
             return False
         each.try_again_at = float("inf")
+        each.names = tuple(found["pipeline"] for found in document["pipelines"])
         each.declares = tuple(
-            Declared(found["pipeline"], each.path, found["schedule"])
+            Declared(found["pipeline"], each.path, Timing.of_document(found["timing"]), each.seen)
             for found in document["pipelines"]
-            if found["schedule"]
+            if found["timing"]
         )
         self._tell("read", file=str(each.path), schedules=len(each.declares))
         return True

@@ -13,6 +13,8 @@ PAUSE_SECONDS_FIRST = 2.0
 PAUSE_SECONDS_MAX = 300.0
 PAUSE_SECONDS_BUSY = 3.0
 BUSY = ("RK-3401", "RK-3402")  # somebody else is at it: no fault
+ANSWERED = "RK-7070"  # somebody else was at it, and has answered
+FOLLOWED_WELL_SECONDS = 300.0  # one that was followed for so long has not failed again and again
 DONE_IN_PART = 3  # the exit status of a run that was published without partitions that failed
 
 
@@ -59,16 +61,42 @@ def judge(ended: Ended, failures: int, *, stopping: bool, source: random.Random)
         return Judgement("partial", _left_out(document))
     if stopping:
         return Judgement("stopped", told, answered=False, failures=failures, code=code)
-    if code in BUSY:
-        pause = PAUSE_SECONDS_BUSY * source.uniform(0.5, 1.0)
-        return Judgement("busy", told, answered=False, failures=failures, pause_seconds=pause, code=code)
+    if code in (ANSWERED, *BUSY):
+        return _judged_by_others(code, told, failures, source)
     again = ended.hung or not document or bool(error.get("retryable"))
     if ended.hung:
         outcome, told = "hung", "it took longer than worker_run_seconds_max, and was stopped"
     elif not document:
         told = f"its process ended with status {ended.status}, without a word"
-    pause = min(PAUSE_SECONDS_MAX, PAUSE_SECONDS_FIRST * 2 ** min(failures, 16)) * source.uniform(0.5, 1.0)
-    return Judgement(outcome, told, not again, failures + 1, pause if again else 0.0, code)
+    return Judgement(outcome, told, not again, failures + 1, _pause_seconds(failures, source) if again else 0.0, code)
+
+
+def _judged_by_others(code: str, told: str, failures: int, source: random.Random) -> Judgement:
+    """Where somebody else is at it, or has been."""
+    if code == ANSWERED:
+        return Judgement("answered", code=code)
+    pause = PAUSE_SECONDS_BUSY * source.uniform(0.5, 1.0)
+    return Judgement("busy", told, answered=False, failures=failures, pause_seconds=pause, code=code)
+
+
+def judge_following(ended: Ended, failures: int, *, stopping: bool, seconds: float, source: random.Random) -> Judgement:
+    """What it means that a stream is not followed any more: it is followed again, after a pause that grows as that of
+    a run does.
+
+    Args:
+        seconds: for which it was followed.
+    """
+    if stopping:
+        return Judgement("stopped", answered=False)
+    failures = 0 if seconds >= FOLLOWED_WELL_SECONDS else failures
+    ended_how = "its worker died" if ended.status is None else f"its process ended with status {ended.status}"
+    outcome = "died" if ended.status is None or ended.status < 0 else "stopped" if ended.status == 0 else "failed"
+    told = f"{ended_how}; the log says why"
+    return Judgement(outcome, told, False, failures + 1, _pause_seconds(failures, source))
+
+
+def _pause_seconds(failures: int, source: random.Random) -> float:
+    return min(PAUSE_SECONDS_MAX, PAUSE_SECONDS_FIRST * 2.0 ** min(failures, 16)) * source.uniform(0.5, 1.0)
 
 
 def _left_out(document: Mapping[str, Any]) -> str:

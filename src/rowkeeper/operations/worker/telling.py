@@ -10,13 +10,24 @@ from rowkeeper.operations.worker.files import Tell
 
 EVENTS = {
     "adopted": "process of a dead worker adopted",
+    "backed up": "backup made",
+    "backups not pruned": "backups not pruned",
+    "backups pruned": "backups pruned",
+    "alerts not looked at": "rules of alerts not looked at",
     "checkpoint not sent": "checkpoint of the audit trail not sent",
     "drained": "spooled run drained",
+    "drill failed": "drill of a backup failed",
+    "drill passed": "drill of a backup passed",
     "ended": "process of a run ended",
     "going on": "runs started again",
     "held back": "runs held back",
+    "healthy": "it stands well again",
     "ignored": "pipeline ignored",
+    "maintained": "maintenance done",
+    "not backed up": "backup not made",
     "not drained": "spool not drained",
+    "not maintained": "maintenance not done",
+    "notice not delivered": "notice of alerts not delivered",
     "not renewed": "certificates not renewed",
     "read": "pipeline file read",
     "ready": "worker ready",
@@ -26,17 +37,32 @@ EVENTS = {
     "started": "process of a run started",
     "stopped": "worker stopped",
     "stopping": "worker stopping",
+    "unhealthy": "it stands badly",
     "unreadable": "pipeline file not read",
 }
-FAULTS = ("checkpoint not sent", "held back", "ignored", "not drained", "not renewed", "refused", "unreadable")
+FAULTS = (
+    "backups not pruned",
+    "alerts not looked at",
+    "notice not delivered",
+    "checkpoint not sent",
+    "drill failed",
+    "held back",
+    "ignored",
+    "not backed up",
+    "not drained",
+    "not maintained",
+    "not renewed",
+    "refused",
+    "unhealthy",
+    "unreadable",
+)
 WELL = ("published", "unchanged", "busy", "stopped")
 NAMES = {"pid": "child", "error": "what", "why": "note"}  # a line's `pid` is the worker's, its `error` a class
 
-log = logger("worker")
 
-
-def logged(tell: Tell) -> Tell:
-    """The same, and each event becomes a line of the log."""
+def logged(tell: Tell, area: str = "worker") -> Tell:
+    """The same, and each event becomes a line of the log, of this area."""
+    log = logger(area)
 
     def both(event: str, **facts: Any) -> None:
         tell(event, **facts)

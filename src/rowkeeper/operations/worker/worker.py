@@ -18,9 +18,12 @@ from rowkeeper.access import of_installation
 from rowkeeper.errors import FrameworkError
 from rowkeeper.ledger import ScheduleRecord
 from rowkeeper.operations.worker.admission import Admission
+from rowkeeper.operations.worker.alerting import Alerter
+from rowkeeper.operations.worker.appointed import TASKS, Appointed
 from rowkeeper.operations.worker.attempt import STOP_SECONDS, Attempt
 from rowkeeper.operations.worker.chore import Chore
-from rowkeeper.operations.worker.duty import Duty
+from rowkeeper.operations.worker.depending import sound
+from rowkeeper.operations.worker.duty import Duty, next_at
 from rowkeeper.operations.worker.files import Declared, Files, Tell
 from rowkeeper.operations.worker.notify import Notifier
 from rowkeeper.operations.worker.recovering import Reconciler
@@ -30,6 +33,7 @@ from rowkeeper.operations.worker.spool import Drainer
 from rowkeeper.operations.worker.telling import logged
 from rowkeeper.operations.worker.waking import Waker
 from rowkeeper.operations.worker.watchdog import Watchdog
+from rowkeeper.operations.worker.watching import Watcher
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.runs.workspace import Workspace
 
@@ -53,13 +57,16 @@ class Worker:
         self._leaving: list[Duty] = []  # no longer declared, and still under way
         self._admission = Admission(workspace, tell)
         self._reconciler = Reconciler(workspace, tell, source)
-        others = (each(workspace, tell, source) for each in (Drainer, Renewer, Sender))
-        self._chores: tuple[Chore, ...] = (self._reconciler, *others)
+        others = (each(workspace, tell, source) for each in (Drainer, Renewer, Sender, Alerter))
+        appointed = (Appointed(workspace, tell, source, task) for task in TASKS)
+        watcher = Watcher(workspace, tell, source, self._files)
+        self._chores: tuple[Chore, ...] = (self._reconciler, *others, *appointed, watcher)
         self._notifier = Notifier()
         self._waker = Waker()
         self._watchdog = Watchdog()
         self._declared_anew = False
         self._announced = False
+        self._unsure = False  # something comes after a pipeline that a file may declare which is not read yet
 
     def work(self) -> None:
         """Returns when it was told to stop and all its children are gone.
@@ -112,10 +119,10 @@ class Worker:
             self._tell("refused", error=f"{error.strerror or error}", code="")
 
     def _serve(self) -> None:
-        self._declared_anew = self._files.look() or self._declared_anew
+        self._declared_anew = self._files.look() or self._declared_anew or (self._unsure and self._files.all_read)
         if self._declared_anew:
             self._guarded(self._take_on)
-        for duty in [*self._duties.values(), *self._leaving]:
+        for duty in self._every():
             self._guarded(duty.hold)
             self._guarded(duty.look)
         self._part()
@@ -130,16 +137,36 @@ class Worker:
 
     def _take_on(self) -> None:
         """Brings the duties in line with what the files declare now; all of them, or none if the ledger refuses."""
-        declared = list(self._files.declared())
+        declared = self._sound()
         for each in declared:
-            self._workspace.ledger.schedules.declare(each.pipeline, str(each.file), each.schedule)
+            self._workspace.ledger.schedules.declare(each.pipeline, str(each.file), each.timing)
         former, self._duties = self._duties, {}
         for each in declared:
             duty = former.pop(each.pipeline, None) or self._new_duty(each)
             duty.declared = each
             self._duties[duty.name] = duty
         self._leaving += former.values()
+        for duty in former.values():
+            if duty.follows:
+                duty.stop()
         self._declared_anew = False
+
+    def _sound(self) -> list[Declared]:
+        """What is declared, without what comes after pipelines that nobody knows; while files are read, nobody can."""
+        declared = list(self._files.declared())
+        if not any(each.timing.after for each in declared):
+            return declared
+        schedules = {each.pipeline for each in self._workspace.ledger.schedules.all()}
+        known = self._files.names() | schedules | set(self._workspace.ledger.pipelines())
+
+        self._unsure = False
+
+        def refuse(each: Declared, why: str) -> None:
+            self._unsure = not self._files.all_read
+            if not self._unsure:
+                self._tell("ignored", file=str(each.file), pipeline=each.pipeline, error=why)
+
+        return sound(declared, known, refuse)
 
     def _new_duty(self, declared: Declared) -> Duty:
         settings, ledger = self._workspace.settings, self._workspace.ledger
@@ -153,26 +180,33 @@ class Worker:
                 self._duties[pipeline].urgent = True
 
     def _start_due(self) -> None:
-        """The one that waits longest is first."""
+        """Streams first, which are counted nowhere; then the one that waits longest."""
         now = datetime.now(UTC)
-        for record in sorted(self._workspace.ledger.schedules.all(), key=lambda each: each.kept_until):
+        records = self._workspace.ledger.schedules.all()
+        for record in sorted(records, key=lambda each: (not each.timing.follows, next_at(each, now) or now)):
             duty = self._duties.get(record.pipeline)
-            if duty is not None and duty.wants(record, now):
-                if not self._may_start(record):
+            if duty is None:
+                continue
+            duty.heed(record)
+            if duty.wants(record, now):
+                if not self._may_start(duty, record):
                     return
                 self._guarded(partial(duty.start, record))
 
-    def _may_start(self, record: ScheduleRecord) -> bool:
+    def _may_start(self, duty: Duty, record: ScheduleRecord) -> bool:
         """Whether there is room for one more; what a dead worker's child does is under way, and only watched."""
-        if self._under_way() >= self._workspace.settings.worker_runs_max:
+        counted = sum(not each.follows and each.attempt is not None for each in self._every())
+        if not duty.follows and counted >= self._workspace.settings.worker_runs_max:
             return False
-        if record.under_way is not None and record.under_way.process() is not None:
+        if record.is_under_way:
             return True
         return self._admission.grants({attempt.pid for attempt in self._attempts()})
 
     def _attempts(self) -> list[Attempt]:
-        every = [*self._duties.values(), *self._leaving]
-        return [duty.attempt for duty in every if duty.attempt is not None]
+        return [duty.attempt for duty in self._every() if duty.attempt is not None]
+
+    def _every(self) -> list[Duty]:
+        return [*self._duties.values(), *self._leaving]
 
     def _under_way(self) -> int:
         return len(self._attempts())
@@ -187,7 +221,7 @@ class Worker:
         """Children finish their batch; after `STOP_SECONDS`, or at a second signal, they are killed."""
         self._notifier.stopping()
         self._tell("stopping", under_way=self._under_way())
-        every = [*self._duties.values(), *self._leaving]
+        every = self._every()
         for duty in every:
             duty.stop()
         for chore in self._chores:
@@ -209,7 +243,7 @@ class Worker:
         self._files.kill()
         for chore in self._chores:
             chore.kill()
-        left = [duty for duty in [*self._duties.values(), *self._leaving] if duty.attempt is not None]
+        left = [duty for duty in self._every() if duty.attempt is not None]
         for duty in left:
             duty.kill()
         return len(left)

@@ -59,7 +59,7 @@ class Tunnels:
         self._kernel = kernel or ThisMachine()
         self._clock = clock
         self._lock = threading.Lock()
-        self._held: list[tuple[str, weakref.ref[Any]]] = []
+        self._held: list[tuple[str, weakref.ref[Any], int]] = []  # interface, connection, number of its socket
 
     def check(self, via: Via, address: Address) -> None:
         """Returns if an address is reached by the interface that it demands.
@@ -105,6 +105,7 @@ class Tunnels:
         """Binds a connection to its interface, and remembers it for `sever`. What has gone is forgotten."""
         descriptor = os.dup(line.fileno())  # the driver's own stays the driver's
         with socket.socket(fileno=descriptor) as same:
+            number = os.fstat(descriptor).st_ino
             try:
                 same.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, via.interface.encode() + b"\0")
             except PermissionError:  # before Linux 5.7, or inside some containers
@@ -117,14 +118,14 @@ class Tunnels:
                 ) from error
         with self._lock:
             self._held = [each for each in self._held if each[1]() is not None]
-            self._held.append((via.interface, weakref.ref(line)))
+            self._held.append((via.interface, weakref.ref(line), number))
 
     def sever(self, interface: str) -> int:
         """Ends the connections by an interface that is gone, so that nobody waits for answers. Returns how many."""
         with self._lock:
-            lines = [line() for name, line in self._held if name == interface]
+            lines = [(line(), number) for name, line, number in self._held if name == interface]
             self._held = [each for each in self._held if each[0] != interface]
-        return sum(_shut(line) for line in lines if line is not None)
+        return sum(_shut(line, number) for line, number in lines if line is not None)
 
     def _link(self, via: Via, address: Address) -> Link:
         link = self._kernel.link(via.interface)
@@ -184,10 +185,20 @@ def _knock(interface: str, address: Address) -> None:
         line.sendto(b"\0", (str(address), DISCARD_PORT))
 
 
-def _shut(line: Any) -> bool:
-    """Ends a connection that somebody else works with; False if it is closed already."""
-    if getattr(line, "closed", False) or line.fileno() < 0:
+def _shut(line: Any, number: int) -> bool:
+    """Ends a connection that somebody else works with; False if it is closed already.
+
+    Who works with it may close it in between, and then its descriptor is another socket's, which is left alone.
+    """
+    if getattr(line, "closed", False) or (descriptor := line.fileno()) < 0:
         return False
-    with socket.socket(fileno=os.dup(line.fileno())) as same, contextlib.suppress(OSError):
-        same.shutdown(socket.SHUT_RDWR)
+    try:
+        copy = os.dup(descriptor)
+    except OSError:
+        return False
+    with socket.socket(fileno=copy) as same:
+        if os.fstat(copy).st_ino != number:
+            return False
+        with contextlib.suppress(OSError):
+            same.shutdown(socket.SHUT_RDWR)
     return True

@@ -4,6 +4,7 @@ declaring.py    `database()`: what a person writes, checked
 source.py       DatabaseSource: the plan
 reading.py      one load of one table, gone on with where it stopped
 increments.py   what is new since the last load
+access.py       how a database is reached, as it is declared
 described.py    what is read, as values; Snapshot: what a kind of database must be able to do
 opening.py      a snapshot of a database, whichever it is
 postgresql.py   PostgreSQL: ranges of the key, side by side, in one snapshot

@@ -9,9 +9,9 @@ from rowkeeper.databases import place_of
 from rowkeeper.errors import DeclarationError
 from rowkeeper.resilience.policy import Resilience, check_resilience
 from rowkeeper.security.tls import TLS
+from rowkeeper.sources.database.access import Access
 from rowkeeper.sources.database.described import Asked
 from rowkeeper.sources.database.increments import Increment
-from rowkeeper.sources.database.opening import Access
 from rowkeeper.sources.database.source import DatabaseSource
 
 PARALLEL, PARALLEL_MAX = 4, 32

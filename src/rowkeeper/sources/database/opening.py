@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-
-from rowkeeper.databases import Place, mysql, postgresql
+from rowkeeper.databases import mysql, postgresql
 from rowkeeper.protocols import Site
 from rowkeeper.resilience.policy import Resilience, Retry
-from rowkeeper.security.tls import TLS
+from rowkeeper.sources.database.access import Access
 from rowkeeper.sources.database.described import Snapshot
 from rowkeeper.sources.database.mysql import MySQLSnapshot
 from rowkeeper.sources.database.postgresql import PostgresSnapshot
@@ -18,23 +16,6 @@ READING = Resilience(
     retry=Retry(attempts=5, wait_seconds_initial=0.25, wait_seconds_max=8.0, attempt_seconds_max=300.0),
     deadline_seconds=900.0,
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Access:
-    """How a database is reached.
-
-    Attributes:
-        password: a reference.
-        parallel: how many connections read at a time.
-    """
-
-    place: Place
-    password: str | None = None
-    parallel: int = 4
-    resilience: Resilience | None = None
-    tls: TLS | None = None
-    plaintext: bool = False
 
 
 def opened(access: Access, site: Site, parallel: int) -> Snapshot:

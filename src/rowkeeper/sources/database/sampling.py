@@ -10,8 +10,9 @@ import pyarrow as pa
 from rowkeeper.databases import place_of
 from rowkeeper.errors import TableMissing
 from rowkeeper.protocols import Site
+from rowkeeper.sources.database.access import Access
 from rowkeeper.sources.database.described import Asked, Relation
-from rowkeeper.sources.database.opening import Access, opened
+from rowkeeper.sources.database.opening import opened
 from rowkeeper.sources.database.telling import telling
 
 

@@ -11,9 +11,9 @@ from rowkeeper.batch import BATCH_BYTES, Batch, InputMode, Partition
 from rowkeeper.endpoints import Endpoint
 from rowkeeper.errors import SourceError, TableMissing
 from rowkeeper.protocols import Columns, Guarantee, Plan, Site
+from rowkeeper.sources.database.access import Access
 from rowkeeper.sources.database.described import Asked, Sizes, Snapshot
 from rowkeeper.sources.database.increments import Increment, Mark
-from rowkeeper.sources.database.opening import Access, opened
 from rowkeeper.sources.database.reading import Reading, Task, has_news
 from rowkeeper.sources.database.telling import telling
 from rowkeeper.sources.loads import newest, next_load
@@ -79,6 +79,11 @@ class DatabaseSource:
                 (reload if is_in_place else load).append(partition)
         return Plan(load=tuple(load), reload=tuple(reload), unchanged=tuple(unchanged))
 
+    def reach(self) -> None:
+        """Connects."""
+        with telling(self.access.place.name):
+            self._opened().close()
+
     def read(
         self, partition: Partition, *, start_row: int, batch_rows: int, columns: Columns, batch_bytes: int = BATCH_BYTES
     ) -> Iterator[Batch]:
@@ -116,6 +121,8 @@ class DatabaseSource:
     def _opened(self, parallel: int = 1) -> Snapshot:
         if self.site is None:
             raise SourceError(f"{self.name} is read by a run only", hint="rowkeeper run FILE")
+        from rowkeeper.sources.database.opening import opened  # noqa: PLC0415 - the ledger's drivers come along
+
         return opened(self.access, self.site, parallel)
 
 

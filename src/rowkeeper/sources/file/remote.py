@@ -9,9 +9,8 @@ from __future__ import annotations
 import fnmatch
 import io
 import re
-import threading
 from collections.abc import Callable, Sequence
-from typing import IO, Any, Self, cast
+from typing import IO, Any, cast
 
 from rowkeeper.errors import ObjectMissing, SourceMissing
 from rowkeeper.protocols import Site
@@ -19,15 +18,15 @@ from rowkeeper.resilience.policy import Resilience
 from rowkeeper.sources.file.store import Entry, Stamp
 from rowkeeper.stores import Address, Download, FileStore, Item, ReadableStore, StoreAccess, address_of, open_store
 from rowkeeper.stores.downloads import Downloads
-from rowkeeper.stores.store import Access
+from rowkeeper.stores.store import Access, ClosedByLast
 
 WILD = re.compile(r"[*?\[]")
 BUFFER_BYTES = 1 << 20
 LISTED_MAX = 3
 
 
-class RemoteStore:
-    """Buckets or web servers, at work. Implements Store; use it in `with`, which counts its users.
+class RemoteStore(ClosedByLast):
+    """Buckets or web servers, at work. Implements Store; use it in `with`.
 
     Args:
         access: who we are there.
@@ -35,24 +34,13 @@ class RemoteStore:
     """
 
     def __init__(self, access: StoreAccess, site: Site, resilience: Resilience | None) -> None:
+        super().__init__()
         self._access, self._site, self._resilience = access, site, resilience
-        self._lock = threading.Lock()
-        self._users = 0
         self._open: dict[str, ReadableStore] = {}
 
-    def __enter__(self) -> Self:
-        with self._lock:
-            self._users += 1
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._users -= 1
-            done = list(self._open.values()) if not self._users else []
-            if done:
-                self._open = {}
-        for each in done:
-            each.close()
+    def _let_go(self) -> Sequence[Callable[[], object]]:
+        done, self._open = self._open, {}
+        return [each.close for each in done.values()]
 
     def list(self, pattern: str) -> Sequence[Entry]:
         """The files of a bucket that match; of a web server the one that is named.
@@ -81,6 +69,14 @@ class RemoteStore:
                 hint=f"there are: {', '.join(others)}" if others else "nothing is there; see to the bucket and folder",
             )
         return found
+
+    def reach(self, pattern: str) -> None:
+        """Asks for one file that is named, or for the first of a folder."""
+        address = address_of(pattern)
+        if not address.is_cloud or not WILD.search(address.path):
+            self.stamp(pattern)
+            return
+        next(iter(cast("FileStore", self._store(address)).list(_folder_of(address.path))), None)
 
     def stamp(self, location: str) -> Stamp:
         """What the store says of it now."""

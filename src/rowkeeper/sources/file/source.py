@@ -101,6 +101,12 @@ class FilesSource:
         pairs = zip(map(_fixed, self.patterns), map(_fixed, other.patterns), strict=True)
         return dataclasses.replace(self, names=tuple(pairs))
 
+    def reach(self) -> None:
+        """Looks whether a file is there for each pattern; of another machine, whether its store answers."""
+        with self._store:
+            for pattern in self.patterns:
+                self._store.reach(pattern)
+
     def partition(self, key: str) -> Partition | None:
         """One partition by its key; None if it is not there, or cannot be read."""
         try:

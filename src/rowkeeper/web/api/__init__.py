@@ -1,6 +1,7 @@
 """The routes: a file for each topic. What makes one, and what keeps it, is in `governed.py`."""
 
 from rowkeeper.web.api import (
+    alerts,
     auditing,
     credentials,
     describing,
@@ -31,5 +32,6 @@ ROUTES: tuple[Routes, ...] = (
     queries.routes,
     auditing.routes,
     events.routes,
+    alerts.routes,
     describing.routes,
 )

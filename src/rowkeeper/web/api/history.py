@@ -83,6 +83,7 @@ class RejectedDocument(TypedDict):
     replayed: bool
     rows_replayed: int
     exports: int
+    kept: bool
 
 
 class RejectedList(TypedDict):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any, cast
 
 from fastapi import Query
+from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from rowkeeper.access import of_pipeline
 from rowkeeper.errors import PipelineFileError, RunUnfit
-from rowkeeper.operations.scheduled import list_schedules
+from rowkeeper.operations import scheduled
+from rowkeeper.operations.scheduled import Scheduled
 from rowkeeper.runs.profiling import profile_of
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.web.api.paging import LIMIT, NUMBER_MAX, After, Limit, PipelineName
@@ -41,13 +43,65 @@ class PipelineList(TypedDict):
     next: str | None
 
 
+class CalendarDocument(TypedDict):
+    """The days on which something is expected."""
+
+    holidays: str
+    weekdays: str
+    closed: list[str]
+    open: list[str]
+
+
+class TimingDocument(TypedDict):
+    """How a schedule treats its slots, as the pipeline declares it."""
+
+    schedule: str
+    catch_up: str
+    within_seconds: float | None
+    jitter_seconds: float
+    overlap: str
+    after: list[str]
+    join: str
+    calendar: CalendarDocument | None
+
+
+class SlotDocument(TypedDict):
+    """A slot of a schedule: the interval that a run is for."""
+
+    number: int
+    cause: str
+    since: str
+    until: str
+    not_before: str
+    state: str
+    tries: int
+    run: int | None
+    outcome: str
+    error: str
+    ended_at: str | None
+
+
+class PausedDocument(TypedDict):
+    """Since when a schedule is paused, by whom, and why."""
+
+    at: str
+    by: str
+    why: str
+
+
 class ScheduleDocument(TypedDict):
     """A schedule that a worker was given, and how it stands."""
 
     pipeline: str
     file: str
     schedule: str
-    next: str
+    timing: TimingDocument
+    next: str | None
+    late_seconds: float
+    waits_for: list[str]
+    paused: PausedDocument | None
+    due: SlotDocument | None
+    last: SlotDocument | None
     served: bool
     pid: int | None
     started_at: str | None
@@ -141,7 +195,39 @@ def _target_of(space: Workspace, name: str) -> str:
     return last[0].target
 
 
+# ------------------------------------------------------------------------------------------------- schedules
+
+
+class Pausing(BaseModel):
+    """Why a schedule is paused; it is kept with it."""
+
+    model_config = ConfigDict(extra="forbid")
+    reason: Annotated[str, Field(max_length=1_000)] = ""
+
+
+def _schedule_document(found: Scheduled) -> ScheduleDocument:
+    return cast("ScheduleDocument", found.as_dict())
+
+
 @routes.get("/schedules", asks_of_each("pipeline.show"))
 def show_schedules(space: Space) -> ScheduleList:
     """What is scheduled, due next, under way, and what became of it the last time."""
-    return {"schedules": [cast("ScheduleDocument", each.as_dict()) for each in list_schedules(space)]}
+    return {"schedules": [_schedule_document(each) for each in scheduled.list_schedules(space)]}
+
+
+@routes.get("/schedules/{name}", asks("pipeline.show"))
+def show_schedule(space: Space, name: PipelineName) -> ScheduleDocument:
+    """One pipeline's schedule."""
+    return _schedule_document(scheduled.show_schedule(space, name))
+
+
+@routes.post("/schedules/{name}/pause", asks("schedule.change"))
+def pause_schedule(space: Space, name: PipelineName, pausing: Pausing) -> ScheduleDocument:
+    """Begins no run of a pipeline's schedule until it is resumed; one that is under way ends."""
+    return _schedule_document(scheduled.pause_schedule(space, name, pausing.reason))
+
+
+@routes.post("/schedules/{name}/resume", asks("schedule.change"))
+def resume_schedule(space: Space, name: PipelineName) -> ScheduleDocument:
+    """Goes on with a paused schedule; what was missed meanwhile is caught up with as it declares."""
+    return _schedule_document(scheduled.resume_schedule(space, name))

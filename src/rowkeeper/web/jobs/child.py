@@ -27,6 +27,7 @@ from rowkeeper.logs.failure import document
 from rowkeeper.logs.foreign import hear_libraries
 from rowkeeper.logs.secrets import learn_environment
 from rowkeeper.operations.configuring import read_settings
+from rowkeeper.operations.metrics.textfile import write_after_runs
 from rowkeeper.runs.interrupt import SIGNALS, Strike
 from rowkeeper.runs.last_resort import LastResort
 from rowkeeper.runs.reaching import guard_process
@@ -113,7 +114,10 @@ def _worked(words: Mapping[str, Any], voice: _Voice) -> dict[str, Any]:
     settings = read_settings()
     guard_process(settings)
     with about(operation=words["id"]), acting(caller), Workspace.open(settings) as space:
-        return WORKS[order.work](order, space, voice)
+        try:
+            return WORKS[order.work](order, space, voice)
+        finally:
+            write_after_runs(space)
 
 
 if __name__ == "__main__":

@@ -65,6 +65,9 @@ def expiries(authority: Authority, settings: Settings) -> Iterator[Expiry]:
         yield from _certificates("an authority", settings.tls_ca, FOREIGN_SOON, "take it out, or put its successor in")
     if settings.tls_crl is not None and settings.tls_crl.absolute() not in own:
         yield from _lists("a revocation list", settings.tls_crl, "fetch the new one from its authority")
+    if settings.server_cert is not None and settings.server_cert.expanduser().absolute() not in own:
+        mend = "put a new one from its authority into that file"
+        yield from _certificates("the server's certificate", settings.server_cert.expanduser(), FOREIGN_SOON, mend)
 
 
 def due(authority: Authority, now: datetime) -> list[str]:

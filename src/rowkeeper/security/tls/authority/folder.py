@@ -21,9 +21,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from rowkeeper.durable import sync_folder
 from rowkeeper.errors import AuthorityError, DeclarationError, StateError
 from rowkeeper.resilience.failpoints import failpoint
-from rowkeeper.security.keyfile import sync_folder, write_private
+from rowkeeper.security.keyfile import write_private
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 RESERVED = {"ca.pem", "ca.key", "crl.pem", "lock"}
