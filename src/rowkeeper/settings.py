@@ -350,6 +350,13 @@ class Settings(BaseSettings):
             "that an installation without a worker hears of them too."
         ),
     ] = True
+    server_health: Annotated[
+        bool,
+        Field(
+            description="Whether `serve` looks at the health of the installation, and at freshness and deadlines of "
+            "the pipelines in its files, as a worker does: every `health_seconds`."
+        ),
+    ] = True
     egress: Annotated[
         Literal["enforce", "warn", "off"],
         Field(
@@ -641,8 +648,8 @@ class Settings(BaseSettings):
         Field(
             ge=1,
             le=86_400,
-            description="How often a worker looks at the health of the installation and of its pipelines, give or take "
-            "half. More often than engine_idle_seconds keeps an embedded engine up that is up.",
+            description="How often a worker or server looks at the health of the installation and of its pipelines, "
+            "give or take half. More often than engine_idle_seconds keeps an embedded engine up that is up.",
         ),
     ] = 300.0
     health_disk_days_min: Annotated[

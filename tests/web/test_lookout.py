@@ -1,4 +1,4 @@
-"""The server has rules of alerts looked at: beside workers and other servers, and beside its requests."""
+"""The server has health and rules of alerts looked at: beside workers and other servers, and beside its requests."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from rowkeeper.errors import LedgerBusy
+from rowkeeper.web.catalogue import Catalogue
 from rowkeeper.web.serving import Serving
 from tests import extent
 from tests.arena import Arena
@@ -147,12 +148,52 @@ def test_requests_are_answered_while_a_notice_is_delivered(shared: Arena, ops: H
     assert len(ops.asked) == RULES
 
 
-def test_it_can_be_switched_off(own_site: Site):
-    """Then the server looks at nothing by itself."""
-    for switch, looks in (("true", True), ("false", False)):
-        own_site.arena.env["ROWKEEPER_SERVER_ALERTS"] = switch
+SILENT = """
+from datetime import datetime
+import rowkeeper as rk
+from pydantic import BaseModel
+
+class Trip(BaseModel):
+    id: int
+    at: datetime
+
+trips = rk.Pipeline("trips", source=rk.sources.files("trips/*.csv"), contract=Trip,
+    destination=rk.destinations.clickhouse("trips", order_by=["id"]), freshness=[rk.fresh("at", within="1h")])
+"""
+
+
+def test_a_table_that_grew_old_is_found_and_told_without_a_worker(tmp_path: Path, ops: Hook):
+    """A server alone looks at the freshness of the pipelines in its files; the rules of alerts find what it found."""
+    often = {"ROWKEEPER_ALERTS_SECONDS": str(EVERY_SECONDS), "ROWKEEPER_HEALTH_SECONDS": str(EVERY_SECONDS)}
+    arena = Arena(tmp_path / "site", often)
+    fresh = '[[rule]]\nname = "old"\nhealth = { check = "freshness", state = "bad" }\n'
+    arena.write("rowkeeper-alerts.toml", FILE.format(port=ops.port) + fresh)
+    arena.write("pipes.py", SILENT)
+    arena.write("trips/a.csv", "id,at\n1,2026-01-01T00:00:00\n")
+    arena.ok("run", "pipes.py")
+    with serving(arena):
+        ops.wait_for(lambda: bool(ops.asked), START_SECONDS_MAX)
+    (told,) = ops.documents[0]["alerts"]
+    assert (told["rule"], told["labels"]["subject"]) == ("old", "freshness trips/fresh(at)")
+
+
+def test_a_file_that_cannot_be_read_is_left_out(own_site: Site):
+    """Health is asked about the files that can be read; one that is mended is among them again."""
+    good, bad = own_site.arena.write("good.py", SILENT), own_site.arena.write("bad.py", "")
+    catalogue = Catalogue([good, bad])
+    for text, found in (("import", [good]), (SILENT, [good, bad])):
+        bad.write_text(text)
+        asyncio.run(catalogue.look())
+        assert list(catalogue.good()) == found
+
+
+@pytest.mark.parametrize("kind", ["ALERTS", "HEALTH"])
+def test_either_can_be_switched_off(own_site: Site, kind: str):
+    """Then the server does not look at it by itself."""
+    for switch, looks in (("true", 2), ("false", 1)):
+        own_site.arena.env[f"ROWKEEPER_SERVER_{kind}"] = switch
         with own_site.opened() as space:
-            assert (Serving(space, [], print)._lookout is not None) is looks
+            assert len(Serving(space, [], print).lookout.chores) == looks
 
 
 def test_what_is_done_beside_the_requests_goes_on_after_a_failure(own_site: Site):

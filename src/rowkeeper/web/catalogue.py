@@ -41,7 +41,13 @@ class Catalogue:
         self._files = [each.absolute() for each in dict.fromkeys(files)]
         self._seen: dict[Path, tuple[int, int, int] | None] = {}
         self._declares: dict[Path, tuple[Declared, ...]] = {}
+        self._unread: set[Path] = set()
         self.pipelines: Mapping[str, Declared] = {}  # replaced, never changed
+        self._good: tuple[Path, ...] = ()  # so is this
+
+    def good(self) -> Sequence[Path]:
+        """The files that could be read when they were read last."""
+        return self._good
 
     async def keeping(self) -> None:
         """Reads the files, and goes on reading what changes."""
@@ -62,13 +68,16 @@ class Catalogue:
             for each in self._declares.get(file, ()):
                 found.setdefault(each.name, each)  # of two of one name the first
         self.pipelines = found
+        self._good = tuple(each for each in self._files if each not in self._unread)
 
     async def _read(self, file: Path) -> None:
         document = await answer_of(["schedule", "list", str(file)], READ_SECONDS_MAX)
         if "pipelines" not in document:
             error = document.get("error") or {}
             log.warning("a pipeline file cannot be read", file=str(file), code=error.get("code"))
+            self._unread.add(file)
             return
+        self._unread.discard(file)
         self._declares[file] = tuple(
             Declared(each["pipeline"], file, each["schedule"]) for each in document["pipelines"]
         )

@@ -21,7 +21,6 @@ from rowkeeper.logs import failure, logger
 from rowkeeper.operations.events import EventCounts
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.security.tls import is_local
-from rowkeeper.web.alerting import Lookout
 from rowkeeper.web.app import made_app
 from rowkeeper.web.catalogue import Catalogue
 from rowkeeper.web.certificate import context_of, names_of, renew_if_due
@@ -31,6 +30,7 @@ from rowkeeper.web.house import House
 from rowkeeper.web.jobs.jobs import Jobs
 from rowkeeper.web.kept import Kept
 from rowkeeper.web.looker import Looker
+from rowkeeper.web.lookout import Lookout
 from rowkeeper.web.pool import Pool
 from rowkeeper.web.rates import Rates
 from rowkeeper.web.wire import Bounds, Connections, Wire
@@ -80,7 +80,7 @@ class Serving:
             started_at=datetime.now(UTC),
             health=Looker(space),
         )
-        self._lookout = Lookout(space) if settings.server_alerts else None
+        self.lookout = Lookout(space, self.house.catalogue.good)
         space.access.permissions = Witness(space.access.permissions)
         self.front = Front(
             made_app(self.house),
@@ -154,8 +154,7 @@ class Serving:
             # A worker may not be there to bring the trail's checkpoints elsewhere.
             self._every(self._space.settings.worker_reconcile_seconds, lambda space: space.checkpoints.send_due()),
         ]
-        if self._lookout is not None:
-            self._lookout.begin()
+        self.lookout.begin()
         if self._secure:
             beside.append(self._every(RENEW_SECONDS, renew_if_due))
         self._beside = [asyncio.create_task(each) for each in beside]
@@ -166,10 +165,7 @@ class Serving:
         self.house.jobs.stop()
         for each in self._beside:
             each.cancel()
-        ended = [self.house.jobs.stopped(JOB_SECONDS_MAX)]
-        if self._lookout is not None:
-            ended.append(asyncio.to_thread(self._lookout.end))
-        await asyncio.gather(*ended)
+        await asyncio.gather(self.house.jobs.stopped(JOB_SECONDS_MAX), asyncio.to_thread(self.lookout.end))
 
     async def _every(self, seconds: float, work: Callable[[Workspace], object]) -> None:
         """Does it every so often. What fails now, as the ledger does not answer, may do the next time."""

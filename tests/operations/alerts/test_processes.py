@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,7 +21,7 @@ from rowkeeper.settings import Settings
 from tests import extent
 from tests.arena import KILLED, Arena
 from tests.auditing import AUDITING
-from tests.operations.alerts.receiving import Hook, hook
+from tests.operations.alerts.receiving import Asked, Hook, hook, well
 from tests.operations.test_worker import declare, working
 
 FILE = """
@@ -93,6 +95,28 @@ def test_a_look_that_is_killed_anywhere_is_followed_by_the_next(site: Arena, rec
         twice = point in ("alerts.after_send", "ledger.before_commit:alert_delivered")
         assert len(ids) == 1 + twice, point
         assert site.ok("alerts", "show")["deliveries"][0]["outcome"] == "delivered"
+
+
+def test_a_look_that_is_told_to_stop_notes_what_it_has_sent(aged: Arena, receiver: Hook):
+    """The signal comes while the receiver has the notice and has not answered: it is noted, and not sent again."""
+    answering = threading.Event()
+
+    def slowly(_: Asked) -> tuple[int, dict[str, str], bytes]:
+        assert answering.wait(60)
+        return well(_)
+
+    receiver.answers = slowly
+    try:
+        look = aged.start("alerts", "check")
+        receiver.wait_for(lambda: bool(receiver.asked))
+        look.signal(signal.SIGTERM)
+    finally:
+        answering.set()
+        receiver.answers = well
+    assert look.wait().status == 1
+    assert [each["outcome"] for each in aged.ok("alerts", "show")["deliveries"]] == ["delivered"]
+    aged.ok("alerts", "check")
+    assert len(receiver.asked) == 1
 
 
 def test_of_two_that_look_at_once_one_does(aged: Arena, receiver: Hook):

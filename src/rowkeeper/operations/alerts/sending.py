@@ -1,7 +1,7 @@
 """The outbox is emptied: each notice that is due is brought to its route, and each attempt written down.
 
 What is taken and not written down, because the process died between the two, is sent again: at least once, with the
-same id.
+same id. One that is told to stop writes down what it has sent.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from rowkeeper.operations.alerts.route import Route
 from rowkeeper.resilience.failpoints import failpoint
 from rowkeeper.resilience.outcomes import Effect
 from rowkeeper.resilience.policy import Resilience, Retry
+from rowkeeper.runs.interrupt import finished_first
 from rowkeeper.runs.reaching import gateway_of
 from rowkeeper.runs.workspace import Workspace
 from rowkeeper.security.egress.guard import standing
@@ -88,7 +89,9 @@ class Sender:
                 return
             for waiting in due:
                 lease = hold()
-                yield self._send(lease, waiting, clock)
+                with finished_first():  # who is told to stop between the two would leave it to be sent again
+                    sent = self._send(lease, waiting, clock)
+                yield sent
                 if time.monotonic() >= until:
                     return
 

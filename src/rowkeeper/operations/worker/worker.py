@@ -59,7 +59,7 @@ class Worker:
         self._reconciler = Reconciler(workspace, tell, source)
         others = (each(workspace, tell, source) for each in (Drainer, Renewer, Sender, Alerter))
         appointed = (Appointed(workspace, tell, source, task) for task in TASKS)
-        watcher = Watcher(workspace, tell, source, self._files)
+        watcher = Watcher(workspace, tell, source, self._files.good)
         self._chores: tuple[Chore, ...] = (self._reconciler, *others, *appointed, watcher)
         self._notifier = Notifier()
         self._waker = Waker()
