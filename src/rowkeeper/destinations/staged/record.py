@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from rowkeeper.batch import Fingerprint
+from rowkeeper.durable import sync_folder
 from rowkeeper.errors import BooksDiffer
 from rowkeeper.protocols import CommitRecord
 
@@ -49,11 +50,7 @@ class LocalRecord:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(self.path)
-        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self.path.parent)
 
 
 def document_of(record: CommitRecord) -> dict[str, object]:
